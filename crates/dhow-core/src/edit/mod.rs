@@ -1,0 +1,1 @@
+//! Edits of a fleet by byte span.

@@ -1,0 +1,1 @@
+//! Policies: the rule that selects the newest acceptable version of an artifact.

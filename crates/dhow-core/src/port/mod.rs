@@ -1,0 +1,1 @@
+//! Ports: what the engine needs of the outside.

@@ -1,0 +1,1 @@
+//! The voyage: watch, select, update, sync, rollout, report

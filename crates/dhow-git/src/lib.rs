@@ -1,0 +1,1 @@
+//! The fleet repository: one bare mirror, objects in process, network through the git command

@@ -1,0 +1,1 @@
+//! OCI registries: a client for any of them, and the embedded one

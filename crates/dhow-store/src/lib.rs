@@ -1,0 +1,1 @@
+//! What must outlive a crash: the Store port on SQLite

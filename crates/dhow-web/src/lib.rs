@@ -1,0 +1,1 @@
+//! One listener: API, hooks and the registry's door

@@ -1,0 +1,2 @@
+//! Dhow.
+fn main() {}
