@@ -20,14 +20,14 @@ pub const MAX_NAME: usize = 63;
 
 /// Letters, digits, `-`, `_` and `.`; starts with a letter or digit; never `..`; at most [`MAX_NAME`] bytes.
 fn check(kind: &'static str, name: &str) -> Result<(), InvalidName> {
-    let fail = |problem: String| {
-        Err(InvalidName { kind, name: name.chars().take(80).collect(), problem })
-    };
+    let fail = |problem: String| Err(InvalidName { kind, name: name.chars().take(80).collect(), problem });
     if name.is_empty() {
         return fail("is empty".into());
     }
     if let Some(bad) = name.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_.".contains(*c))) {
-        return fail(format!("has {bad:?}; only letters a-z and A-Z, digits, '-', '_' and '.' may stand in it"));
+        return fail(format!(
+            "has {bad:?}; only letters a-z and A-Z, digits, '-', '_' and '.' may stand in it"
+        ));
     }
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return fail("must start with a letter or a digit".into());

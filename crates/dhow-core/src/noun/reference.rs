@@ -116,7 +116,11 @@ fn check_path(path: &str) -> Result<(), String> {
                     separator = c;
                     separators += 1;
                 }
-                _ => return Err(format!("{part:?} has {c:?}; only lower-case letters, digits, '.', '_' and '-' may stand in it")),
+                _ => {
+                    return Err(format!(
+                        "{part:?} has {c:?}; only lower-case letters, digits, '.', '_' and '-' may stand in it"
+                    ));
+                }
             }
         }
     }
@@ -148,7 +152,10 @@ impl Tag {
         let first = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
         let rest = text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
         if !first || !rest || text.len() > 128 {
-            return Err(invalid(&text, "a tag has 1 to 128 letters, digits, '_', '.' and '-', and starts with none of '.' and '-'"));
+            return Err(invalid(
+                &text,
+                "a tag has 1 to 128 letters, digits, '_', '.' and '-', and starts with none of '.' and '-'",
+            ));
         }
         Ok(Self(text))
     }
@@ -201,9 +208,7 @@ impl std::str::FromStr for ImageReference {
     type Err = InvalidReference;
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => {
-                (rest, Some(digest.parse().map_err(|e| invalid(text, format!("{e}")))?))
-            }
+            Some((rest, digest)) => (rest, Some(digest.parse().map_err(|e| invalid(text, format!("{e}")))?)),
             None => (text, None),
         };
         let (repository, tag) = match rest.rsplit_once(':') {
@@ -273,7 +278,9 @@ mod tests {
 
     #[test]
     fn illegal_references_are_refused() {
-        for bad in ["", "a b", "../x", "a//b", "UPPER/x", "x:", "x:-a", "x@sha256:0", "a/../b", "-x", "ghcr.io/a;b"] {
+        for bad in
+            ["", "a b", "../x", "a//b", "UPPER/x", "x:", "x:-a", "x@sha256:0", "a/../b", "-x", "ghcr.io/a;b"]
+        {
             assert!(bad.parse::<ImageReference>().is_err(), "{bad:?} was accepted");
         }
         assert!(Tag::new("a".repeat(128)).is_ok());
