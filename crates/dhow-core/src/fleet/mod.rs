@@ -12,3 +12,6 @@ pub use model::{
     RegistrySettings, Route, SecretReference, Server, Service,
 };
 pub use tree::{Entry, EntryKind, MemoryTree, Tree};
+
+mod desired;
+pub use desired::DesiredHash;
