@@ -1,4 +1,4 @@
-use ::semver::{Prerelease, Version};
+use ::semver::{BuildMetadata, Prerelease, Version};
 
 use super::{Alternative, Comparator, Operator, Precision};
 
@@ -111,8 +111,8 @@ fn partial(token: &str) -> Result<(Precision, Version), String> {
     };
     let bare = token.strip_prefix('v').unwrap_or(token);
     let bare = match bare.split_once('+') {
-        Some((_, "")) => return Err(no_version()),
-        Some((bare, _)) => bare,
+        Some((bare, build)) if !build.is_empty() && BuildMetadata::new(build).is_ok() => bare,
+        Some(_) => return Err(no_version()),
         None => bare,
     };
     let (numbers, pre) = match bare.split_once('-') {

@@ -151,6 +151,7 @@ fn what_cannot_be_read_is_refused_and_named() {
         ("v1.2.3-beta.01", "no pre-release"),
         ("1.2.3-", "is no version"),
         ("1.2.3+", "is no version"),
+        ("1.2.3+b1<2.0", "space or a comma"),
         ("1..3", "is no version"),
         ("1.", "is no version"),
         ("vv1", "is no version"),
