@@ -13,7 +13,7 @@ use crate::command::Command;
 
 /// What developers and CI run.
 #[derive(Parser)]
-#[command(name = "cargo xtask", version, about)]
+#[command(bin_name = "cargo xtask", version, about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

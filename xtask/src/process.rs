@@ -61,7 +61,9 @@ mod tests {
 
     #[test]
     fn a_failing_command_is_named_with_its_arguments() {
-        let message = run(cargo().args(["no-such-command", "--flag"])).unwrap_err().to_string();
+        let mut command = cargo();
+        command.args(["no-such-command", "--flag"]).stderr(std::process::Stdio::null());
+        let message = run(&mut command).unwrap_err().to_string();
         assert!(message.contains("cargo no-such-command --flag"), "{message}");
     }
 
