@@ -3,8 +3,9 @@
 //! Flow: the Host header finds the site, the site gives one [`LiveRelease`], and that alone answers the request: a
 //! response never mixes two releases. A release is loaded before it is set live, so a switch costs one pointer.
 //!
-//! Guarantees: only files of the release's manifest are opened; no folder is listed; a file that differs from the
-//! manifest is not served under the manifest's ETag, but answered with status 500 and told in the log.
+//! Guarantees: only files of the release's manifest are opened; no folder is listed. A small file is compared with
+//! its digest when it is first read, a big one by its length when it is opened: one that differs is answered with
+//! status 500 and told in the log. What changes on disk behind that is found by [`crate::Releases::verify`].
 
 mod accept;
 mod answer;

@@ -17,9 +17,9 @@ pub struct HostTaken {
     /// The host.
     pub host: String,
     /// Who has it.
-    pub owner: DeploymentId,
+    pub owner: Box<DeploymentId>,
     /// Who asked for it.
-    pub wanted: DeploymentId,
+    pub wanted: Box<DeploymentId>,
 }
 
 /// Who answers for which host. Cheap to clone; all clones are one table.
@@ -73,7 +73,11 @@ impl Sites {
         if let Some((host, owner)) =
             wanted.iter().find_map(|host| Some((host, table.owners.get(host).filter(|owner| *owner != id)?)))
         {
-            return Err(HostTaken { host: host.clone(), owner: owner.clone(), wanted: id.clone() });
+            return Err(HostTaken {
+                host: host.clone(),
+                owner: Box::new(owner.clone()),
+                wanted: Box::new(id.clone()),
+            });
         }
         let site = table.sites.entry(id.clone()).or_default();
         for old in std::mem::take(&mut site.hosts) {
@@ -191,7 +195,7 @@ mod tests {
         let blog: DeploymentId = "blog/static_file/stage".parse().unwrap();
         sites.set_hosts(&shop, &["www.acme.dev".into()]).unwrap();
         let error = sites.set_hosts(&blog, &["WWW.acme.dev:80".into()]).unwrap_err();
-        assert_eq!((error.host.as_str(), &error.owner), ("www.acme.dev", &shop));
+        assert_eq!((error.host.as_str(), &*error.owner), ("www.acme.dev", &shop));
         assert!(sites.hosts(&blog).is_empty(), "a refused change left something behind");
         sites.set_hosts(&shop, &[]).unwrap();
         sites.set_hosts(&blog, &["www.acme.dev".into()]).unwrap();
