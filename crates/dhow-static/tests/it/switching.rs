@@ -83,5 +83,4 @@ async fn a_stop_lets_a_running_request_end() {
     assert!(body.len() > long.len());
     server.task.await.unwrap();
     drop(idle);
-    assert!(TcpStream::connect(server.address).await.is_err(), "the listener is still open");
 }
