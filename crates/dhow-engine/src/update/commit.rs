@@ -1,0 +1,224 @@
+//! The group commit: everything that is ready goes into one commit; a rejected push computes again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dhow_core::port::{CommitDraft, CommitId, FileChange, PushOutcome, Relation, Scan, StoreExt as _};
+use dhow_core::rollout::{ApprovedHash, CommitAttempt, Event, UpdateRow};
+
+use super::edits::Edits;
+use super::message::message;
+use crate::engine::{EngineError, Inner};
+use crate::journal::Entry;
+use crate::view::View;
+
+/// What an attempt to commit came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Attempt {
+    /// Nothing is ready.
+    Nothing,
+    /// All that was ready is on the branch.
+    Done,
+    /// The branch moved: compute again at once.
+    Again,
+}
+
+/// Most times in a row that a push loses the race before it waits like any failure.
+const RACES: u32 = 20;
+
+impl Inner {
+    /// Commits whenever something is ready; failures are tried again with backoff.
+    pub(crate) async fn commit_loop(self: Arc<Self>) {
+        let mut failures = 0u32;
+        loop {
+            let wait = if failures == 0 {
+                self.settings.fleet_interval
+            } else {
+                Self::jitter(Duration::from_millis(500 * (1 << failures.min(6))))
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.updates_ready.notified(), if failures == 0 => {}
+                () = self.ports.clock.sleep(wait) => {}
+            }
+            self.gather().await;
+            failures = match self.commit_all().await {
+                Ok(()) => 0,
+                Err(error) => {
+                    tracing::warn!(%error, "the fleet could not be updated; it is tried again");
+                    failures + 1
+                }
+            };
+        }
+    }
+
+    /// Waits while a pass still selects, so that its updates become one commit; at most the time that is set.
+    async fn gather(&self) {
+        let start = self.ports.clock.monotonic();
+        while self.selecting.load(Ordering::SeqCst) > 0 {
+            let waited = self.ports.clock.monotonic().since(start);
+            let Some(left) = self.settings.gather.checked_sub(waited).filter(|l| !l.is_zero()) else { return };
+            tokio::select! {
+                () = self.updates_ready.notified() => {}
+                () = self.ports.clock.sleep(left) => return,
+            }
+        }
+    }
+
+    async fn commit_all(self: &Arc<Self>) -> Result<(), EngineError> {
+        for _ in 0..RACES {
+            let attempt = {
+                let _one_at_a_time = self.committing.lock().await;
+                self.recover_commits().await?;
+                self.commit_once().await?
+            };
+            match attempt {
+                Attempt::Nothing => return Ok(()),
+                Attempt::Done => self.sync_once().await?,
+                Attempt::Again => {}
+            }
+        }
+        Err(EngineError::Refused(format!("the branch moved {RACES} times in a row while an update was made")))
+    }
+
+    async fn commit_once(self: &Arc<Self>) -> Result<Attempt, EngineError> {
+        if self.ports.store.scan(dhow_core::port::Table::Updates, Scan { limit: Some(1), ..Scan::default() }).await?.is_empty() {
+            return Ok(Attempt::Nothing);
+        }
+        self.sync_once().await?;
+        let view = self.view()?;
+        let updates: Vec<UpdateRow> = self.ports.store.list(Scan::default()).await?;
+        let mut edits = Edits::default();
+        let mut included = Vec::new();
+        for update in &updates {
+            match self.edits_of(&view, update).await {
+                Ok(Some(of_update)) => {
+                    edits.extend(of_update);
+                    included.push(update);
+                }
+                Ok(None) => self.drop_update(update).await?,
+                Err(error) => {
+                    tracing::error!(service = %update.service, environment = %update.environment, %error, "an update cannot be written");
+                    self.drop_update(update).await?;
+                }
+            }
+        }
+        if included.is_empty() {
+            return Ok(Attempt::Nothing);
+        }
+        let changes = edits.apply(view.tree.as_ref())?;
+        self.push_commit(&view, changes, &included).await
+    }
+
+    /// The edits of an update; `None` where the fleet has it already, or where what was approved is not what would run.
+    async fn edits_of(self: &Arc<Self>, view: &View, update: &UpdateRow) -> Result<Option<Edits>, EngineError> {
+        let edits = Edits::of(view, update);
+        if edits.is_empty() {
+            return Ok(None);
+        }
+        let changes = edits.apply(view.tree.as_ref())?;
+        if update.proposal.is_some() {
+            let hashes = self.would_be(view, &changes, &update.service, &update.environment).await?;
+            for (id, hash) in hashes {
+                let approved: Option<ApprovedHash> =
+                    self.ports.store.load(&ApprovedHash::key_of(&id, &hash)).await?;
+                if approved.is_none() {
+                    tracing::info!(deployment = %id, "what was approved is not what would run now: people are asked again");
+                    self.spawn_select(&update.service, &update.environment);
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(edits))
+    }
+
+    async fn push_commit(
+        &self,
+        view: &View,
+        changes: Vec<FileChange>,
+        updates: &[&UpdateRow],
+    ) -> Result<Attempt, EngineError> {
+        let parent = view.commit.clone();
+        let draft = CommitDraft { parent: parent.clone(), changes, message: message(view, updates) };
+        let commit = self.ports.fleet.write(draft).await?;
+        let keys: Vec<String> = updates.iter().map(|u| UpdateRow::key_of(&u.service, &u.environment, u.why)).collect();
+        let attempt = CommitAttempt {
+            commit: commit.clone(),
+            parent: parent.clone(),
+            updates: keys.iter().map(|k| (k.clone(), 0)).collect::<BTreeMap<_, _>>(),
+            done: false,
+        };
+        let mut entry = Entry::new();
+        entry.put(&attempt)?.event(Event::CommitStarted { commit: commit.clone(), parent: parent.clone(), updates: keys });
+        self.journal.write(entry).await?;
+        match self.ports.fleet.push(&commit, &parent).await? {
+            PushOutcome::Pushed => {
+                self.commit_done(attempt).await?;
+                for update in updates {
+                    self.drop_update(update).await?;
+                }
+                Ok(Attempt::Done)
+            }
+            PushOutcome::Moved => {
+                self.commit_failed(&attempt, "somebody else pushed meanwhile").await?;
+                Ok(Attempt::Again)
+            }
+            PushOutcome::Refused(reason) => {
+                self.commit_failed(&attempt, &reason).await?;
+                Err(EngineError::Refused(format!("the fleet's remote refuses the push: {reason}")))
+            }
+        }
+    }
+
+    async fn commit_done(&self, attempt: CommitAttempt) -> Result<(), EngineError> {
+        let mut entry = Entry::new();
+        entry.event(Event::CommitDone {
+            commit: attempt.commit.clone(),
+            updates: attempt.updates.keys().cloned().collect(),
+        });
+        entry.put(&CommitAttempt { done: true, ..attempt })?;
+        Ok(self.journal.write(entry).await?)
+    }
+
+    async fn commit_failed(&self, attempt: &CommitAttempt, reason: &str) -> Result<(), EngineError> {
+        let mut entry = Entry::new();
+        entry.event(Event::CommitFailed { commit: attempt.commit.clone(), reason: reason.to_owned() });
+        entry.remove::<CommitAttempt>(CommitAttempt::key_of(&attempt.commit));
+        Ok(self.journal.write(entry).await?)
+    }
+
+    /// Removes an update, unless it was replaced meanwhile.
+    async fn drop_update(&self, update: &UpdateRow) -> Result<(), EngineError> {
+        let _guard = self.scopes.lock(&(update.service.clone(), update.environment.clone())).await;
+        let key = UpdateRow::key_of(&update.service, &update.environment, update.why);
+        if self.ports.store.load::<UpdateRow>(&key).await?.as_ref() == Some(update) {
+            let mut entry = Entry::new();
+            entry.remove::<UpdateRow>(key);
+            self.journal.write(entry).await?;
+        }
+        Ok(())
+    }
+
+    /// Settles pushes whose end is not known, by looking for the commit in the remote's history.
+    pub(crate) async fn recover_commits(&self) -> Result<(), EngineError> {
+        let scan = Scan { prefix: "commit/".into(), open_only: true, ..Scan::default() };
+        for attempt in self.ports.store.list::<CommitAttempt>(scan).await? {
+            let head = self.ports.fleet.fetch().await?;
+            match self.ports.fleet.relation(&attempt.commit, &head.commit).await? {
+                Relation::Same | Relation::Ahead => self.commit_done(attempt).await?,
+                Relation::Diverged => {
+                    self.commit_failed(&attempt, "it did not reach the remote; it is computed again").await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a commit is one of our own.
+    pub(crate) async fn is_own(&self, commit: &CommitId) -> Result<bool, EngineError> {
+        let attempt: Option<CommitAttempt> = self.ports.store.load(&CommitAttempt::key_of(commit)).await?;
+        Ok(attempt.is_some())
+    }
+}

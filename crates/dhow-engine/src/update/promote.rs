@@ -1,0 +1,124 @@
+//! Promotion: an environment gets exactly the digests that run healthy in the one before it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dhow_core::noun::{ArtifactName, EnvironmentName, PersonName, Pin, ServiceName};
+use dhow_core::policy;
+use dhow_core::port::StoreExt as _;
+use dhow_core::rollout::{DeploymentRow, Health, Proof, Why};
+
+use super::edits::Edits;
+use crate::engine::{EngineError, Inner};
+use crate::view::View;
+
+/// What can be promoted, or why nothing can.
+pub(crate) enum Promotable {
+    /// These versions.
+    Set(BTreeMap<ArtifactName, Pin>),
+    /// Nothing, for this reason.
+    Nothing(String),
+}
+
+impl Inner {
+    /// Promotes into an environment what is healthy upstream, if anything differs. `by` is who asked.
+    pub(crate) async fn promote_if_ready(
+        self: &Arc<Self>,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+        by: Option<PersonName>,
+    ) -> Result<(), EngineError> {
+        let view = self.view()?;
+        let gates = self.gates(&view, environment).await?;
+        let Some(from) = gates.from.clone() else { return Ok(()) };
+        match self.promotable(&view, service, &from, environment, gates.soak).await? {
+            Promotable::Set(pins) if !Edits::set(&view, service, environment, &pins).is_empty() => {
+                self.want(service, environment, pins, Why::Promotion, by, &gates).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The digests of a service that were proven upstream, by every deployment there that takes the artifact.
+    pub(crate) async fn promotable(
+        self: &Arc<Self>,
+        view: &View,
+        service: &ServiceName,
+        from: &EnvironmentName,
+        environment: &EnvironmentName,
+        soak: Duration,
+    ) -> Result<Promotable, EngineError> {
+        let mut pins: BTreeMap<ArtifactName, Pin> = BTreeMap::new();
+        for id in view.deployments_of(service, from) {
+            let row: Option<DeploymentRow> = self.ports.store.load(&id.to_string()).await?;
+            let Some(row) = row.filter(|r| r.health == Health::Healthy && r.running.is_some()) else {
+                return Ok(Promotable::Nothing(format!("{id} is not healthy")));
+            };
+            if row.running != row.desired {
+                return Ok(Promotable::Nothing(format!("{id} does not run what the fleet says yet")));
+            }
+            let healthy = Duration::from_millis(row.healthy_ms);
+            if healthy < soak {
+                return Ok(Promotable::Nothing(format!("{id} was healthy for {healthy:.0?} of {soak:.0?}")));
+            }
+            for (artifact, pin) in row.desired_pins {
+                match pins.get(&artifact) {
+                    Some(other) if other.digest != pin.digest => {
+                        return Ok(Promotable::Nothing(format!("{artifact} differs between deployments of {from}")));
+                    }
+                    _ => pins.insert(artifact, pin),
+                };
+            }
+        }
+        let taken: Vec<ArtifactName> = view
+            .deployments_of(service, environment)
+            .iter()
+            .flat_map(|id| view.sites(id).iter().map(|s| s.artifact.clone()))
+            .collect();
+        pins.retain(|artifact, _| taken.contains(artifact));
+        if pins.is_empty() {
+            return Ok(Promotable::Nothing(format!("nothing of {service} runs in {from}")));
+        }
+        let declared = view.fleet.services.get(service);
+        for (artifact, pin) in &pins {
+            if self.is_quarantined(service, environment, pin).await? {
+                return Ok(Promotable::Nothing(format!("{artifact} {} is quarantined", pin.digest.short())));
+            }
+            let filter = declared.and_then(|s| s.overrides.get(environment)).and_then(|o| o.get(artifact));
+            if let (Some(rule), Some(tag)) = (filter, &pin.tag)
+                && !policy::accepts(rule, tag.as_str())
+            {
+                return Ok(Promotable::Nothing(format!("{artifact} {tag} is not what the policy of {environment} accepts")));
+            }
+        }
+        if self.held_back(service, environment, &pins).await? {
+            return Ok(Promotable::Nothing(format!("{service} is held in {environment}; `dhow resume` lifts it")));
+        }
+        Ok(Promotable::Set(pins))
+    }
+
+    /// Which pins were never healthy upstream, in every deployment that takes the artifact; empty: all were.
+    pub(crate) async fn unproven(
+        &self,
+        view: &View,
+        service: &ServiceName,
+        from: &EnvironmentName,
+        pins: &BTreeMap<ArtifactName, Pin>,
+    ) -> Result<Vec<ArtifactName>, EngineError> {
+        let mut unproven = Vec::new();
+        for (artifact, pin) in pins {
+            for id in view.deployments_of(service, from) {
+                if !view.sites(&id).iter().any(|s| s.artifact == *artifact) {
+                    continue;
+                }
+                let key = format!("{id}/{}@{}", pin.repository, pin.digest);
+                if self.ports.store.load::<Proof>(&key).await?.is_none() {
+                    unproven.push(artifact.clone());
+                    break;
+                }
+            }
+        }
+        Ok(unproven)
+    }
+}
