@@ -14,7 +14,9 @@ pub enum EditError {
         line: usize,
     },
     /// The site was found by its repository, and the version is of another one.
-    #[error("{file}:{line}: holds {found}, so a version of {wanted} cannot be written there; change the file by hand")]
+    #[error(
+        "{file}:{line}: holds {found}, so a version of {wanted} cannot be written there; change the file by hand"
+    )]
     OtherRepository {
         /// The file.
         file: String,
@@ -42,7 +44,9 @@ pub enum EditError {
         line: usize,
     },
     /// Two edits want one scalar to be two things.
-    #[error("{file}:{line}: one value is to become {first:?} and {second:?} at once; give each its own value in the file")]
+    #[error(
+        "{file}:{line}: one value is to become {first:?} and {second:?} at once; give each its own value in the file"
+    )]
     Conflict {
         /// The file.
         file: String,
@@ -54,7 +58,9 @@ pub enum EditError {
         second: String,
     },
     /// The new text, parsed again, differs in more than was wanted.
-    #[error("{file}: writing the version would change more than its own value ({problem}); nothing was written, change the file by hand")]
+    #[error(
+        "{file}: writing the version would change more than its own value ({problem}); nothing was written, change the file by hand"
+    )]
     Unproved {
         /// The file.
         file: String,

@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn versions_that_are_strings_stay_plain() {
-        for text in ["1.2.3", "v1.10", "nginx", "nginx:1.27", "localhost:5000/a:1", "_x", "1e3f", "0.1.0-rc.1", "a@b"]
+        for text in
+            ["1.2.3", "v1.10", "nginx", "nginx:1.27", "localhost:5000/a:1", "_x", "1e3f", "0.1.0-rc.1", "a@b"]
         {
             assert_eq!(render(text, Quote::Plain).as_deref(), Some(text));
         }

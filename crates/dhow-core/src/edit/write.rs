@@ -106,12 +106,14 @@ fn unquoted(raw: &str, quote: Quote) -> Option<&str> {
 /// A site that was found by its repository takes versions of that repository only; a marker or a path takes any.
 fn check_repository(site: &Site, reference: &ImageReference) -> Result<(), EditError> {
     match &site.key {
-        super::SiteKey::Repository(found) if *found != reference.repository => Err(EditError::OtherRepository {
-            file: site.file.clone(),
-            line: site.line,
-            found: Box::new(found.clone()),
-            wanted: Box::new(reference.repository.clone()),
-        }),
+        super::SiteKey::Repository(found) if *found != reference.repository => {
+            Err(EditError::OtherRepository {
+                file: site.file.clone(),
+                line: site.line,
+                found: Box::new(found.clone()),
+                wanted: Box::new(reference.repository.clone()),
+            })
+        }
         _ => Ok(()),
     }
 }
@@ -131,7 +133,9 @@ fn value_for(site: &Site, part: &Part, reference: &ImageReference) -> Result<Str
             Ok(value)
         }
         Role::Name => Ok(spelled(part, reference)),
-        Role::Tag => reference.tag.as_ref().map(ToString::to_string).ok_or(EditError::NeedsTag { file, line }),
+        Role::Tag => {
+            reference.tag.as_ref().map(ToString::to_string).ok_or(EditError::NeedsTag { file, line })
+        }
         Role::Digest => {
             reference.digest.as_ref().map(ToString::to_string).ok_or(EditError::NeedsDigest { file, line })
         }

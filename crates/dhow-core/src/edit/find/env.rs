@@ -70,7 +70,10 @@ fn value_of(line: &str, at: usize) -> Result<(&str, Quote, Range<usize>), char> 
             return Ok((&inner[..end], quote, at..at + end + 2));
         }
     }
-    let comment = rest.char_indices().zip(rest.chars().skip(1)).find(|((_, c), next)| c.is_whitespace() && *next == '#');
+    let comment = rest
+        .char_indices()
+        .zip(rest.chars().skip(1))
+        .find(|((_, c), next)| c.is_whitespace() && *next == '#');
     let value = rest[..comment.map_or(rest.len(), |((end, _), _)| end)].trim_end();
     let value = if value.starts_with('#') { "" } else { value };
     Ok((value, Quote::Plain, at..at + value.len()))

@@ -39,13 +39,14 @@ pub(super) fn repository(finder: &Finder<'_>, entry: usize) -> Option<Repository
 }
 
 fn take(finder: &mut Finder<'_>, entry: usize) {
-    let spoken_for = |node: usize| {
-        finder.taken.contains(&node) || finder.taken.contains(&finder.tree.resolve(node))
-    };
+    let spoken_for =
+        |node: usize| finder.taken.contains(&node) || finder.taken.contains(&finder.tree.resolve(node));
     if finder.tree.children(entry).any(spoken_for) {
         return;
     }
-    let Some(repository) = repository(finder, entry).filter(|found| finder.request.wants(found)) else { return };
+    let Some(repository) = repository(finder, entry).filter(|found| finder.request.wants(found)) else {
+        return;
+    };
     let key = SiteKey::Repository(repository.clone());
     let mut parts = Vec::new();
     for (name, role) in [("newTag", Role::Tag), ("digest", Role::Digest)] {
@@ -61,8 +62,15 @@ fn take(finder: &mut Finder<'_>, entry: usize) {
         }
     }
     if parts.is_empty() {
-        let message = format!("the entry of {repository} has neither newTag nor digest, so it holds no version");
-        return finder.problem(entry, ProblemKind::NotEditable, Some(key), message, "add newTag: and the tag that runs");
+        let message =
+            format!("the entry of {repository} has neither newTag nor digest, so it holds no version");
+        return finder.problem(
+            entry,
+            ProblemKind::NotEditable,
+            Some(key),
+            message,
+            "add newTag: and the tag that runs",
+        );
     }
     parts.sort_by_key(|part| part.span.start);
     finder.site(Form::KustomizeImage, key, parts).repository = Some(repository);

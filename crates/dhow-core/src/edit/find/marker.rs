@@ -30,7 +30,11 @@ pub(super) fn find(finder: &mut Finder<'_>) {
             // Words with a marker in them; a value that was commented out.
             Ok(None) if before.trim().is_empty() || !comment.text.trim_start().starts_with('{') => continue,
             Ok(None) => {
-                stray(finder, position, "the comment looks like a Flux marker and is no JSON object of strings");
+                stray(
+                    finder,
+                    position,
+                    "the comment looks like a Flux marker and is no JSON object of strings",
+                );
                 continue;
             }
             Err(message) => {
@@ -80,7 +84,8 @@ fn stray(finder: &mut Finder<'_>, position: (usize, usize), message: &str) {
 /// Where values (not keys) end, in the order of the text.
 fn value_ends(tree: &Tree<'_>) -> Vec<(usize, usize)> {
     let single = |node: &usize| matches!(tree.nodes[*node].kind, Kind::Scalar { .. } | Kind::Alias(_));
-    let value = |node: &usize| !matches!(tree.nodes[*node].place, Place::Key) && !tree.nodes[*node].span.is_empty();
+    let value =
+        |node: &usize| !matches!(tree.nodes[*node].place, Place::Key) && !tree.nodes[*node].span.is_empty();
     (0..tree.nodes.len()).filter(single).filter(value).map(|node| (tree.nodes[node].span.end, node)).collect()
 }
 
@@ -119,7 +124,8 @@ fn take(finder: &mut Finder<'_>, node: usize, key: SiteKey, field: MarkerField) 
     }
     let form = Form::Marker(field);
     if finder.taken.contains(&target) {
-        let same = |site: &Site| site.key == key && site.form == form && site.parts.iter().any(|p| p.node == target);
+        let same =
+            |site: &Site| site.key == key && site.form == form && site.parts.iter().any(|p| p.node == target);
         if !finder.found.sites.iter().any(same) {
             finder.not_editable(node, key, "has another marker already");
         }

@@ -77,7 +77,8 @@ pub fn find(file: &str, text: &str, request: &FindRequest) -> Found {
             return found;
         }
     };
-    let mut finder = Finder { file, text, tree: &tree, request, taken: HashSet::new(), starts: Vec::new(), found };
+    let mut finder =
+        Finder { file, text, tree: &tree, request, taken: HashSet::new(), starts: Vec::new(), found };
     marker::find(&mut finder);
     oob::find(&mut finder);
     kustomize::find(&mut finder);

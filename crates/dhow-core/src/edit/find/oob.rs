@@ -12,7 +12,9 @@ pub(super) fn find(finder: &mut Finder<'_>) {
         let key = SiteKey::Oob { path: path.clone() };
         match path::parse(path) {
             Ok(steps) => take(finder, key, &steps),
-            Err(reason) => nowhere(finder, key, &reason, "write it like .services.api.image or containers[0].image"),
+            Err(reason) => {
+                nowhere(finder, key, &reason, "write it like .services.api.image or containers[0].image")
+            }
         }
     }
 }

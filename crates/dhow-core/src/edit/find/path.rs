@@ -45,7 +45,8 @@ fn bracket<'a>(inner: &'a str, steps: &mut Vec<Step>) -> Result<&'a str, String>
         }
     }
     let (number, rest) = inner.split_once(']').ok_or("has a '[' that is not closed")?;
-    let number = number.parse().map_err(|_| format!("has {number:?} where a number or a quoted key is expected"))?;
+    let number =
+        number.parse().map_err(|_| format!("has {number:?} where a number or a quoted key is expected"))?;
     steps.push(Step::Item(number));
     Ok(rest)
 }
