@@ -49,8 +49,7 @@ pub const SAMI: &[&str] = &["version", "service_name", "pr_deploy", "oob"];
 /// `route:` of a deployment.
 pub const ROUTE: &[&str] = &["host", "service", "port"];
 /// A check.
-pub const CHECK: &[&str] =
-    &["http", "tcp", "command", "successes", "interval", "retry", "timeout", "limit"];
+pub const CHECK: &[&str] = &["http", "tcp", "command", "successes", "interval", "retry", "timeout", "limit"];
 /// `http:` of a check.
 pub const HTTP: &[&str] = &["url", "status", "contains", "headers"];
 /// `tcp:` of a check.

@@ -136,7 +136,9 @@ fn segment(part: &str) -> Result<Segment, InvalidPattern> {
         }
     };
     if before.contains('}') || after.contains(['{', '}']) {
-        return Err(InvalidPattern(format!("{part:?} has more than one placeholder; one may stand in a name")));
+        return Err(InvalidPattern(format!(
+            "{part:?} has more than one placeholder; one may stand in a name"
+        )));
     }
     Ok(Segment::Slot { before: before.into(), slot, after: after.into() })
 }
@@ -155,7 +157,16 @@ mod tests {
 
     #[test]
     fn patterns_that_leave_the_fleet_or_have_unknown_placeholders_are_refused() {
-        for bad in ["../{service}", "/a", "a//b", "{svc}", "{service", "service}", "{service}/{service}", "{service}{type}"] {
+        for bad in [
+            "../{service}",
+            "/a",
+            "a//b",
+            "{svc}",
+            "{service",
+            "service}",
+            "{service}/{service}",
+            "{service}{type}",
+        ] {
             assert!(Pattern::read(bad).is_err(), "{bad:?} was accepted");
         }
     }

@@ -16,12 +16,15 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<S
     };
     if reference.is_none() {
         let message = format!("{what} is no reference to a secret; a literal secret is refused");
-        let help = "write env:NAME, file:PATH or command:NAME; if a secret stood here, replace it: it is in Git";
+        let help =
+            "write env:NAME, file:PATH or command:NAME; if a secret stood here, replace it: it is in Git";
         reader.error_unseen(node.at, message, help);
     }
     reference
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 128 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    !name.is_empty()
+        && name.len() <= 128
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }

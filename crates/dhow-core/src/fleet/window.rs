@@ -54,7 +54,9 @@ mod tests {
         for good in ["Mon-Fri 08:00-17:00", "Sat,Sun 22:00-06:00", "00:00-24:00", "Mon,Wed-Fri 09:30-10:00"] {
             assert_eq!(problem_of_open(good), None, "{good}");
         }
-        for bad in ["", "Mon-Fri", "Mo-Fr 08:00-17:00", "Mon 8-17", "Mon 25:00-26:00", "Mon 08:00-08:00", "x y z"] {
+        for bad in
+            ["", "Mon-Fri", "Mo-Fr 08:00-17:00", "Mon 8-17", "Mon 25:00-26:00", "Mon 08:00-08:00", "x y z"]
+        {
             assert!(problem_of_open(bad).is_some(), "{bad:?} was accepted");
         }
     }

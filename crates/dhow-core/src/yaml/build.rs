@@ -85,10 +85,8 @@ impl Builder {
     ) -> Result<(), Problem> {
         let weight = weight_of(&text);
         self.weigh(weight, at)?;
-        let node = Node {
-            at,
-            kind: Kind::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain },
-        };
+        let node =
+            Node { at, kind: Kind::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain } };
         self.value(node, anchor, weight, 1)
     }
 
@@ -157,7 +155,11 @@ impl Builder {
 
     fn alias(&mut self, id: usize, at: Position) -> Result<(), Problem> {
         let Some(anchored) = self.anchors.get(&id) else {
-            return Err(Problem { at, message: "an alias stands inside of what it refers to".into(), help: None });
+            return Err(Problem {
+                at,
+                message: "an alias stands inside of what it refers to".into(),
+                help: None,
+            });
         };
         let (weight, depth) = (anchored.weight, anchored.depth);
         // Before the copy is made: the copy is what a bomb lives of.

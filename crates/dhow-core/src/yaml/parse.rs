@@ -91,8 +91,7 @@ fn syntax(text: &str, error: &ScanError) -> Problem {
 }
 
 fn diagnostic(file: &str, text: &str, problem: Problem) -> Diagnostic {
-    let found =
-        Diagnostic::error(file, problem.message).at(text, problem.at.line, problem.at.column);
+    let found = Diagnostic::error(file, problem.message).at(text, problem.at.line, problem.at.column);
     match problem.help {
         Some(help) => found.help(help),
         None => found,

@@ -83,8 +83,7 @@ impl<'a> Reader<'a> {
 
     /// Tells of what is legal but surely not meant.
     pub fn warn(&mut self, at: Position, message: impl Into<String>, help: impl Into<String>) {
-        let found =
-            Diagnostic { message: message.into(), severity: Severity::Warning, ..self.place(at) };
+        let found = Diagnostic { message: message.into(), severity: Severity::Warning, ..self.place(at) };
         self.found.push(found.help(help));
     }
 
@@ -153,8 +152,29 @@ impl<'a> Reader<'a> {
         self.parse_text(text, node.at, what)
     }
 
+    /// A text that a function reads.
+    pub fn parse_with<T, E: Display>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        match read(self.text(node, what)?) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.error(node.at, format!("{what}: {error}"));
+                None
+            }
+        }
+    }
+
     /// A text, such as a key, that is a value of a type.
-    pub fn parse_text<T: FromStr<Err: Display>>(&mut self, text: &str, at: Position, what: &str) -> Option<T> {
+    pub fn parse_text<T: FromStr<Err: Display>>(
+        &mut self,
+        text: &str,
+        at: Position,
+        what: &str,
+    ) -> Option<T> {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
