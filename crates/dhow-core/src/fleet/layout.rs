@@ -171,8 +171,7 @@ impl Search<'_> {
         let Some(service) = service_of(pattern, binding) else { return };
         let spelled = environment_of(pattern, binding);
         let shared = SHARED.contains(&spelled.as_str()) || spelled.starts_with('_');
-        let ours = !standard && (folder == "services" || path::is_within(folder, "services"));
-        if (shared && !self.declared.contains(&spelled)) || ours && self.claimed.contains(folder) {
+        if (shared && !self.declared.contains(&spelled)) || (!standard && folder == "services") {
             return;
         }
         if !self.claimed.insert(folder.to_owned()) {

@@ -104,7 +104,7 @@ impl Context<'_> {
             |target| DeploymentId { service: service.name.clone(), target, environment: environment.clone() };
         if let Some(fault) = &candidate.fault {
             part.diagnostics.push(fault.clone());
-            for target in candidate.hint {
+            if let Some(target) = candidate.hint {
                 part.broken.insert(id(target), vec![fault.clone()]);
             }
             return;
@@ -119,6 +119,11 @@ impl Context<'_> {
             .collect();
         let settings = FolderSettings::read(self.tree, &candidate.folder, &names, &service.name);
         let types = types(&settings, &names, candidate);
+        let said = names.iter().any(|name| kind::file_kind(name) == kind::FileKind::Settings);
+        let runs = types.iter().any(|target| kind::runs(&names, *target));
+        if candidate.origin == Origin::Pattern && !said && !runs {
+            return;
+        }
         if types.is_empty() {
             return part.diagnostics.extend(no_type(candidate));
         }

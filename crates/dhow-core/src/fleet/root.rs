@@ -328,12 +328,11 @@ fn complete(reader: &mut Reader<'_>, node: &Node, pattern: Pattern) -> Option<Pa
 
 fn listed(reader: &mut Reader<'_>, node: &Node) -> Option<Listed> {
     let fields: Fields<'_> = reader.fields(node, "an entry of deployments", keys::LISTED);
-    let mut missing = |key: &str| {
+    for key in ["path", "service", "environment"] {
         if fields.get(key).is_none() {
             reader.error(node.at, format!("an entry of deployments needs {key}"));
         }
-    };
-    ["path", "service", "environment"].map(&mut missing);
+    }
     let folder = fields.get("path").and_then(|n| within(reader, n, "", "path"));
     let service = fields.get("service").and_then(|n| reader.parse(n, "service"));
     let target = fields.get("type").and_then(|n| reader.parse(n, "type"));

@@ -4,7 +4,7 @@ use super::model::{DeploymentSettings, OobPath, Route};
 use super::root::{read_optional, single, within};
 use super::tree::Tree;
 use super::{checks, keys, path};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use crate::noun::{ServiceName, TargetType};
 use crate::yaml::{self, Fields, Node, Reader};
 
@@ -39,11 +39,6 @@ impl FolderSettings {
             read.file(tree, folder, &path::join(folder, "dhow.yaml"), None);
         }
         read
-    }
-
-    /// Whether it has an error.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
 
     fn file(&mut self, tree: &dyn Tree, folder: &str, file: &str, sami: Option<&ServiceName>) {
