@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn ten_megabytes_are_refused_before_they_are_parsed() {
-        let parsed = parse("f", &vec![b'a'; 10_000_000]);
+        let bytes = vec![b'a'; 10_000_000];
+        let parsed = parse("f", &bytes);
         assert!(parsed.problems[0].message.contains("10000000 bytes"));
     }
 
