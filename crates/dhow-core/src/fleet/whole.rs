@@ -227,8 +227,7 @@ fn services(fleet: &mut Fleet, parts: &BTreeMap<String, Arc<Part>>) {
                     let next = |name: &ServiceName| {
                         fleet.services.get(name).map(|s| s.after.clone()).unwrap_or_default()
                     };
-                    let back = after == &service.name || next(after).contains(&service.name);
-                    if !back && !(in_circle(&service.name, next) && leads_to(after, &service.name, next)) {
+                    if !leads_to(after, &service.name, next) {
                         continue;
                     }
                     format!("{} waits for itself, by way of {after}", service.name)
