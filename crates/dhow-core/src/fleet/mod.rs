@@ -1,12 +1,36 @@
 //! What the tree of a fleet declares: layout, `dhow.yaml` at its three places, `sami.yaml`, identity, desired hash.
+//!
+//! [`load`] reads a whole tree, [`reload`] what changed. Both read service by service (`part`): first the folders
+//! (`layout`), then each folder's settings and what its files depend on (`settings`, `dependency`), then what only the
+//! whole shows (`whole`). A file that is broken takes with it what depends on it, and nothing else.
 
+mod alias;
 mod check;
+mod checks;
+mod dependency;
 mod gate;
+mod hash;
+pub mod keys;
+mod kind;
+mod layout;
+mod load;
 mod model;
+mod part;
+mod path;
+mod pattern;
+mod root;
+mod secret;
+mod service;
+mod settings;
 mod tree;
+mod whole;
+mod window;
 
+pub use alias::PULL_REQUEST;
 pub use check::{CheckSpec, Probe};
 pub use gate::{Approvals, UpdateMode, Window};
+pub use hash::{DesiredHash, InvalidDesiredHash, desired_hash};
+pub use load::{Index, load, reload};
 pub use model::{
     Artifact, ArtifactKind, Deployment, DeploymentSettings, Environment, Fleet, OobPath, Person,
     RegistrySettings, Route, SecretReference, Server, Service,

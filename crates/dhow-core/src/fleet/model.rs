@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::CheckSpec;
 use super::gate::{Approvals, UpdateMode, Window};
+use super::load::Index;
 use crate::diagnostic::Diagnostic;
 use crate::noun::{
     ArtifactName, DeploymentId, EnvironmentName, ImageReference, PersonName, Repository, ServerName,
@@ -40,6 +41,8 @@ pub struct Fleet {
     pub servers: BTreeMap<ServerName, Server>,
     /// Everything that is to be said of the tree, errors and warnings, in the order of files.
     pub diagnostics: Vec<Diagnostic>,
+    /// What [`super::reload`] shares with the next fleet, and who reads which file.
+    pub index: Arc<Index>,
 }
 
 /// One environment.

@@ -42,6 +42,11 @@ pub trait Tree: Send + Sync {
     /// The entries of a folder, sorted by name; empty where there is no folder. `""` is the root.
     fn list(&self, folder: &str) -> io::Result<Vec<Entry>>;
 
+    /// Where a symbolic link points, as it is written; `None` where there is no link or the tree cannot tell.
+    fn link(&self, _path: &str) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+
     /// The content identifier of a file; `None` where there is none.
     fn content(&self, path: &str) -> io::Result<Option<String>> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));

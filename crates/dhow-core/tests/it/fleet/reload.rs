@@ -1,0 +1,98 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use dhow_core::fleet::{Fleet, MemoryTree, load, reload};
+use proptest::prelude::*;
+
+use super::{COMPOSE, tree};
+
+fn shown(fleet: &Fleet) -> String {
+    format!(
+        "{:#?}",
+        (
+            &fleet.environments,
+            &fleet.services,
+            &fleet.deployments,
+            &fleet.templates,
+            &fleet.broken,
+            &fleet.broken_services,
+            (fleet.broken_root, &fleet.people, &fleet.servers, &fleet.registries, &fleet.diagnostics)
+        )
+    )
+}
+
+const PATHS: [&str; 14] = [
+    "dhow.yaml",
+    "services/a/dhow.yaml",
+    "services/b/dhow.yaml",
+    "services/a/compose/stage/compose.yaml",
+    "services/a/compose/prod/compose.yaml",
+    "services/a/compose/production/a-stack.yml",
+    "services/b/compose/stage/compose.yaml",
+    "services/b/k8s/stage/kustomization.yaml",
+    "services/b/k8s/base/kustomization.yaml",
+    "services/a/compose/stage/dhow.yaml",
+    "services/c;/compose/stage/compose.yaml",
+    "shared.env",
+    "lib/common.yaml",
+    "apps/d/overlays/qa/kustomization.yaml",
+];
+
+const TEXTS: [&str; 9] = [
+    COMPOSE,
+    "a: [",
+    "",
+    "after: [b]\n",
+    "owners: [alice]\n",
+    "project: stage_b\n",
+    "services: {x: {env_file: ../../../../shared.env}}\ninclude: [../../../../lib/common.yaml]\n",
+    "resources: [../base]\n",
+    "layout: ['apps/{service}/overlays/{environment}']\n",
+];
+
+proptest! {
+    #[test]
+    fn what_is_reloaded_is_what_would_be_loaded(
+        steps in prop::collection::vec((0..PATHS.len(), prop::option::of(0..TEXTS.len())), 1..25)
+    ) {
+        let mut tree = MemoryTree::default();
+        let mut fleet = load(&tree);
+        for (path, text) in steps {
+            match text {
+                Some(text) => drop(tree.files.insert(PATHS[path].into(), TEXTS[text].into())),
+                None => drop(tree.files.remove(PATHS[path])),
+            }
+            fleet = reload(&fleet, &tree, &[PATHS[path].to_owned()]);
+            prop_assert_eq!(shown(&fleet), shown(&load(&tree)));
+        }
+    }
+}
+
+#[test]
+fn what_did_not_change_is_shared() {
+    let mut tree = tree(&[
+        ("services/a/compose/stage/compose.yaml", COMPOSE),
+        ("services/b/compose/stage/compose.yaml", COMPOSE),
+    ]);
+    let before = load(&tree);
+    tree.files.insert("services/a/compose/stage/x".into(), Vec::new());
+    let after = reload(&before, &tree, &["services/a/compose/stage/x".into()]);
+    let b = "b/compose/stage".parse().unwrap();
+    assert!(Arc::ptr_eq(&before.deployments[&b], &after.deployments[&b]));
+    assert_eq!(after.deployments[&"a/compose/stage".parse().unwrap()].files.len(), 2);
+}
+
+#[test]
+fn ten_thousand_deployments_are_loaded() {
+    let files = (0..5000).flat_map(|n| {
+        ["stage", "prod"]
+            .map(|e| (format!("services/s{n}/compose/{e}/compose.yaml"), COMPOSE.as_bytes().to_vec()))
+    });
+    let tree = MemoryTree::new(files);
+    let start = Instant::now();
+    let fleet = load(&tree);
+    let loaded = start.elapsed();
+    let again = reload(&fleet, &tree, &["services/s1/compose/stage/compose.yaml".into()]);
+    println!("load {loaded:?}, reload {:?}", start.elapsed() - loaded);
+    assert_eq!((fleet.deployments.len(), again.deployments.len()), (10_000, 10_000));
+}

@@ -1,0 +1,98 @@
+use super::{COMPOSE, errors, fleet, only};
+
+#[test]
+fn gates_that_can_never_open_are_errors() {
+    for (gate, word) in [
+        ("approvals: { needed: 3, from: [alice, bob] }", "only 2 people"),
+        ("approvals: { needed: 0 }", "from 1 to"),
+        ("window: { open: \"Mo-Fr 08:00-17:00\" }", "no weekday"),
+        ("from: satge", "no environment satge"),
+        ("from: production", "promoted from itself"),
+    ] {
+        let found =
+            fleet(&[("dhow.yaml", &format!("environments:\n  stage: {{}}\n  production:\n    {gate}\n"))]);
+        assert!(errors(&found)[0].message.contains(word), "{gate}: {:?}", found.diagnostics);
+        assert!(found.broken_root, "{gate}");
+    }
+}
+
+#[test]
+fn a_circle_of_promotions_is_an_error() {
+    let found =
+        fleet(&[("dhow.yaml", "environments: {a: {from: b}, b: {from: c}, c: {from: a}, d: {from: a}}\n")]);
+    assert_eq!(errors(&found).len(), 3);
+}
+
+#[test]
+fn an_order_of_services_must_exist_and_have_no_circle() {
+    let unknown = only(&[("services/shop/dhow.yaml", "after: [shp]\n")]);
+    assert!(unknown.message.contains("no service shp") && unknown.help.unwrap().contains("shop"));
+    let circle = fleet(&[
+        ("services/a/dhow.yaml", "after: [b]\n"),
+        ("services/b/dhow.yaml", "after: [c]\n"),
+        ("services/c/dhow.yaml", "after: [a]\n"),
+        ("services/d/dhow.yaml", "after: [a]\n"),
+    ]);
+    assert_eq!(circle.broken_services.len(), 3, "{:?}", circle.diagnostics);
+}
+
+#[test]
+fn pull_request_is_legal_and_told() {
+    let found = only(&[("dhow.yaml", "environments: {stage: {update: pull_request}}\n")]);
+    assert!(found.to_string().starts_with("warning"), "{found}");
+}
+
+#[test]
+fn names_in_files_mean_what_the_folders_names_mean() {
+    let fleet = fleet(&[
+        (
+            "dhow.yaml",
+            "environments:\n  stage: {}\n  prod: { from: staging }\nservers:\n  web1: { ssh: deploy@web1.acme.dev, environments: [prod] }\n",
+        ),
+        ("services/a/compose/production/compose.yaml", COMPOSE),
+        ("services/a/dhow.yaml", "checks: [{tcp: }]\n"),
+    ]);
+    // Both names are used here: they are two environments.
+    assert_eq!(fleet.environments.len(), 3);
+    let deployment = fleet.deployments.values().next().unwrap();
+    assert!(deployment.settings.servers.is_empty());
+    assert_eq!(deployment.settings.checks.len(), 1);
+}
+
+#[test]
+fn a_deployment_runs_on_the_servers_of_its_environment() {
+    let servers = "servers:\n  web1: { ssh: deploy@web1.acme.dev, environments: [production] }\n";
+    let found = fleet(&[("dhow.yaml", servers), ("services/a/compose/prod/compose.yaml", COMPOSE)]);
+    assert_eq!(found.deployments.values().next().unwrap().settings.servers[0].as_str(), "web1");
+    let unknown = fleet(&[
+        ("dhow.yaml", servers),
+        ("services/a/compose/prod/compose.yaml", COMPOSE),
+        ("services/a/compose/prod/dhow.yaml", "servers: [web2]\n"),
+    ]);
+    assert!(errors(&unknown)[0].message.contains("no server web2"));
+}
+
+#[test]
+fn an_address_that_could_be_an_option_is_refused() {
+    for bad in ["-oProxyCommand=x@h", "u@-h", "u@h;x", "h", "u@h:0", "u:p@h"] {
+        let found = fleet(&[("dhow.yaml", &format!("servers: {{w: {{ssh: \"{bad}\"}}}}\n"))]);
+        assert_eq!(errors(&found).len(), 1, "{bad}");
+    }
+}
+
+#[test]
+fn rules_of_environments_override_the_services() {
+    let found = fleet(&[
+        ("services/a/compose/qa/compose.yaml", COMPOSE),
+        (
+            "services/a/dhow.yaml",
+            "artifacts:\n  web: { image: nginx, policy: { semver: \"^1\" } }\nenvironments:\n  qa: { artifacts: { web: { policy: { semver: \"1.x\" } } } }\n",
+        ),
+    ]);
+    assert_eq!(found.diagnostics, []);
+    let service = found.services.values().next().unwrap();
+    let rule = |environment: &str| {
+        service.rule(&environment.parse().unwrap(), &"web".parse().unwrap()).unwrap().policy.to_string()
+    };
+    assert_eq!((rule("qa"), rule("stage")), ("semver 1.x".into(), "semver ^1".into()));
+}

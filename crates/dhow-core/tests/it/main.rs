@@ -1,0 +1,3 @@
+//! What the core promises, over its public face.
+
+mod fleet;
