@@ -4,9 +4,13 @@
 //! where a promise is broken: call it from a test of the implementation.
 
 mod clock;
+mod fleet;
+mod source;
 pub mod store;
 
 pub use clock::ManualClock;
+pub use fleet::{MemoryFleetRepo, PushFault};
+pub use source::{MemorySource, SourceCall};
 pub use store::MemoryStore;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -6,7 +6,7 @@ mod speed;
 
 use std::sync::Arc;
 
-use dhow_core::port::{Batch, Expect, NewEvent, Put, Store, Table};
+use dhow_core::port::{Batch, Expect, NewEvent, Put, Table};
 use dhow_store::SqliteStore;
 use dhow_testkit::ManualClock;
 
@@ -37,7 +37,7 @@ pub(crate) fn batch(n: usize) -> Batch {
 async fn the_contract_holds() {
     let root = tempfile::tempdir().unwrap();
     let count = std::sync::atomic::AtomicUsize::new(0);
-    dhow_testkit::store::contract(async |clock: Arc<ManualClock>| -> Arc<dyn Store> {
+    dhow_testkit::store::contract(async |clock: Arc<ManualClock>| {
         let n = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Arc::new(SqliteStore::open_with_clock(root.path().join(format!("{n}.db")), clock).await.unwrap())
     })

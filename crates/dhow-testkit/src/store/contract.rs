@@ -8,7 +8,7 @@ use crate::ManualClock;
 
 /// Runs every test of the contract, each on a new, empty store that `make` gives. Leases of the store must run on the
 /// clock that `make` is given. Panics where a promise is broken.
-pub async fn contract(make: impl AsyncFn(Arc<ManualClock>) -> Arc<dyn Store>) {
+pub async fn contract<S: Store + 'static>(make: impl AsyncFn(Arc<ManualClock>) -> Arc<S>) {
     let fresh = async || make(Arc::new(ManualClock::default())).await;
     a_batch_is_stored_whole_or_not_at_all(&*fresh().await).await;
     a_write_sees_those_before_it_in_its_batch(&*fresh().await).await;

@@ -3,15 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dhow_core::port::{Clock as _, Store};
+use dhow_core::port::Clock as _;
 use dhow_testkit::{ManualClock, MemoryStore};
 
 #[tokio::test]
 async fn the_memory_store_keeps_the_contract_of_stores() {
-    dhow_testkit::store::contract(async |clock: Arc<ManualClock>| -> Arc<dyn Store> {
-        Arc::new(MemoryStore::new(clock))
-    })
-    .await;
+    dhow_testkit::store::contract(async |clock: Arc<ManualClock>| Arc::new(MemoryStore::new(clock))).await;
 }
 
 #[tokio::test]
