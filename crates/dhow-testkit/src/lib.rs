@@ -7,11 +7,13 @@ mod clock;
 mod fleet;
 mod source;
 pub mod store;
+pub mod target;
 
 pub use clock::ManualClock;
 pub use fleet::{MemoryFleetRepo, PushFault};
 pub use source::{MemorySource, SourceCall};
 pub use store::MemoryStore;
+pub use target::MemoryTarget;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,5 +1,7 @@
 //! The twins keep the contracts that they stand in for.
 
+mod target;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
