@@ -37,8 +37,8 @@ pub(crate) async fn open(path: &Path) -> Result<Opened, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => create(path).await?,
         Err(error) => return Err(system(path, "read", &error)),
     }
+    check(path).await?;
     let mut writer = options(path).connect().await.map_err(|e| opening(path, &e))?;
-    check(path, &mut writer).await?;
     migrate(path, &mut writer).await?;
     let last_event: i64 =
         sqlx::query_scalar(LAST_EVENT).fetch_one(&mut writer).await.map_err(|e| opening(path, &e))?;
@@ -95,9 +95,12 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Whether the file is Dhow's and not a newer Dhow's. SQLite itself refuses a file that is shorter than it should be.
-async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+/// It is read over a connection that cannot write: even choosing a journal mode would change another program's file.
+async fn check(path: &Path) -> Result<(), StoreError> {
+    let reading = SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging();
+    let mut connection = reading.connect().await.map_err(|e| opening(path, &e))?;
     let mut number = async |query: &'static str| {
-        sqlx::query_scalar::<_, i64>(query).fetch_one(&mut *connection).await.map_err(|e| opening(path, &e))
+        sqlx::query_scalar::<_, i64>(query).fetch_one(&mut connection).await.map_err(|e| opening(path, &e))
     };
     if number("PRAGMA application_id").await? != APPLICATION {
         return Err(foreign(path));

@@ -62,8 +62,9 @@ impl SqliteStore {
 
     /// Stores what is queued, folds the log into the database file, and closes it.
     pub async fn close(self) {
-        drop(self.jobs);
+        // The last connection to close folds the log in; a reader could not.
         self.readers.close().await;
+        drop(self.jobs);
         if let Err(error) = self.writer.await {
             tracing::error!(%error, "the database's writer failed; what it had answered for is stored");
         }

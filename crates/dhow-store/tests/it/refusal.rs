@@ -23,7 +23,7 @@ async fn refusal(file: &Path) -> String {
     let before = fs::read(file).unwrap();
     let error = SqliteStore::open(file).await.err().expect("it was opened");
     assert!(matches!(error, StoreError::Unusable(_)), "{error:?}");
-    assert_eq!(fs::read(file).unwrap(), before, "a refused file was changed");
+    assert!(fs::read(file).unwrap() == before, "a refused file was changed");
     let text = error.to_string();
     assert!(text.contains(&file.display().to_string()), "{text}");
     text

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "a contract is a test: it panics where a promise is broken")]
+
 use std::sync::Arc;
 
 use dhow_core::port::{Batch, EventQuery, Expect, NewEvent, Put, Scan, Store, StoreError, Table};

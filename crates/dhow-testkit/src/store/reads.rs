@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "a contract is a test: it panics where a promise is broken")]
+
 use dhow_core::noun::{EnvironmentName, ServiceName, TargetType};
 use dhow_core::port::{Batch, EventQuery, Expect, NewEvent, Scan, Store, Table};
 use serde_json::json;

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "a contract is a test: it panics where a promise is broken")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
