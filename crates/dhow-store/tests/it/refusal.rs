@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "a test panics where a promise is broken")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "a test panics where a promise is broken")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
