@@ -14,7 +14,6 @@ pub struct Error {
     /// What was asked: `tags of shop/web`.
     pub asked: String,
     /// What came.
-    #[source]
     pub kind: ErrorKind,
 }
 
