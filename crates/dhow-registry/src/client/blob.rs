@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::{Error, ErrorKind, chain};
-use super::send::is_html;
+use super::send::{SMALL, is_html};
 use super::{Access, Client};
 use crate::media::Descriptor;
 
@@ -55,11 +55,16 @@ impl BlobStream {
         Ok(())
     }
 
-    /// Reads the whole, checked, into memory.
+    /// Reads the whole, checked, into memory: for what is small.
     ///
     /// # Errors
-    /// `TooLarge` above `limit` bytes; whatever the stream ends with.
-    pub async fn read_all(mut self, limit: usize) -> Result<Bytes, Error> {
+    /// `TooLarge` above `limit` bytes; `Unreachable` after two minutes; whatever the stream ends with.
+    pub async fn read_all(self, limit: usize) -> Result<Bytes, Error> {
+        let late = self.error(ErrorKind::Unreachable("the answer takes too long".into()));
+        tokio::time::timeout(SMALL, self.read_whole(limit)).await.unwrap_or(Err(late))
+    }
+
+    async fn read_whole(mut self, limit: usize) -> Result<Bytes, Error> {
         let mut bytes = BytesMut::new();
         while let Some(chunk) = self.next().await {
             bytes.extend_from_slice(&chunk?);

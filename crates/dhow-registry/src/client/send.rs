@@ -19,6 +19,8 @@ use super::{Client, host_authority};
 const HOPS: usize = 5;
 /// How often a call is made anew after 429 or 503.
 const RETRIES: u32 = 3;
+/// Time for reading a small answer, however slowly it drips.
+pub(crate) const SMALL: Duration = Duration::from_secs(120);
 /// Largest error answer that is read, in bytes.
 const MAX_ERROR: usize = 64 << 10;
 
@@ -175,8 +177,13 @@ pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default().min(Duration::from_secs(24 * 3600)))
 }
 
-/// Reads a body whole, up to a limit.
-pub(crate) async fn read_limited(mut response: Response, limit: usize) -> Result<Bytes, ErrorKind> {
+/// Reads a body whole, up to a limit of size and one of time.
+pub(crate) async fn read_limited(response: Response, limit: usize) -> Result<Bytes, ErrorKind> {
+    let reading = tokio::time::timeout(SMALL, read_whole(response, limit));
+    reading.await.unwrap_or_else(|_| Err(ErrorKind::Unreachable("the answer takes too long".into())))
+}
+
+async fn read_whole(mut response: Response, limit: usize) -> Result<Bytes, ErrorKind> {
     let too_large = || ErrorKind::TooLarge { limit: limit as u64 };
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(too_large());

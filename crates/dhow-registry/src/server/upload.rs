@@ -67,7 +67,14 @@ impl Uploads {
 
     /// Begins an upload.
     pub async fn start(&self, repository: &RepositoryPath) -> Result<Uuid, Refusal> {
-        if self.sessions().len() >= self.limits.uploads {
+        let full = {
+            let mut open = self.sessions();
+            if open.len() >= self.limits.uploads {
+                open.retain(|path, _| path.is_file());
+            }
+            open.len() >= self.limits.uploads
+        };
+        if full {
             return Err(Refusal::new(
                 http::StatusCode::TOO_MANY_REQUESTS,
                 "TOOMANYREQUESTS",
@@ -127,31 +134,33 @@ impl Uploads {
     }
 
     /// Ends an upload well: the bytes become content, if they are what they should be.
+    ///
+    /// The upload is held until its file has its new name, even where the caller hangs up: nobody may write to what is
+    /// content already.
     pub async fn finish(&self, held: Held, disk: Arc<Disk>, expected: Digest) -> Result<(), Refusal> {
         let actual = Digest::from_bytes(held.hasher.clone().finalize().into());
-        let path = held.path.clone();
-        self.sessions().remove(&path);
         if actual != expected {
-            tokio::fs::remove_file(&path).await?;
+            self.cancel(held).await?;
             return Err(Refusal::digest_invalid(format!(
                 "the content has the digest {actual}, not {expected}; it was thrown away, push it again"
             )));
         }
-        let length = held.length;
+        let path = held.path.clone();
         super::blocking(move || {
-            let file = std::fs::File::options().write(true).open(&path)?;
-            file.set_len(length)?;
+            let file = std::fs::File::options().write(true).open(&held.path)?;
+            file.set_len(held.length)?;
             file.sync_all()?;
-            disk.place(&path, &disk.content(&expected))
+            disk.place(&held.path, &disk.content(&expected))
         })
         .await?;
+        self.sessions().remove(&path);
         Ok(())
     }
 
     /// Ends an upload that nobody wants.
     pub async fn cancel(&self, held: Held) -> Result<(), Refusal> {
-        self.sessions().remove(&held.path);
         tokio::fs::remove_file(&held.path).await?;
+        self.sessions().remove(&held.path);
         Ok(())
     }
 

@@ -40,11 +40,16 @@ async fn a_published_folder_comes_back_with_its_labels() {
 async fn an_image_is_no_bundle_and_the_message_says_what_to_do() {
     let server = Server::open().await;
     server.image("a", "v1", "one").await;
-    server.image("a", "v2", "two").await;
     let client = server.client();
     let reference: ImageReference = format!("{}/a:v1", server.address).parse().unwrap();
     let mut pin = client.resolve(&reference).await.unwrap().pin();
     assert!(client.fetch_bundle(&pin).await.is_ok(), "one tar layer will do");
+    let child = server.image("a", "v3", "three").await;
+    let index = crate::support::index_of(&[(child, 10)]);
+    assert_eq!(server.put("a", "index", dhow_registry::media::OCI_INDEX, &index).await.status(), 201);
+    pin.digest = crate::support::digest_of(&index);
+    let error = client.fetch_bundle(&pin).await.unwrap_err();
+    assert!(error.to_string().contains("dhow publish"), "{error}");
     pin.digest = dhow_core::noun::Digest::of(b"none");
     let error = client.fetch_bundle(&pin).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::NotFound), "{error}");

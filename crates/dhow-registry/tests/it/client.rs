@@ -269,3 +269,23 @@ async fn no_more_than_ten_calls_run_at_once() {
     streams.pop();
     assert!(eleventh.await.unwrap());
 }
+
+#[tokio::test]
+async fn a_chunk_that_was_cut_goes_on_where_the_registry_says() {
+    let registry = Fake::answering(|seen| match (seen.method.as_str(), seen.number) {
+        ("HEAD", _) => reply(404, &[], ""),
+        ("POST", _) => reply(202, &[("location", "/up")], ""),
+        ("PATCH", 3) => reply(500, &[], ""),
+        ("PATCH", _) => reply(202, &[("location", "/up")], ""),
+        ("GET", _) => reply(204, &[("location", "/up"), ("range", "0-14")], ""),
+        _ => reply(201, &[], ""),
+    })
+    .await;
+    let mut settings = settings(&registry.address, None);
+    settings.chunk = 10;
+    let bytes = Bytes::from(vec![1; 25]);
+    let source = BlobSource::Bytes(bytes.clone());
+    Client::new(settings).push_blob(&registry.repository("a"), &Digest::of(&bytes), &source).await.unwrap();
+    let ranges: Vec<String> = registry.seen().into_iter().filter_map(|seen| seen.content_range).collect();
+    assert_eq!(ranges, ["0-9", "10-19", "15-19", "20-24"]);
+}

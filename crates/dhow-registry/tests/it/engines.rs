@@ -4,15 +4,21 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use dhow_registry::client::{Client, ErrorKind};
 use reqwest::Method;
+use tokio::io::AsyncBufReadExt as _;
 use tokio::process::Command;
 
-use crate::support::{Server, TOKEN};
+use crate::support::{Server, TOKEN, settings};
 
 /// Whether the program can be run; says why a test is not.
 async fn available(program: &str, install: &str) -> bool {
-    let found =
-        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
+    let found = Command::new(program)
+        .arg(if program == "openssl" { "version" } else { "--version" })
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .await;
     if found.is_ok_and(|status| status.success()) {
         return true;
     }
@@ -115,4 +121,49 @@ async fn the_official_conformance_suite_passes() {
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{text}");
     assert!(output.status.success(), "{text}");
+}
+
+#[tokio::test]
+async fn a_private_ca_vouches_for_its_registry_and_without_it_there_is_no_trust() {
+    if !available("openssl", "apt-get install openssl").await {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("v2/a/tags/list?n=1000");
+    std::fs::create_dir_all(page.parent().unwrap()).unwrap();
+    std::fs::write(page, r#"{"tags":["v1"]}"#).unwrap();
+    let request = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out ca.pem -days 2 -subj /CN=localhost \
+                   -addext subjectAltName=DNS:localhost,IP:127.0.0.1";
+    let made =
+        Command::new("openssl").args(request.split_whitespace()).current_dir(&folder).output().await.unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let serve = "s_server -accept 127.0.0.1:0 -cert ca.pem -key key.pem -HTTP";
+    let mut server = Command::new("openssl")
+        .args(serve.split_whitespace())
+        .current_dir(&folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = tokio::io::BufReader::new(server.stdout.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next_line().await.unwrap().unwrap();
+        if let Some(address) = line.strip_prefix("ACCEPT ") {
+            break address.to_owned();
+        }
+    };
+    let repository = format!("{address}/a").parse().unwrap();
+    let mut settings = settings(&address, None);
+    settings.hosts.get_mut(&address).unwrap().ca = Some(std::fs::read(folder.path().join("ca.pem")).unwrap());
+    let tags = Client::new(settings.clone()).tags(&repository).await.unwrap();
+    assert_eq!(tags[0].as_str(), "v1");
+
+    let other =
+        Command::new("openssl").args(request.split_whitespace()).current_dir(&folder).output().await.unwrap();
+    assert!(other.status.success());
+    settings.hosts.get_mut(&address).unwrap().ca = Some(std::fs::read(folder.path().join("ca.pem")).unwrap());
+    let error = Client::new(settings).tags(&repository).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Unreachable(_)), "{error}");
 }

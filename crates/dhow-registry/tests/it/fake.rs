@@ -12,6 +12,7 @@ pub struct Seen {
     pub method: String,
     pub path: String,
     pub authorization: Option<String>,
+    pub content_range: Option<String>,
     /// How many requests came before this one.
     pub number: usize,
 }
@@ -36,9 +37,17 @@ impl Fake {
         let app = axum::Router::new().fallback(move |request: Request| {
             let authorization =
                 request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+            let content_range =
+                request.headers().get("content-range").map(|value| value.to_str().unwrap().to_owned());
             let path = request.uri().path_and_query().unwrap().as_str().to_owned();
             let mut log = log.lock().unwrap();
-            let one = Seen { method: request.method().to_string(), path, authorization, number: log.len() };
+            let one = Seen {
+                method: request.method().to_string(),
+                path,
+                authorization,
+                content_range,
+                number: log.len(),
+            };
             log.push(one.clone());
             let response = answer(&one);
             async move { response }

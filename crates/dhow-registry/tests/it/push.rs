@@ -236,3 +236,26 @@ async fn an_upload_belongs_to_its_repository() {
     assert_eq!(server.status(Method::GET, &elsewhere).await, 404);
     assert_eq!(server.status(Method::GET, &location).await, 204);
 }
+
+#[tokio::test]
+async fn an_upload_that_ended_cannot_be_written_to() {
+    let server = Server::open().await;
+    let location = start(&server).await;
+    let digest = Digest::of(b"good");
+    assert_eq!(
+        server.call(Method::PUT, &format!("{location}?digest={digest}"), &[], "good").await.status(),
+        201
+    );
+    assert_eq!(server.call(Method::PATCH, &location, &[], "evil").await.status(), 404);
+    assert_eq!(server.get(&format!("a/blobs/{digest}")).await.text().await.unwrap(), "good");
+}
+
+#[tokio::test]
+async fn too_many_open_uploads_are_refused_until_some_end() {
+    let server = Server::with(Arc::new(Open), |settings| settings.max_uploads = 1).await;
+    let location = start(&server).await;
+    let response = server.call(Method::POST, "a/blobs/uploads/", &[], "").await;
+    assert_eq!((response.status().as_u16(), code(response).await.as_str()), (429, "TOOMANYREQUESTS"));
+    assert_eq!(server.status(Method::DELETE, &location).await, 204);
+    start(&server).await;
+}
