@@ -60,7 +60,9 @@ impl Git {
     /// Runs `git` with these arguments. An error means that it could not be started or took too long.
     pub(crate) async fn run(&self, arguments: &[&str], limit: Duration) -> io::Result<Output> {
         let mut child = self.command(arguments).spawn().map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => io::Error::new(e.kind(), "the git command was not found; install git 2.39 or newer"),
+            io::ErrorKind::NotFound => {
+                io::Error::new(e.kind(), "the git command was not found; install git 2.39 or newer")
+            }
             _ => e,
         })?;
         let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
@@ -113,7 +115,8 @@ impl Git {
 
     /// Adds our configuration behind what the user has set in the same way.
     fn add_config(&self, command: &mut Command) {
-        let before = self.variable("GIT_CONFIG_COUNT").and_then(|count| count.parse().ok()).unwrap_or(0_usize);
+        let before =
+            self.variable("GIT_CONFIG_COUNT").and_then(|count| count.parse().ok()).unwrap_or(0_usize);
         for (at, (key, value)) in self.config.iter().enumerate() {
             command.env(format!("GIT_CONFIG_KEY_{}", before + at), key);
             command.env(format!("GIT_CONFIG_VALUE_{}", before + at), value.expose_secret());
@@ -187,7 +190,8 @@ mod tests {
         let pid = std::fs::read_to_string(mark).unwrap();
         let gone = |_: &()| {
             // A zombie whose parent is gone counts as ended.
-            std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).map_or(true, |stat| stat.contains(") Z"))
+            std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
+                .map_or(true, |stat| stat.contains(") Z"))
         };
         for _ in 0..1000 {
             if gone(&()) {

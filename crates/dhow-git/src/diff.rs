@@ -24,7 +24,8 @@ pub(crate) fn changed(
             continue;
         }
         let (old, new) = (entries(repo, old)?, entries(repo, new)?);
-        let mut names: Vec<&Vec<u8>> = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))).collect();
+        let mut names: Vec<&Vec<u8>> =
+            old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))).collect();
         names.sort_unstable();
         for name in names {
             let (before, after) = (old.get(name), new.get(name));

@@ -52,7 +52,8 @@ impl GitFleet {
         let folder = config::subfolder(config.subfolder.as_deref())?;
         let path = absolute(&config.mirror)?;
         Mirror::create(&path)?;
-        let mut git = Git { git_dir: Some(path.clone()), environment: config.environment, config: Vec::new() };
+        let mut git =
+            Git { git_dir: Some(path.clone()), environment: config.environment, config: Vec::new() };
         let user = UserConfig::read(&git).await?;
         let author = config.author.unwrap_or_else(|| user.identity());
         author.check()?;
@@ -142,7 +143,8 @@ impl Inner {
         {
             return Ok(PushOutcome::Moved);
         }
-        let outcome = self.network.push(&format!("{commit}:refs/heads/{branch}"), Some((&branch, expect))).await?;
+        let outcome =
+            self.network.push(&format!("{commit}:refs/heads/{branch}"), Some((&branch, expect))).await?;
         if outcome == PushOutcome::Pushed {
             self.mirror.set_head(object_id(commit)?)?;
             self.upkeep.count(&self.network.git);
@@ -168,7 +170,10 @@ impl FleetRepo for GitFleet {
             let folder = &inner.writer.folder;
             let root = folder_of(&inner.mirror.repo(), object_id(&commit)?, folder)?.ok_or_else(|| {
                 // An empty fleet in its place would take everything down.
-                FleetRepoError::Refused(format!("the fleet's folder {folder:?} is not in commit {}", commit.short()))
+                FleetRepoError::Refused(format!(
+                    "the fleet's folder {folder:?} is not in commit {}",
+                    commit.short()
+                ))
             })?;
             Ok(Arc::new(GitTree::new(inner.mirror.shared(), root)) as Arc<dyn Tree>)
         })
@@ -196,7 +201,8 @@ impl FleetRepo for GitFleet {
         limit: usize,
     ) -> Result<Vec<CommitInfo>, FleetRepoError> {
         let (from, to) = (from.map(object_id).transpose()?, object_id(to)?);
-        self.local(move |inner| history::log(&mut inner.mirror.repo(), from, to, limit, &inner.writer.folder)).await
+        self.local(move |inner| history::log(&mut inner.mirror.repo(), from, to, limit, &inner.writer.folder))
+            .await
     }
 
     async fn write(&self, draft: CommitDraft) -> Result<CommitId, FleetRepoError> {
@@ -227,7 +233,8 @@ impl FleetRepo for GitFleet {
         branch: &BranchName,
         commit: Option<&CommitId>,
     ) -> Result<PushOutcome, FleetRepoError> {
-        let refuse = |why: &str| Err(FleetRepoError::Refused(format!("the branch {branch} is not pushed: {why}")));
+        let refuse =
+            |why: &str| Err(FleetRepoError::Refused(format!("the branch {branch} is not pushed: {why}")));
         if !branch.as_str().starts_with("dhow/") {
             return refuse("proposals are on branches below dhow/ only");
         }
@@ -245,8 +252,9 @@ impl FleetRepo for GitFleet {
 }
 
 fn absolute(path: &Path) -> Result<std::path::PathBuf, FleetRepoError> {
-    std::path::absolute(path)
-        .map_err(|e| FleetRepoError::Refused(format!("the mirror's folder {} is no path: {e}", path.display())))
+    std::path::absolute(path).map_err(|e| {
+        FleetRepoError::Refused(format!("the mirror's folder {} is no path: {e}", path.display()))
+    })
 }
 
 /// Configuration that every git command gets on top of the user's.

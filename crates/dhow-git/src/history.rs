@@ -13,7 +13,11 @@ use crate::mirror::{commit_id, damaged, folder_of};
 const CACHE: usize = 4 * 1024 * 1024;
 
 /// How `older` stands to `newer`.
-pub(crate) fn relation(repo: &mut Repository, older: ObjectId, newer: ObjectId) -> Result<Relation, FleetRepoError> {
+pub(crate) fn relation(
+    repo: &mut Repository,
+    older: ObjectId,
+    newer: ObjectId,
+) -> Result<Relation, FleetRepoError> {
     repo.find_commit(newer).map_err(|e| damaged(format!("commit {newer}"), e))?;
     if older == newer {
         return Ok(Relation::Same);

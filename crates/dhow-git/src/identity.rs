@@ -33,7 +33,8 @@ pub(crate) struct UserConfig {
 impl UserConfig {
     /// Asks git, so that includes, conditions and variables count as they do for git.
     pub(crate) async fn read(git: &Git) -> Result<Self, FleetRepoError> {
-        let refused = |why: String| FleetRepoError::Refused(format!("git's configuration cannot be read: {why}"));
+        let refused =
+            |why: String| FleetRepoError::Refused(format!("git's configuration cannot be read: {why}"));
         let output = git
             .run(&["config", "--null", "--list"], Duration::from_secs(20))
             .await
@@ -90,7 +91,8 @@ mod tests {
 
     #[test]
     fn the_last_value_counts_and_home_is_resolved_in_paths_only() {
-        let list = "user.name\nA\0user.name\nB\0commit.gpgsign\0user.signingkey\n~/.ssh/id.pub\0gpg.format\nssh\0";
+        let list =
+            "user.name\nA\0user.name\nB\0commit.gpgsign\0user.signingkey\n~/.ssh/id.pub\0gpg.format\nssh\0";
         let config = UserConfig { values: parsed(list), home: Some("/home/b".into()) };
         assert_eq!(config.identity(), Identity { name: "B".into(), email: "dhow@localhost".into() });
         assert_eq!(

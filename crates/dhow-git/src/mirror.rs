@@ -27,7 +27,10 @@ impl Mirror {
             return Ok(());
         }
         let refused = |e: &dyn Display| {
-            FleetRepoError::Refused(format!("the mirror of the fleet cannot be created at {}: {e}", path.display()))
+            FleetRepoError::Refused(format!(
+                "the mirror of the fleet cannot be created at {}: {e}",
+                path.display()
+            ))
         };
         if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(refused(&"the folder is not empty and is no Git repository"));
@@ -111,8 +114,15 @@ pub(crate) fn commit_id(id: impl Into<ObjectId>) -> Result<CommitId, FleetRepoEr
 }
 
 /// The tree of a commit's folder; `None` where the folder is not.
-pub(crate) fn folder_of(repo: &Repository, commit: ObjectId, folder: &str) -> Result<Option<ObjectId>, FleetRepoError> {
-    let tree = repo.find_commit(commit).and_then(|c| c.tree()).map_err(|e| damaged(format!("commit {commit}"), e))?;
+pub(crate) fn folder_of(
+    repo: &Repository,
+    commit: ObjectId,
+    folder: &str,
+) -> Result<Option<ObjectId>, FleetRepoError> {
+    let tree = repo
+        .find_commit(commit)
+        .and_then(|c| c.tree())
+        .map_err(|e| damaged(format!("commit {commit}"), e))?;
     if folder.is_empty() {
         return Ok(Some(tree.id));
     }

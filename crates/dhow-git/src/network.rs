@@ -58,7 +58,8 @@ impl Network {
     /// Brings the branch's commits into the mirror and points [`HEAD`] at its head.
     pub(crate) async fn fetch(&self, branch: &BranchName) -> Result<(), FleetRepoError> {
         let refspec = format!("+refs/heads/{branch}:{HEAD}");
-        let mut arguments = vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"];
+        let mut arguments =
+            vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"];
         arguments.extend(["--no-recurse-submodules", "--", NAME, &refspec]);
         let output = self.run(&arguments, self.limit).await?;
         if output.ok {

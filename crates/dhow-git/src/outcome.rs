@@ -6,8 +6,13 @@ use crate::command::Output;
 use crate::remote::Remote;
 
 /// Reasons for which git itself holds a push back: the branch is elsewhere than we thought.
-const MOVED: [&str; 5] =
-    ["(stale info)", "(non-fast-forward)", "(fetch first)", "(needs force)", "(remote ref updated since checkout)"];
+const MOVED: [&str; 5] = [
+    "(stale info)",
+    "(non-fast-forward)",
+    "(fetch first)",
+    "(needs force)",
+    "(remote ref updated since checkout)",
+];
 /// The remote found, while it wrote, that the branch is elsewhere.
 const RACED: [&str; 3] = ["but expected", "incorrect old value", "reference already exists"];
 
@@ -69,17 +74,23 @@ mod tests {
 
     #[test]
     fn every_way_of_having_moved_is_seen() {
-        for summary in ["[rejected] (stale info)", "[rejected] (fetch first)", "[rejected] (non-fast-forward)"] {
+        for summary in
+            ["[rejected] (stale info)", "[rejected] (fetch first)", "[rejected] (non-fast-forward)"]
+        {
             assert_eq!(rejected(summary, "").unwrap(), PushOutcome::Moved, "{summary}");
         }
         let raced = "remote: error: cannot lock ref 'refs/heads/main': is at 1 but expected 2";
         assert_eq!(rejected("[remote rejected] (failed to update ref)", raced).unwrap(), PushOutcome::Moved);
-        assert_eq!(rejected("[remote rejected] (incorrect old value provided)", "").unwrap(), PushOutcome::Moved);
+        assert_eq!(
+            rejected("[remote rejected] (incorrect old value provided)", "").unwrap(),
+            PushOutcome::Moved
+        );
     }
 
     #[test]
     fn a_lock_that_is_held_is_worth_another_try() {
-        let held = "remote: error: cannot lock ref 'refs/heads/main': Unable to create 'main.lock': File exists.";
+        let held =
+            "remote: error: cannot lock ref 'refs/heads/main': Unable to create 'main.lock': File exists.";
         let error = rejected("[remote rejected] (failed to update ref)", held).unwrap_err();
         assert!(matches!(error, FleetRepoError::Unreachable { .. }));
     }
@@ -87,7 +98,8 @@ mod tests {
     #[test]
     fn a_refusal_carries_the_remotes_words_without_secrets() {
         let said = "remote: No pushes on Fridays.   \nremote: \nremote: geheim\nTo https://a:geheim@h/x\nerror: failed";
-        let Ok(PushOutcome::Refused(words)) = rejected("[remote rejected] (pre-receive hook declined)", said) else {
+        let Ok(PushOutcome::Refused(words)) = rejected("[remote rejected] (pre-receive hook declined)", said)
+        else {
             panic!("not refused")
         };
         assert_eq!(words, "pre-receive hook declined\nNo pushes on Fridays.\n***");
@@ -95,7 +107,8 @@ mod tests {
 
     #[test]
     fn no_answer_is_no_outcome() {
-        let error = outcome(false, "", "fatal: unable to access 'https://a:geheim@h/x': no route").unwrap_err();
+        let error =
+            outcome(false, "", "fatal: unable to access 'https://a:geheim@h/x': no route").unwrap_err();
         assert!(error.to_string().contains("no route") && !error.to_string().contains("geheim"), "{error}");
         assert_eq!(outcome(true, "To x\n \ta:b\t1..2\nDone\n", "").unwrap(), PushOutcome::Pushed);
         let gone = "error: unable to delete 'dhow/a/b': remote ref does not exist";

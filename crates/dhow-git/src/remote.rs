@@ -38,7 +38,9 @@ impl Remote {
         if let Some((helper, _)) = text.split_once("::")
             && helper.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
         {
-            return refuse("names a transport helper of git, which could run any command; use https, ssh, file or a path");
+            return refuse(
+                "names a transport helper of git, which could run any command; use https, ssh, file or a path",
+            );
         }
         if let Some((scheme, rest)) = text.split_once("://") {
             if !SCHEMES.contains(&scheme) {
@@ -195,7 +197,9 @@ mod tests {
     fn a_password_is_nowhere_to_be_seen() {
         let remote = parse("https://me:s3cr%21et@h/x?private_token=abcdef").unwrap();
         assert_eq!(remote.shown, "https://***@h/x");
-        let error = remote.unreachable("cannot log in with s3cr!et or s3cr%21et at https://me:s3cr%21et@h/x").to_string();
+        let error = remote
+            .unreachable("cannot log in with s3cr!et or s3cr%21et at https://me:s3cr%21et@h/x")
+            .to_string();
         assert!(!error.contains("s3cr") && !error.contains("abcdef"), "{error}");
         assert!(!format!("{remote:?}").contains("s3cr"));
     }

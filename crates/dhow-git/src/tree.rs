@@ -40,6 +40,9 @@ impl GitTree {
     }
 
     fn entry(&self, path: &str) -> io::Result<Option<Entry>> {
+        if path.starts_with('/') {
+            return Ok(None);
+        }
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let Some(entries) = self.folder(folder)? else { return Ok(None) };
         let at = entries.binary_search_by(|e| e.name.as_str().cmp(name));

@@ -32,7 +32,9 @@ impl Upkeep {
 async fn tidy(git: &Git) {
     match git.run(&["maintenance", "run", "--auto", "--quiet"], LIMIT).await {
         Ok(output) if output.ok => tracing::debug!("the mirror of the fleet was tidied"),
-        Ok(output) => tracing::warn!(git = crate::redact::words(&output.stderr, &[]), "the mirror could not be tidied"),
+        Ok(output) => {
+            tracing::warn!(git = crate::redact::words(&output.stderr, &[]), "the mirror could not be tidied")
+        }
         Err(error) => tracing::warn!(%error, "the mirror could not be tidied"),
     }
 }

@@ -55,7 +55,12 @@ impl Writer {
         commit_id(repo.write_object(&commit).map_err(|e| damaged("writing a commit", e))?)
     }
 
-    fn edited(&self, repo: &Repository, tree: ObjectId, changes: &[FileChange]) -> Result<ObjectId, FleetRepoError> {
+    fn edited(
+        &self,
+        repo: &Repository,
+        tree: ObjectId,
+        changes: &[FileChange],
+    ) -> Result<ObjectId, FleetRepoError> {
         let root = repo.find_tree(tree).map_err(|e| damaged(format!("folder {tree}"), e))?;
         let mut editor = repo.edit_tree(tree).map_err(|e| damaged(format!("folder {tree}"), e))?;
         for (path, content) in self.by_path(changes)? {
@@ -76,7 +81,10 @@ impl Writer {
     }
 
     /// The changes by path from the branch's root, the last of each path.
-    fn by_path<'a>(&self, changes: &'a [FileChange]) -> Result<BTreeMap<String, Option<&'a [u8]>>, FleetRepoError> {
+    fn by_path<'a>(
+        &self,
+        changes: &'a [FileChange],
+    ) -> Result<BTreeMap<String, Option<&'a [u8]>>, FleetRepoError> {
         let mut by_path = BTreeMap::new();
         for change in changes {
             if !is_plain_path(&change.path) {
@@ -90,8 +98,11 @@ impl Writer {
             by_path.insert(path, change.content.as_deref());
         }
         for path in by_path.keys().filter(|path| by_path[*path].is_some()) {
-            if let Some(above) = folders_above(path).find(|above| by_path.get(*above).is_some_and(Option::is_some)) {
-                let what = format!("{above} cannot be both a file and the folder of {path}; nothing was written");
+            if let Some(above) =
+                folders_above(path).find(|above| by_path.get(*above).is_some_and(Option::is_some))
+            {
+                let what =
+                    format!("{above} cannot be both a file and the folder of {path}; nothing was written");
                 return Err(FleetRepoError::Refused(what));
             }
         }
