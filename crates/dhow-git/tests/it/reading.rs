@@ -193,3 +193,20 @@ async fn a_change_of_one_line_is_written_and_pushed_without_delay() {
     // Usual are 30 ms; the limit leaves room for a busy machine.
     assert!(best < Duration::from_millis(500), "{best:?}");
 }
+
+#[tokio::test]
+async fn a_mirror_that_is_tidied_up_meanwhile_can_still_be_read_and_written() {
+    let lab = Lab::with(&[("a", "1"), ("dir/b", "1")]);
+    let fleet = lab.fleet().await;
+    let (parent, commit) = one_commit(&fleet, "dir/b", "2").await;
+    fleet.push(&commit, &parent).await.unwrap();
+    let tree = fleet.tree(&commit).await.unwrap();
+    assert_eq!(tree.list("").unwrap().len(), 2);
+    lab.git(&lab.path("state/mirror"), &["gc", "-q", "--prune=now"]);
+    assert_eq!(lab.git(&lab.path("state/mirror"), &["count-objects"]), "0 objects, 0 kilobytes");
+    assert_eq!(tree.read("dir/b").unwrap().unwrap(), b"2");
+    assert_eq!(fleet.fetch().await.unwrap().commit, commit);
+    let (parent, next) = one_commit(&fleet, "a", "2").await;
+    assert_eq!(fleet.push(&next, &parent).await.unwrap(), PushOutcome::Pushed);
+    assert_eq!(fleet.changed(&commit, &next).await.unwrap(), ["a"]);
+}
