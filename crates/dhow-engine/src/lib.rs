@@ -1,1 +1,23 @@
-//! The voyage: watch, select, update, sync, rollout, report
+//! The voyage: watch, select, update, sync, rollout, report. One module a step.
+//!
+//! [`Engine`] owns nothing of the outside: it is given [`Ports`]. Every decision about a service in an environment is
+//! taken under that pair's lock ([`locks`]) and stored, with the facts it makes, in one batch ([`journal`]).
+
+pub mod check;
+pub mod command;
+pub mod journal;
+pub mod locks;
+pub mod report;
+mod clock;
+mod engine;
+mod health;
+mod rollout;
+mod select;
+mod sync;
+mod update;
+mod view;
+mod watch;
+
+pub use clock::SystemClock;
+pub use engine::{Engine, EngineError, Ports, Settings};
+pub use view::{View, VersionSite};

@@ -1,1 +1,21 @@
-//! The target static_file: releases on disk and the web server in front of them
+//! Static files: releases on disk, and the web server in front of them.
+//!
+//! - [`unpack`] turns an archive or a list of files into a folder and a [`Manifest`], and refuses whatever
+//!   could leave that folder or fill the disk.
+//! - [`releases`] keeps the unpacked releases of every deployment and says which one is current, by one
+//!   symlink that is switched atomically.
+//! - [`web`] serves the live releases by host name. A request sees exactly one release.
+//! - [`candidate`] serves a release that is not live yet, on a socket that only this process's user can reach.
+
+pub mod candidate;
+mod disk;
+pub mod manifest;
+pub mod releases;
+pub mod unpack;
+pub mod web;
+
+pub use candidate::Candidate;
+pub use manifest::{CachePolicy, FileEntry, Manifest, ServeOptions};
+pub use releases::{Drift, Release, ReleaseError, Releases};
+pub use unpack::{Content, Limits, Refusal, UnpackError};
+pub use web::{HostTaken, LiveRelease, Resources, Sites};

@@ -27,6 +27,8 @@ pub enum Table {
     Updates,
     /// Proposals and their votes.
     Proposals,
+    /// Desired hashes that were approved.
+    Approvals,
     /// Digests that are not to be selected.
     Quarantine,
     /// Desired hashes that are not to be rolled out.
@@ -41,7 +43,7 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Deployments,
         Self::Rollouts,
         Self::Releases,
@@ -50,6 +52,7 @@ impl Table {
         Self::Versions,
         Self::Updates,
         Self::Proposals,
+        Self::Approvals,
         Self::Quarantine,
         Self::Holds,
         Self::Gates,
@@ -68,6 +71,7 @@ impl Table {
             Self::Versions => "versions",
             Self::Updates => "updates",
             Self::Proposals => "proposals",
+            Self::Approvals => "approvals",
             Self::Quarantine => "quarantine",
             Self::Holds => "holds",
             Self::Gates => "gates",

@@ -1,0 +1,273 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use dhow_core::noun::{DeploymentId, Repository, TargetType};
+use dhow_core::port::{Clock, FleetRepo, FleetRepoError, Lease, Store, StoreError, Target, VersionSource};
+use thiserror::Error;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::journal::Journal;
+use crate::locks::Locks;
+use crate::view::{Scope, View};
+
+/// The outside, as the engine sees it.
+#[derive(Clone)]
+pub struct Ports {
+    /// What outlives a crash.
+    pub store: Arc<dyn Store>,
+    /// The fleet.
+    pub fleet: Arc<dyn FleetRepo>,
+    /// Where versions come from.
+    pub source: Arc<dyn VersionSource>,
+    /// What runs deployments, by type.
+    pub targets: BTreeMap<TargetType, Arc<dyn Target>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Intervals and limits (design section 8, "Defaults").
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often the fleet's head is read.
+    pub fleet_interval: Duration,
+    /// How often a repository's tags are read.
+    pub tags_interval: Duration,
+    /// How often what runs is looked at.
+    pub observe_interval: Duration,
+    /// How often checks are repeated after a rollout.
+    pub health_interval: Duration,
+    /// How many releases are kept.
+    pub keep_releases: usize,
+    /// Deployments that are created at a time on a place.
+    pub creations: usize,
+    /// How long what becomes ready is gathered before it is committed, while more of the same pass is selected.
+    pub gather: Duration,
+    /// Whether `command` checks may run on this machine.
+    pub command_checks: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            fleet_interval: Duration::from_secs(30),
+            tags_interval: Duration::from_secs(60),
+            observe_interval: Duration::from_secs(300),
+            health_interval: Duration::from_secs(30),
+            keep_releases: 10,
+            creations: 4,
+            gather: Duration::from_secs(1),
+            command_checks: false,
+        }
+    }
+}
+
+/// What goes wrong in the engine itself.
+#[derive(Debug, Clone, Error)]
+pub enum EngineError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The fleet's repository.
+    #[error(transparent)]
+    Fleet(#[from] FleetRepoError),
+    /// What was asked cannot be done now; the message says why and what can be done.
+    #[error("{0}")]
+    Refused(String),
+    /// What was asked for does not exist.
+    #[error("{0}")]
+    NotFound(String),
+}
+
+impl From<std::io::Error> for EngineError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Fleet(FleetRepoError::Damaged(error.to_string()))
+    }
+}
+
+/// The voyage. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Inner {
+    pub ports: Ports,
+    pub settings: Settings,
+    pub journal: Journal,
+    pub lease: Lease,
+    pub view: RwLock<Option<Arc<View>>>,
+    pub scopes: Locks<Scope>,
+    pub syncing: tokio::sync::Mutex<()>,
+    pub committing: tokio::sync::Mutex<()>,
+    pub fleet_nudge: Notify,
+    pub tags_nudge: Notify,
+    pub nudged: Mutex<HashMap<Repository, ()>>,
+    pub updates_ready: Notify,
+    pub selecting: std::sync::atomic::AtomicUsize,
+    pub creations: Semaphore,
+    pub workers: Mutex<HashMap<DeploymentId, Worker>>,
+    pub rollout_numbers: std::sync::atomic::AtomicU64,
+    pub tracker: TaskTracker,
+    pub stop: CancellationToken,
+}
+
+/// A task that drives the rollouts of one deployment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Worker {
+    /// Something changed for it while it ran: it looks again before it ends.
+    pub again: bool,
+    /// Ends what it does, for a newer rollout or a person.
+    pub interrupt: Arc<Notify>,
+}
+
+impl Inner {
+    /// The fleet at its head; refused until it was read for the first time.
+    pub fn view(&self) -> Result<Arc<View>, EngineError> {
+        self.view
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .ok_or_else(|| EngineError::Refused("the fleet has not been read yet; see `dhow status`".into()))
+    }
+
+    pub fn set_view(&self, view: Arc<View>) {
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
+    }
+
+    /// Now, in milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.ports.clock.now().as_millisecond()
+    }
+
+    pub fn target(&self, kind: TargetType) -> Option<Arc<dyn Target>> {
+        self.ports.targets.get(&kind).cloned()
+    }
+}
+
+impl Engine {
+    /// Takes the lease of this store, and gets ready. Nothing happens in the world until [`Engine::run`].
+    ///
+    /// Errors: [`StoreError::Held`] where another Dhow works on this store.
+    pub async fn open(ports: Ports, settings: Settings, holder: &str) -> Result<Self, EngineError> {
+        let lease = ports.store.acquire("engine", holder, LEASE).await?;
+        let newest = ports.store.last_event().await?;
+        let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.clock), newest);
+        let creations = Semaphore::new(settings.creations.max(1));
+        let inner = Inner {
+            journal,
+            lease,
+            view: RwLock::new(None),
+            scopes: Locks::default(),
+            syncing: tokio::sync::Mutex::new(()),
+            committing: tokio::sync::Mutex::new(()),
+            fleet_nudge: Notify::new(),
+            tags_nudge: Notify::new(),
+            nudged: Mutex::new(HashMap::new()),
+            updates_ready: Notify::new(),
+            selecting: std::sync::atomic::AtomicUsize::new(0),
+            creations,
+            workers: Mutex::new(HashMap::new()),
+            rollout_numbers: std::sync::atomic::AtomicU64::new(newest + 1),
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            ports,
+            settings,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Runs the voyage until [`Engine::stop`]. What a crash left open is settled first.
+    pub async fn run(&self) -> Result<(), EngineError> {
+        self.inner.recover_commits().await?;
+        self.inner.resume_rollouts().await?;
+        let inner = &self.inner;
+        inner.tracker.spawn(Arc::clone(inner).keep_lease());
+        inner.tracker.spawn(Arc::clone(inner).sync_loop());
+        inner.tracker.spawn(Arc::clone(inner).watch_loop());
+        inner.tracker.spawn(Arc::clone(inner).commit_loop());
+        inner.tracker.spawn(Arc::clone(inner).health_loop());
+        for target in inner.ports.targets.values() {
+            inner.tracker.spawn(Arc::clone(inner).drift_loop(Arc::clone(target)));
+        }
+        inner.stop.cancelled().await;
+        Ok(())
+    }
+
+    /// Ends the voyage: no new step is begun, running ones are waited for up to `grace`. What is open goes on at the
+    /// next start.
+    pub async fn stop(&self, grace: Duration) {
+        self.inner.stop.cancel();
+        self.inner.tracker.close();
+        if tokio::time::timeout(grace, self.inner.tracker.wait()).await.is_err() {
+            tracing::warn!("steps still run after {grace:?}; they go on at the next start");
+        }
+        if let Err(error) = self.inner.ports.store.release(&self.inner.lease).await {
+            tracing::warn!(%error, "the lease could not be given back");
+        }
+    }
+
+    /// A tag may have been written: look now. Costs nothing when there is nothing new.
+    pub fn nudge_repository(&self, repository: &Repository) {
+        let nudged = &self.inner.nudged;
+        nudged.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.clone(), ());
+        self.inner.tags_nudge.notify_one();
+    }
+
+    /// The fleet may have moved: look now.
+    pub fn nudge_fleet(&self) {
+        self.inner.fleet_nudge.notify_one();
+    }
+
+    /// The journal: what readers follow.
+    pub fn journal(&self) -> &Journal {
+        &self.inner.journal
+    }
+
+    /// The store, for readers.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.ports.store
+    }
+
+    /// The fleet has been read and compared at least once.
+    pub fn ready(&self) -> bool {
+        self.inner.view().is_ok()
+    }
+}
+
+/// How long the engine's lease holds without a word from its holder.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+impl Inner {
+    async fn keep_lease(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.ports.clock.sleep(LEASE / 3) => {}
+            }
+            match self.ports.store.renew(&self.lease, LEASE).await {
+                Err(error @ StoreError::Held { .. }) => {
+                    tracing::error!(%error, "another dhow has taken over; this one stops");
+                    self.stop.cancel();
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "the lease could not be renewed"),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    /// A time with up to 10 % more or less, so that many of a kind do not act at once.
+    pub fn jitter(time: Duration) -> Duration {
+        time.mul_f64(rand::random_range(0.9..1.1))
+    }
+}

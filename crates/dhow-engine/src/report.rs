@@ -1,0 +1,168 @@
+//! report: views of what is stored, in the shapes of the API (design section 9, "JSON").
+
+use dhow_core::noun::{ArtifactName, DeploymentId, Digest, EnvironmentName, ServiceName, Tag, TargetType};
+use dhow_core::port::{CommitId, EventQuery, Scan, StoreExt as _};
+use dhow_core::rollout::{CheckFailure, DeploymentRow, Event, Health, Proposal, Rollout};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Engine, EngineError};
+
+/// What `status` shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The fleet's commit that was last compared.
+    pub fleet_commit: Option<CommitId>,
+    /// Every deployment, sorted.
+    pub deployments: Vec<DeploymentStatus>,
+    /// What people are asked.
+    pub proposals: Vec<ProposalStatusView>,
+    /// What is wrong in the fleet's files.
+    pub problems: Vec<String>,
+}
+
+/// One deployment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentStatus {
+    /// Service.
+    pub service: ServiceName,
+    /// Type.
+    #[serde(rename = "type")]
+    pub target: TargetType,
+    /// Environment.
+    pub environment: EnvironmentName,
+    /// State of the last rollout; `adopted` where there was none.
+    pub phase: String,
+    /// How it is.
+    pub health: Health,
+    /// What the fleet says.
+    pub desired: Vec<ArtifactStatus>,
+    /// What runs.
+    pub running: Vec<ArtifactStatus>,
+    /// The fleet's commit of what runs.
+    pub fleet_commit: Option<CommitId>,
+    /// Since when it is so, RFC 3339 in UTC with milliseconds.
+    pub since: String,
+    /// What it waits for; `null` where it waits for nothing.
+    pub waiting_for: Option<String>,
+    /// Why it is not healthy.
+    pub reason: Option<String>,
+    /// The check that failed, with its last answers.
+    pub failure: Option<CheckFailure>,
+}
+
+/// One artifact of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactStatus {
+    /// Its name.
+    pub artifact: ArtifactName,
+    /// Its tag.
+    pub tag: Option<Tag>,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// A question to people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProposalStatusView {
+    /// Its id.
+    pub id: String,
+    /// Service.
+    pub service: ServiceName,
+    /// Environment.
+    pub environment: EnvironmentName,
+    /// What would change.
+    pub summary: Vec<String>,
+    /// How many votes are needed.
+    pub needed: u32,
+    /// Who said yes and counts.
+    pub counted: Vec<String>,
+    /// Who may not vote, as an author.
+    pub authors: Vec<String>,
+}
+
+/// One line of history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Number of the event.
+    pub seq: u64,
+    /// When, RFC 3339 in UTC with milliseconds.
+    pub at: String,
+    /// The fact.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Milliseconds since 1970 as RFC 3339 in UTC with milliseconds.
+pub fn rfc3339(ms: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{time:.3}")
+}
+
+impl Engine {
+    /// Every deployment, or those of one service, and what people are asked.
+    pub async fn status(&self, service: Option<&ServiceName>) -> Result<Status, EngineError> {
+        let prefix = service.map(|s| format!("{s}/")).unwrap_or_default();
+        let scan = Scan { prefix, ..Scan::default() };
+        let rows: Vec<DeploymentRow> = self.store().list(scan.clone()).await?;
+        let mut deployments = Vec::with_capacity(rows.len());
+        for row in rows {
+            deployments.push(self.deployment_status(row).await?);
+        }
+        let view = self.inner.view().ok();
+        let mut proposals = Vec::new();
+        for proposal in self.store().list::<Proposal>(Scan { open_only: true, ..scan }).await? {
+            proposals.push(self.inner.proposal_view(proposal).await?);
+        }
+        let problems = view.as_ref().map(|v| v.fleet.diagnostics.iter().map(ToString::to_string).collect());
+        Ok(Status {
+            fleet_commit: view.map(|v| v.commit.clone()),
+            deployments,
+            proposals,
+            problems: problems.unwrap_or_default(),
+        })
+    }
+
+    async fn deployment_status(&self, row: DeploymentRow) -> Result<DeploymentStatus, EngineError> {
+        let rollout: Option<Rollout> = match (row.rollout, row.reason.is_some() || row.waiting_for.is_some()) {
+            (Some(number), true) => self.store().load(&Rollout::key_of(&row.id, number)).await?,
+            _ => None,
+        };
+        let running = match &row.running {
+            Some(hash) => self.inner.release(&row.id, hash).await?,
+            None => None,
+        };
+        let DeploymentId { service, target, environment } = row.id;
+        let artifacts = |pins: &std::collections::BTreeMap<ArtifactName, dhow_core::noun::Pin>| {
+            pins.iter()
+                .map(|(a, p)| ArtifactStatus { artifact: a.clone(), tag: p.tag.clone(), digest: p.digest })
+                .collect::<Vec<_>>()
+        };
+        Ok(DeploymentStatus {
+            service,
+            target,
+            environment,
+            phase: match (row.phase, row.adopted) {
+                (Some(state), _) => state.to_string(),
+                (None, true) => "adopted".into(),
+                (None, false) => "none".into(),
+            },
+            health: row.health,
+            desired: artifacts(&row.desired_pins),
+            running: running.map(|r| artifacts(&r.rendered.pins)).unwrap_or_default(),
+            fleet_commit: row.commit,
+            since: rfc3339(row.since_ms),
+            waiting_for: row.waiting_for,
+            reason: row.reason,
+            failure: rollout.and_then(|r| r.failure),
+        })
+    }
+
+    /// Facts, in the order of the query.
+    pub async fn history(&self, query: EventQuery) -> Result<Vec<HistoryEntry>, EngineError> {
+        let stored = self.store().events(query).await?;
+        let entries = stored.iter().map(|stored| {
+            Ok(HistoryEntry { seq: stored.seq, at: rfc3339(stored.event.at_ms), event: Event::read(stored)? })
+        });
+        entries.collect()
+    }
+}

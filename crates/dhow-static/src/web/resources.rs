@@ -1,0 +1,95 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Semaphore;
+
+/// Files up to this size are kept in memory, and read whole.
+pub(super) const SMALL: u64 = 64 << 10;
+
+/// What all live releases of a process share: the memory for small files, and who may compress.
+#[derive(Debug)]
+pub struct Resources {
+    total: usize,
+    per_release: usize,
+    used: AtomicUsize,
+    /// Compression beyond this many at once is left out: the file is then sent as it is.
+    pub(super) compressors: Arc<Semaphore>,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self::new(64 << 20, 8 << 20)
+    }
+}
+
+impl Resources {
+    /// Memory for the files of all live releases together, and of one release, in bytes. Default 64 MiB and 8 MiB.
+    pub fn new(total: usize, per_release: usize) -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let compressors = Arc::new(Semaphore::new(threads));
+        Self { total, per_release, used: AtomicUsize::new(0), compressors }
+    }
+
+    /// The bytes that are held now.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// One release's share. Given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    pub(super) resources: Arc<Resources>,
+    held: AtomicUsize,
+}
+
+impl Share {
+    pub(super) fn new(resources: Arc<Resources>) -> Self {
+        Self { resources, held: AtomicUsize::new(0) }
+    }
+
+    /// Whether this many bytes more may be kept; they are then counted.
+    pub(super) fn reserve(&self, bytes: usize) -> bool {
+        if !add(&self.held, bytes, self.resources.per_release) {
+            return false;
+        }
+        let granted = add(&self.resources.used, bytes, self.resources.total);
+        if !granted {
+            self.held.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        granted
+    }
+
+    /// Gives back what was reserved and not used.
+    pub(super) fn release(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.resources.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.resources.used.fetch_sub(*self.held.get_mut(), Ordering::Relaxed);
+    }
+}
+
+fn add(counter: &AtomicUsize, bytes: usize, limit: usize) -> bool {
+    let grow = |now: usize| now.checked_add(bytes).filter(|sum| *sum <= limit);
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_by_release_and_in_total_and_comes_back() {
+        let resources = Arc::new(Resources::new(100, 60));
+        let (a, b) = (Share::new(resources.clone()), Share::new(resources.clone()));
+        assert!(a.reserve(60) && !a.reserve(1));
+        assert!(b.reserve(40) && !b.reserve(1));
+        drop(a);
+        assert_eq!(resources.used(), 40);
+        assert!(b.reserve(20));
+    }
+}
