@@ -188,19 +188,19 @@ mod tests {
         let error = git.run(&["hang"], Duration::from_millis(400)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         let pid = std::fs::read_to_string(mark).unwrap();
-        let gone = |_: &()| {
+        let gone = || {
             // A zombie whose parent is gone counts as ended.
             std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
                 .map_or(true, |stat| stat.contains(") Z"))
         };
         for _ in 0..1000 {
-            if gone(&()) {
+            if gone() {
                 return;
             }
             tokio::task::yield_now().await;
             std::thread::yield_now();
         }
-        assert!(gone(&()), "process {pid} is still there");
+        assert!(gone(), "process {pid} is still there");
     }
 
     #[tokio::test]
