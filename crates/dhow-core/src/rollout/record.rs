@@ -149,6 +149,9 @@ pub struct Rollout {
     pub failure: Option<CheckFailure>,
     /// What the plan said, for people.
     pub notes: Vec<String>,
+    /// Its version is to blame for the failure, not that a newer one waited or that another deployment failed.
+    #[serde(default)]
+    pub blame: bool,
     /// Cancelled by a person.
     pub cancelled_by: Option<PersonName>,
     /// When each state was reached, milliseconds since 1970.
