@@ -1,7 +1,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::twin::{Leaping, Server, answer, http};
+use super::twin::{Leaping, OPEN, Server, answer, http};
 use super::*;
 use dhow_core::rollout::CheckFailure;
 use tokio::sync::Notify;
@@ -73,9 +73,10 @@ async fn another_status_is_told_with_its_body() {
 
 #[tokio::test]
 async fn a_wrong_status_is_told_even_when_its_body_never_ends() {
-    let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 9\r\n\r\nsoon";
+    let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 9\r\n\r\nsoon<open>";
     let server = Server::tcp(&[head]).await;
-    let said = try_once(&http(None), &server.context()).await.unwrap_err();
+    let spec = CheckSpec { timeout: SECOND, ..http(None) };
+    let said = try_once(&spec, &server.context()).await.unwrap_err();
     assert_eq!(said, r#"status 503 Service Unavailable, expected 200; body: "soon""#);
 }
 
@@ -104,6 +105,16 @@ async fn a_text_across_two_chunks_is_found() {
 }
 
 #[tokio::test]
+async fn a_text_is_found_in_a_body_that_never_ends() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\nhello<open>";
+    let server = Server::tcp(&[head]).await;
+    try_once(&http(Some("hello")), &server.context()).await.unwrap();
+    let spec = CheckSpec { timeout: SECOND, ..http(Some("bye")) };
+    let said = try_once(&spec, &server.context()).await.unwrap_err();
+    assert_eq!(said, r#"no "bye" in the 5 bytes of the body that came within 1 s: "hello""#);
+}
+
+#[tokio::test]
 async fn only_the_first_mebibyte_of_a_body_is_searched() {
     let mut body = "x".repeat(1024 * 1024);
     body += "hello";
@@ -122,7 +133,7 @@ async fn a_body_that_breaks_off_is_not_proof() {
 
 #[tokio::test]
 async fn an_answer_that_never_comes_ends_at_the_timeout() {
-    let server = Server::tcp(&[""]).await;
+    let server = Server::tcp(&[OPEN]).await;
     let spec = CheckSpec { timeout: Duration::from_millis(20), ..http(None) };
     let said = try_once(&spec, &server.context()).await.unwrap_err();
     assert_eq!(said, "no answer within 20 ms");
@@ -160,7 +171,7 @@ async fn a_header_that_cannot_be_sent_is_named_without_its_value() {
 
 #[tokio::test]
 async fn tcp_succeeds_once_connected_and_a_port_replaces_the_addresses_own() {
-    let server = Server::tcp(&[""]).await;
+    let server = Server::tcp(&[OPEN]).await;
     let CheckAddress::Tcp(own) = server.address else { unreachable!() };
     try_once(&CheckSpec::new(Probe::Tcp { port: None }), &server.context()).await.unwrap();
     let elsewhere = nowhere();
@@ -176,7 +187,7 @@ async fn a_socket_that_is_missing_is_told_without_its_path() {
     let address = CheckAddress::Unix(folder.path().join("none"));
     let said = try_once(&http(None), &with_commands(&address)).await.unwrap_err();
     assert_eq!(said, "nothing listens: its socket");
-    let server = Server::unix(folder.path().join("some"), &[""]).await;
+    let server = Server::unix(folder.path().join("some"), &[OPEN]).await;
     try_once(&CheckSpec::new(Probe::Tcp { port: Some(9) }), &server.context()).await.unwrap();
 }
 
@@ -291,7 +302,7 @@ async fn successes_that_come_too_slowly_are_a_failure_that_says_so() {
 
 #[tokio::test]
 async fn a_try_does_not_outlast_the_limit() {
-    let server = Server::tcp(&[""]).await;
+    let server = Server::tcp(&[OPEN]).await;
     let spec = CheckSpec { limit: Duration::from_millis(20), timeout: 600 * SECOND, ..http(None) };
     let failure = check_failure(run_on(&spec, &server, &Leaping::default()).await);
     assert_eq!(failure.answers, ["no answer within 20 ms"]);
@@ -299,7 +310,7 @@ async fn a_try_does_not_outlast_the_limit() {
 
 #[tokio::test]
 async fn an_interrupt_ends_a_try_at_once() {
-    let server = Server::tcp(&[""]).await;
+    let server = Server::tcp(&[OPEN]).await;
     let spec = CheckSpec { timeout: 600 * SECOND, limit: 600 * SECOND, ..http(None) };
     let specs = [spec.clone(), spec];
     let (clock, interrupt, context) = (Leaping::default(), Notify::new(), server.context());
@@ -311,7 +322,7 @@ async fn an_interrupt_ends_a_try_at_once() {
 
 #[tokio::test]
 async fn the_first_failure_of_a_phase_ends_the_other_checks() {
-    let server = Server::tcp(&[""]).await;
+    let server = Server::tcp(&[OPEN]).await;
     let slow = CheckSpec { timeout: 600 * SECOND, limit: 600 * SECOND, ..http(None) };
     let failing = CheckSpec { limit: Duration::ZERO, ..CheckSpec::new(Probe::Tcp { port: Some(1) }) };
     let (clock, interrupt, context) = (Leaping::default(), Notify::new(), server.context());

@@ -14,8 +14,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::CheckContext;
 use super::connect::Stream;
 
-/// Answers each connection with the next text of its script, and with the last one from then on. An empty text is
-/// never followed by an end: the client waits.
+/// At the end of an answer: nothing more comes, and the connection stays open.
+pub(super) const OPEN: &str = "<open>";
+
+/// Answers each connection with the next text of its script, and with the last one from then on.
 pub(super) struct Server {
     pub(super) address: CheckAddress,
     pub(super) requests: Arc<Mutex<Vec<String>>>,
@@ -71,9 +73,10 @@ async fn serve(mut stream: impl Stream, answer: String, heard: Arc<Mutex<Vec<Str
         }
     }
     heard.lock().unwrap().push(String::from_utf8(request).unwrap());
+    let open = answer.strip_suffix(OPEN);
     // The client may have seen enough already.
-    let _ = stream.write_all(answer.as_bytes()).await;
-    if answer.is_empty() {
+    let _ = stream.write_all(open.unwrap_or(&answer).as_bytes()).await;
+    if open.is_some() {
         std::future::pending::<()>().await;
     }
 }
