@@ -1,0 +1,99 @@
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use dhow_core::port::StoreError;
+
+use crate::problem::system;
+
+/// Longest text about a holder that is read.
+const HOLDER: u64 = 300;
+
+/// The right to use a state directory: an exclusive lock on its file `lock`, which also says who has it.
+///
+/// The system frees it when the process ends, however it ends. Dropping it frees it too.
+#[derive(Debug)]
+pub struct StateLock {
+    file: File,
+}
+
+impl StateLock {
+    /// Takes the lock of a directory, made with mode 0700 where there is none. A directory that others may enter is
+    /// closed to them, because credentials lie in it, and a warning says so.
+    ///
+    /// Errors: [`StoreError::Held`] with the holder's words where another process has it.
+    pub fn acquire(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let directory = directory.as_ref();
+        close_to_others(directory)?;
+        let path = directory.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| system(&path, "opened", &e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Held {
+                    name: directory.display().to_string(),
+                    holder: holder(&file),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(system(&path, "locked", &error)),
+        }
+        write_holder(&mut file).map_err(|e| system(&path, "written", &e))?;
+        Ok(Self { file })
+    }
+
+    /// Who holds it, for messages: `process 123 on host since 2026-11-21T10:00:00Z`.
+    pub fn me() -> String {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let since = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        format!("process {} on {host} since {since}", std::process::id())
+    }
+}
+
+impl Drop for StateLock {
+    fn drop(&mut self) {
+        // The text must not outlive the lock; closing the file frees it in any case.
+        if let Err(error) = self.file.set_len(0) {
+            tracing::debug!(%error, "the lock file was not emptied");
+        }
+    }
+}
+
+fn close_to_others(directory: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|e| system(directory, "made", &e))?;
+    let found = fs::metadata(directory).map_err(|e| system(directory, "read", &e))?;
+    let mode = found.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let closed = mode & 0o700;
+    fs::set_permissions(directory, Permissions::from_mode(closed))
+        .map_err(|e| system(directory, "closed to other users (chmod 700)", &e))?;
+    let (directory, was, is) = (directory.display(), format!("{mode:o}"), format!("{closed:o}"));
+    tracing::warn!(%directory, was, is, "the state directory was open to other users; it is closed to them now");
+    Ok(())
+}
+
+fn write_holder(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.write_all(StateLock::me().as_bytes())
+}
+
+fn holder(file: &File) -> String {
+    let mut text = String::new();
+    match file.take(HOLDER).read_to_string(&mut text) {
+        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
+        _ => "a process that does not say which".into(),
+    }
+}

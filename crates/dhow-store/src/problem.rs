@@ -1,0 +1,57 @@
+//! SQLite's errors in words for the person who has to act.
+
+use std::path::Path;
+
+use dhow_core::port::StoreError;
+
+/// The usual error of a statement.
+pub(crate) fn failed(error: sqlx::Error) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+/// A damaged file: `SQLITE_CORRUPT` (11) and `SQLITE_NOTADB` (26), with their extended codes.
+fn is_damage(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<u32>().ok());
+    matches!(code.map(|c| c & 0xff), Some(11 | 26))
+}
+
+/// What a failure to open or to read a database file means.
+pub(crate) fn opening(path: &Path, error: &sqlx::Error) -> StoreError {
+    if is_damage(error) {
+        damaged(path, &error.to_string())
+    } else {
+        StoreError::Failed(format!("{} cannot be opened: {error}", path.display()))
+    }
+}
+
+/// A file that is not whole. It is never repaired: what was lost would not be known.
+pub(crate) fn damaged(path: &Path, reason: &str) -> StoreError {
+    let path = path.display();
+    StoreError::Unusable(format!(
+        "{path} is damaged or no database ({reason}); nothing was changed. Restore a copy of it together with \
+         {path}-wal, or move both away and start again: the state is rebuilt from the fleet and from what runs, but \
+         history, approvals, quarantine and tokens are lost"
+    ))
+}
+
+/// A database of another program.
+pub(crate) fn foreign(path: &Path) -> StoreError {
+    StoreError::Unusable(format!(
+        "{} is a database of another program; give dhow a state directory of its own",
+        path.display()
+    ))
+}
+
+/// A database that a newer Dhow has written.
+pub(crate) fn newer(path: &Path, found: i64, known: i64) -> StoreError {
+    StoreError::Unusable(format!(
+        "{} was written by a newer dhow: its schema is version {found}, this dhow knows up to {known}. Run that newer \
+         dhow again, or restore the copy of the state directory from before the upgrade",
+        path.display()
+    ))
+}
+
+/// A file or folder that the system does not let us use.
+pub(crate) fn system(path: &Path, doing: &str, error: &std::io::Error) -> StoreError {
+    StoreError::Failed(format!("{} cannot be {doing}: {error}", path.display()))
+}
