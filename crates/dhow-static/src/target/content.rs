@@ -34,9 +34,11 @@ pub(super) async fn content(body: &Body, context: &Context) -> Result<Content, T
                 ))
             })?;
             let (folder, files) = (folder.clone(), context.rendered.fleet_files.clone());
-            tokio::task::spawn_blocking(move || read_files(&tree, &folder, &files)).await.unwrap_or_else(|error| {
-                Err(TargetError::Passing(format!("the thread that reads the fleet ended early: {error}")))
-            })
+            tokio::task::spawn_blocking(move || read_files(&tree, &folder, &files)).await.unwrap_or_else(
+                |error| {
+                    Err(TargetError::Passing(format!("the thread that reads the fleet ended early: {error}")))
+                },
+            )
         }
     }
 }

@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn what_a_registry_says_decides_who_must_act() {
-        let of = |error: SourceError| release_error(UnpackError::Source(io::Error::other(error)).into(), Path::new("/"));
+        let of = |error: SourceError| {
+            release_error(UnpackError::Source(io::Error::other(error)).into(), Path::new("/"))
+        };
         let down = SourceError::Unavailable { message: "down".into(), retry_after: None };
         assert!(matches!(of(down), TargetError::Passing(_)));
         assert!(matches!(of(SourceError::NotFound("x".into())), TargetError::Failed(_)));

@@ -24,7 +24,8 @@ impl StaticTarget {
         };
         let mut running = Default::default();
         if let Some(current) = current {
-            seen.whole = self.releases.whole(id, current).await.map_err(|error| self.failed(error))?.is_some();
+            seen.whole =
+                self.releases.whole(id, current).await.map_err(|error| self.failed(error))?.is_some();
             let note = self.releases.note(id, current).await.map_err(|error| self.failed(error))?;
             running = note.unwrap_or_default().pins;
         }
@@ -71,7 +72,8 @@ impl StaticTarget {
 
 fn told(id: &DeploymentId, hash: Digest, drift: &Drift) -> String {
     let mut parts = Vec::new();
-    for (what, files) in [("missing", &drift.missing), ("changed", &drift.changed), ("foreign", &drift.extra)] {
+    for (what, files) in [("missing", &drift.missing), ("changed", &drift.changed), ("foreign", &drift.extra)]
+    {
         if let Some(first) = files.get(..NAMED.min(files.len())).filter(|first| !first.is_empty()) {
             let more = if files.len() > NAMED { ", ..." } else { "" };
             parts.push(format!("{} {what} ({}{more})", files.len(), first.join(", ")));

@@ -32,7 +32,8 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
     }
     let previous = observed.release.clone();
     let there_before = seen.releases.contains(hash);
-    let from = previous.as_ref().map_or("nothing".to_owned(), |previous| format!("release {}", previous.short()));
+    let from =
+        previous.as_ref().map_or("nothing".to_owned(), |previous| format!("release {}", previous.short()));
     vec![
         step("unpack", Phase::Preparing, format!("unpack {name}"), Action::Unpack { there_before }),
         step("candidate", Phase::Preparing, format!("serve {name} for checks only"), Action::Candidate),

@@ -59,7 +59,8 @@ fn bundle_source(
         .max_by_key(|(_, pin)| fits(pin))
         .map(|(artifact, pin)| Source::Bundle { artifact: Some(artifact.clone()), pin: pin.clone() });
     let written = || {
-        let pin = Pin { repository: bundle.repository.clone(), tag: bundle.tag.clone(), digest: bundle.digest? };
+        let pin =
+            Pin { repository: bundle.repository.clone(), tag: bundle.tag.clone(), digest: bundle.digest? };
         Some(Source::Bundle { artifact: None, pin })
     };
     found.or_else(written).ok_or_else(|| {
@@ -77,7 +78,8 @@ fn bundle_source(
 fn served_files(deployment: &Deployment) -> Result<Vec<String>, TargetError> {
     let named = &deployment.settings.named_files;
     let is_named = |file: &String| {
-        named.is_empty() || named.iter().any(|name| name == file || in_folder(&deployment.folder, name) == *file)
+        named.is_empty()
+            || named.iter().any(|name| name == file || in_folder(&deployment.folder, name) == *file)
     };
     let mut files: Vec<String> = deployment
         .files
@@ -127,7 +129,10 @@ mod tests {
 
     #[test]
     fn a_file_is_served_by_its_path_within_the_folder() {
-        assert_eq!(site_path("services/shop/static_file/stage", "services/shop/static_file/stage/a/b"), "a/b");
+        assert_eq!(
+            site_path("services/shop/static_file/stage", "services/shop/static_file/stage/a/b"),
+            "a/b"
+        );
         assert_eq!(site_path("", "a/b"), "a/b");
     }
 }

@@ -16,7 +16,8 @@ const MAX_THREADS: usize = 8;
 impl StaticTarget {
     /// Serves what is live on disk, read by several threads.
     pub(super) async fn serve_all(&self) -> Result<(), TargetError> {
-        let (releases, sites, resources) = (self.releases.clone(), self.sites.clone(), self.resources.clone());
+        let (releases, sites, resources) =
+            (self.releases.clone(), self.sites.clone(), self.resources.clone());
         tokio::task::spawn_blocking(move || serve_all(&releases, &sites, &resources))
             .await
             .unwrap_or_else(|error| Err(ReleaseError::Worker(error.to_string())))

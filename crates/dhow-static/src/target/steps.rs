@@ -140,7 +140,8 @@ impl StaticTarget {
     /// Replaces what is damaged in one step. What the web server held of the damaged files is let go.
     async fn mend(&self, context: &Context, hash: Digest) -> Result<(), TargetError> {
         self.unpack(context, hash).await?;
-        let (id, release) = (&context.rendered.deployment, self.prepared(&context.rendered.deployment, hash).await?);
+        let (id, release) =
+            (&context.rendered.deployment, self.prepared(&context.rendered.deployment, hash).await?);
         self.sites.set_hosts(id, &Body::of(&context.rendered)?.hosts).map_err(host_taken)?;
         self.releases.switch(id, hash).await.map_err(|error| self.failed(error))?;
         self.sites.set_live(LiveRelease::new(&release, &self.resources)).map(drop).map_err(host_taken)
