@@ -13,8 +13,8 @@ use dhow_core::port::{
     TargetError,
 };
 use dhow_static::{Sites, StaticTarget, StaticTargetConfig};
-use dhow_testkit::source::MemorySource;
 use dhow_testkit::target::Lab;
+use dhow_testkit::{MemorySource, SourceCall};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixStream};
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,8 @@ impl Bench {
     async fn bundle(&self, version: &str, content: Vec<u8>, settings: DeploymentSettings) -> Context {
         let (repository, tag) = ("ghcr.io/acme/shop-web".parse().unwrap(), Tag::new(version).unwrap());
         let digest = self.source.put(&repository, &tag, SourceLabels::default(), content);
-        let settings = DeploymentSettings { bundle: Some("ghcr.io/acme/shop-web".parse().unwrap()), ..settings };
+        let settings =
+            DeploymentSettings { bundle: Some("ghcr.io/acme/shop-web".parse().unwrap()), ..settings };
         let pin = Pin { repository, tag: Some(tag), digest };
         let pins = BTreeMap::from([(ArtifactName::new("web").unwrap(), pin)]);
         self.context(version, &[], settings, pins).await
@@ -172,7 +173,12 @@ async fn a_process_killed_between_any_two_steps_keeps_the_sites_and_its_successo
         assert_eq!(next.body().await, seen, "a restart after {cut} steps changed what visitors see");
         for (at, step) in steps.iter().enumerate() {
             let settled = next.target.settle(step, &context).await.unwrap();
-            assert_ne!(settled, if at < cut { Settled::NotDone } else { Settled::Done }, "{} after {cut}", step.key);
+            assert_ne!(
+                settled,
+                if at < cut { Settled::NotDone } else { Settled::Done },
+                "{} after {cut}",
+                step.key
+            );
             next.target.execute(step, &context).await.unwrap();
         }
         assert_eq!(next.body().await.as_deref(), Some("2"));
@@ -241,7 +247,8 @@ async fn pruning_keeps_the_live_the_previous_and_the_wanted_releases() {
     assert_eq!(bench.target.releases(&id(), &Place::Local).await.unwrap().len(), 3);
     bench.roll_out(&bench.site("4").await).await;
     let left = bench.target.releases(&id(), &Place::Local).await.unwrap();
-    let mut left: Vec<_> = left.into_iter().map(|release| (release.hash.to_string(), release.current)).collect();
+    let mut left: Vec<_> =
+        left.into_iter().map(|release| (release.hash.to_string(), release.current)).collect();
     left.sort_by_key(|(_, current)| *current);
     assert_eq!(left, [(hash("3").hex(), false), (hash("4").hex(), true)]);
 }
@@ -249,8 +256,10 @@ async fn pruning_keeps_the_live_the_previous_and_the_wanted_releases() {
 #[tokio::test]
 async fn files_of_the_folder_are_served_and_settings_and_hidden_files_are_not() {
     let bench = Bench::new().await;
-    let files = [("index.html", "home"), ("a/b.txt", "b"), ("dhow.yaml", "x"), (".env", "x"), ("oops.html", "gone")];
-    let settings = DeploymentSettings { not_found: Some("oops.html".into()), ..DeploymentSettings::default() };
+    let files =
+        [("index.html", "home"), ("a/b.txt", "b"), ("dhow.yaml", "x"), (".env", "x"), ("oops.html", "gone")];
+    let settings =
+        DeploymentSettings { not_found: Some("oops.html".into()), ..DeploymentSettings::default() };
     let context = bench.context("1", &files, settings, BTreeMap::new()).await;
     let served = ["a/b.txt", "index.html", "oops.html"].map(|file| format!("{FOLDER}/{file}"));
     assert_eq!((&context.rendered.fleet_files[..], &context.rendered.reads[..]), (&served[..], &served[..]));
@@ -373,7 +382,10 @@ async fn what_runs_is_reported_verified_and_mended() {
     std::fs::write(files.join("index.html"), "X").unwrap();
     assert!(verify(&context).await.unwrap_err().contains("1 changed (index.html)"));
     std::fs::remove_file(files.join("index.html")).unwrap();
-    assert_eq!(bench.plan(&context).await[0].summary, "mend shop/static_file/stage: bring back web 1 and serve it");
+    assert_eq!(
+        bench.plan(&context).await[0].summary,
+        "mend shop/static_file/stage: bring back web 1 and serve it"
+    );
     bench.roll_out(&context).await;
     verify(&context).await.unwrap();
     assert_eq!(bench.plan(&context).await, []);
@@ -416,9 +428,12 @@ async fn a_registry_that_is_away_may_come_back_and_a_server_is_not_ours_yet() {
     let context = bench.site("1").await;
     let steps = bench.plan(&context).await;
     let away = SourceError::Unavailable { message: "ghcr.io does not answer".into(), retry_after: None };
-    bench.source.fail(dhow_testkit::source::SourceCall::Bundle, away);
+    bench.source.fail_next(SourceCall::Bundle, away);
     let error = bench.target.execute(&steps[0], &context).await.unwrap_err();
-    assert!(matches!(&error, TargetError::Passing(message) if message.contains("does not answer")), "{error}");
+    assert!(
+        matches!(&error, TargetError::Passing(message) if message.contains("does not answer")),
+        "{error}"
+    );
     bench.target.execute(&steps[0], &context).await.unwrap();
     let place = Place::Server("web1".parse().unwrap());
     let error = bench.target.observe(&context.rendered, &place).await.unwrap_err();
