@@ -8,7 +8,8 @@ use super::event::Why;
 use super::state::State;
 use crate::fleet::{DesiredHash, Environment};
 use crate::noun::{
-    ArtifactName, DeploymentId, Digest, EnvironmentName, PersonName, Pin, Repository, ServiceName, Tag, Version,
+    ArtifactName, DeploymentId, Digest, EnvironmentName, PersonName, Pin, Repository, ServiceName, Tag,
+    Version,
 };
 use crate::port::{CommitId, Record, Rendered, Step, Table};
 
