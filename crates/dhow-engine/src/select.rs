@@ -198,6 +198,9 @@ impl Inner {
             }
             let Ok(tag) = Tag::new(tag) else { continue };
             if current.is_some_and(|c| c.tag.as_ref() == Some(&tag) && c.digest.is_some() && !follows(rule)) {
+                if let Err(error) = self.tag_written(repository, &tag).await {
+                    tracing::debug!(%repository, %tag, %error, "whether the tag moved could not be told");
+                }
                 return Ok(None);
             }
             let Some(version) = self.version_of(repository, &tag, follows(rule)).await? else { continue };

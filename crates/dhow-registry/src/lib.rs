@@ -9,3 +9,4 @@ pub mod bundle;
 pub mod client;
 pub mod media;
 pub mod server;
+mod source;

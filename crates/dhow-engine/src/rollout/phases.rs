@@ -107,6 +107,10 @@ impl Inner {
         if phase == Phase::Preparing && rollout.steps.is_empty() {
             self.plan_rollout(rollout, &release, target.as_ref()).await?;
         }
+        let _turn = match rollout.before {
+            None => self.creations.acquire().await.ok(),
+            Some(_) => None,
+        };
         for at in 0..rollout.steps.len() {
             if rollout.steps[at].step.phase != phase || rollout.steps[at].state == StepState::Done {
                 continue;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dhow_core::noun::{DeploymentId, PersonName};
 use dhow_core::policy;
-use dhow_core::port::{Place, Scan, StoreExt as _};
+use dhow_core::port::{Scan, StoreExt as _};
 use dhow_core::rollout::{
     DeploymentRow, Event, Health, Hold, HoldReason, Quarantined, Release, Rollout, State, Transition, next,
 };
@@ -347,10 +347,5 @@ impl Inner {
             entry.put(&hold)?;
         }
         Ok(())
-    }
-
-    /// The local place, for deployments that name none.
-    pub(crate) fn local() -> Place {
-        Place::Local
     }
 }

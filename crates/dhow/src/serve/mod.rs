@@ -1,0 +1,156 @@
+//! The control plane: adapters, engine and listeners, put together. `serve` and `demo` run the same.
+
+mod registry;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use dhow_core::noun::TargetType;
+use dhow_core::port::{BranchName, Clock, Store, Target};
+use dhow_engine::{Engine, Ports, Settings, SystemClock};
+use dhow_git::{GitFleet, GitFleetConfig};
+use dhow_registry::client::{Client, Credentials, HostSettings};
+use dhow_registry::server;
+use dhow_static::{Sites, StaticTarget, StaticTargetConfig};
+use dhow_store::{SqliteStore, StateLock};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What `serve` is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The fleet's repository.
+    pub fleet: String,
+    /// Its branch; none: the remote's HEAD.
+    pub branch: Option<BranchName>,
+    /// Where state is kept.
+    pub state: PathBuf,
+    /// Address of the API and the registry.
+    pub listen: SocketAddr,
+    /// Address of the sites.
+    pub sites: SocketAddr,
+    /// Intervals and limits.
+    pub settings: Settings,
+}
+
+/// A running control plane.
+pub struct Server {
+    /// The voyage.
+    pub engine: Engine,
+    /// Where the API and the registry listen.
+    pub listen: SocketAddr,
+    /// Where the sites are served.
+    pub sites: SocketAddr,
+    /// The tokens.
+    pub tokens: dhow_web::Tokens,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    _lock: StateLock,
+}
+
+/// How long a stop waits for what runs.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl Server {
+    /// Starts everything. When it returns, the listeners answer; the fleet is read right after.
+    pub async fn start(config: Config) -> Result<Self> {
+        let lock = StateLock::acquire(&config.state)?;
+        let listener = bind(config.listen, "--listen").await?;
+        let sites_listener = bind(config.sites, "--sites").await?;
+        let (listen, sites_address) = (listener.local_addr()?, sites_listener.local_addr()?);
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(config.state.join("dhow.db")).await?);
+        let tokens = dhow_web::Tokens::new(Arc::clone(&store)).await?;
+        tokens.ensure_admin(&config.state).await?;
+
+        let mut fleet = GitFleetConfig::new(config.fleet.clone(), config.state.join("fleet.git"));
+        fleet.branch.clone_from(&config.branch);
+        let fleet = Arc::new(GitFleet::open(fleet).await?);
+        let own_secret = random_secret();
+        let source = Arc::new(Client::new(own_registry(listen, &own_secret)));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let sites = Sites::default();
+        let target = StaticTarget::open(StaticTargetConfig {
+            root: config.state.join("static"),
+            candidates: config.state.join("run"),
+            sites: sites.clone(),
+            sites_address,
+        })
+        .await?;
+        let mut targets: BTreeMap<TargetType, Arc<dyn Target>> = BTreeMap::new();
+        targets.insert(TargetType::StaticFile, Arc::new(target));
+        let ports = Ports { store, fleet, source, targets, clock };
+        let engine = Engine::open(ports, config.settings, &StateLock::me()).await?;
+
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let (registry, tags) = registry::open(&config.state.join("registry"), tokens.clone(), own_secret, &engine)?;
+        tasks.spawn(registry::follow_tags(tags, engine.clone(), own_hosts(listen), stop.clone()));
+        tasks.spawn(registry::collect(registry.clone(), engine.clone(), stop.clone()));
+        let api = dhow_web::router(dhow_web::AppState::new(
+            Arc::new(crate::control::EngineControl::new(engine.clone())),
+            tokens.clone(),
+            stop.clone(),
+        ));
+        let app = api.merge(server::router(registry));
+        let shutdown = stop.clone();
+        tasks.spawn(async move {
+            let served = axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the API stopped");
+            }
+        });
+        let shutdown = stop.clone();
+        tasks.spawn(async move { dhow_static::web::serve(sites_listener, sites, shutdown).await });
+        let voyage = engine.clone();
+        tasks.spawn(async move {
+            if let Err(error) = voyage.run().await {
+                tracing::error!(%error, "the voyage cannot begin; mend it and start again");
+            }
+        });
+        std::fs::write(config.state.join("listen"), format!("http://{listen}\n"))
+            .with_context(|| format!("{} cannot be written", config.state.join("listen").display()))?;
+        Ok(Self { engine, listen, sites: sites_address, tokens, stop, tasks, _lock: lock })
+    }
+
+    /// Stops: listeners first, then the voyage; what is open goes on at the next start.
+    pub async fn stop(self) {
+        self.engine.stop(GRACE).await;
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some connections did not end in {GRACE:?}; they are cut");
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, option: &str) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} cannot be listened on; choose another address with {option}"))
+}
+
+/// The names by which our own registry stands in references.
+fn own_hosts(listen: SocketAddr) -> Vec<String> {
+    vec![listen.to_string(), format!("127.0.0.1:{}", listen.port()), format!("localhost:{}", listen.port())]
+}
+
+fn own_registry(listen: SocketAddr, secret: &SecretString) -> dhow_registry::client::Settings {
+    let mut settings = dhow_registry::client::Settings::default();
+    for host in own_hosts(listen) {
+        let own = HostSettings { credentials: Some(Credentials::Dhow(secret.clone())), ..HostSettings::default() };
+        settings.hosts.insert(host, own);
+    }
+    settings
+}
+
+/// A secret of this process alone: the engine's own way into the embedded registry.
+fn random_secret() -> SecretString {
+    let bytes: [u8; 32] = rand::random();
+    SecretString::from(format!("own_{}", hex::encode(bytes)))
+}
