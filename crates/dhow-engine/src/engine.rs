@@ -1,9 +1,9 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use dhow_core::noun::{DeploymentId, Repository, TargetType};
+use dhow_core::noun::{DeploymentId, PersonName, Repository, TargetType};
 use dhow_core::port::{Clock, FleetRepo, FleetRepoError, Lease, Store, StoreError, Target, VersionSource};
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore};
@@ -116,6 +116,7 @@ pub(crate) struct Inner {
     pub selecting: std::sync::atomic::AtomicUsize,
     pub creations: Semaphore,
     pub workers: Mutex<HashMap<DeploymentId, Worker>>,
+    pub authors: Mutex<HashMap<DeploymentId, BTreeSet<PersonName>>>,
     pub rollout_numbers: std::sync::atomic::AtomicU64,
     pub tracker: TaskTracker,
     pub stop: CancellationToken,
@@ -126,6 +127,8 @@ pub(crate) struct Inner {
 pub(crate) struct Worker {
     /// Something changed for it while it ran: it looks again before it ends.
     pub again: bool,
+    /// Ends its waiting.
+    pub wake: Arc<Notify>,
     /// Ends what it does, for a newer rollout or a person.
     pub interrupt: Arc<Notify>,
 }
@@ -177,6 +180,7 @@ impl Engine {
             selecting: std::sync::atomic::AtomicUsize::new(0),
             creations,
             workers: Mutex::new(HashMap::new()),
+            authors: Mutex::new(HashMap::new()),
             rollout_numbers: std::sync::atomic::AtomicU64::new(newest + 1),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),

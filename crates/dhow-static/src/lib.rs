@@ -6,16 +6,19 @@
 //!   symlink that is switched atomically.
 //! - [`web`] serves the live releases by host name. A request sees exactly one release.
 //! - [`candidate`] serves a release that is not live yet, on a socket that only this process's user can reach.
+//! - [`target`] makes all of it a target of rollouts.
 
 pub mod candidate;
 mod disk;
 pub mod manifest;
 pub mod releases;
+pub mod target;
 pub mod unpack;
 pub mod web;
 
 pub use candidate::Candidate;
 pub use manifest::{CachePolicy, FileEntry, Manifest, ServeOptions};
-pub use releases::{Drift, Release, ReleaseError, Releases};
+pub use releases::{Drift, Note, Release, ReleaseError, Releases};
+pub use target::{StaticTarget, StaticTargetConfig};
 pub use unpack::{Content, Limits, Refusal, UnpackError};
 pub use web::{HostTaken, LiveRelease, Resources, Sites};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::VersionSource;
-use crate::fleet::{Deployment, DesiredHash, Tree};
+use crate::fleet::{Deployment, DesiredHash, Probe, Tree};
 use crate::noun::{ArtifactName, DeploymentId, Digest, Pin, ServerName, TargetType};
 
 /// Where bundles come from, for the targets that unpack them.
@@ -214,6 +214,35 @@ pub trait Target: Send + Sync {
         hash: &DesiredHash,
         front: Front,
     ) -> Result<CheckAddress, TargetError>;
+
+    /// The check of a deployment that declares none; `None`: the target's own [`Target::verify`]. The release must
+    /// have been prepared, because the answer may depend on its content. Changes nothing.
+    async fn default_probe(
+        &self,
+        _rendered: &Rendered,
+        _hash: &DesiredHash,
+    ) -> Result<Option<Probe>, TargetError> {
+        Ok(None)
+    }
+
+    /// Whether the place reports exactly this release running. An error says what runs there instead. Changes nothing.
+    async fn verify(
+        &self,
+        rendered: &Rendered,
+        hash: &DesiredHash,
+        place: &Place,
+    ) -> Result<(), TargetError> {
+        let runs = match self.observe(rendered, place).await?.release {
+            Some(release) if release == *hash => return Ok(()),
+            Some(release) => format!("release {}", release.short()),
+            None => "no release that is known".to_owned(),
+        };
+        Err(TargetError::Failed(format!(
+            "{} runs {runs}, and release {} is wanted there",
+            rendered.deployment,
+            hash.short()
+        )))
+    }
 
     /// The host name that `{host}` stands for.
     fn host(&self, rendered: &Rendered) -> String;

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::state::State;
 use crate::fleet::DesiredHash;
-use crate::noun::{ArtifactName, DeploymentId, Digest, EnvironmentName, PersonName, Pin, Repository, ServiceName, Tag};
+use crate::noun::{
+    ArtifactName, DeploymentId, Digest, EnvironmentName, PersonName, Pin, Repository, ServiceName, Tag,
+};
 use crate::port::{CommitId, NewEvent, StoreError, StoredEvent};
 
 /// Number of the event that caused another.
@@ -38,7 +40,12 @@ pub enum Event {
     /// A tag points elsewhere than when it was first seen; it is not followed.
     TagMoved { repository: Repository, tag: Tag, known: Digest, now: Digest },
     /// An artifact's policy cannot select, or nothing can be reached.
-    SelectFailed { service: ServiceName, environment: EnvironmentName, artifact: ArtifactName, reason: String },
+    SelectFailed {
+        service: ServiceName,
+        environment: EnvironmentName,
+        artifact: ArtifactName,
+        reason: String,
+    },
     /// An update is wanted.
     UpdateSelected {
         service: ServiceName,
@@ -56,7 +63,13 @@ pub enum Event {
     /// People are asked.
     ProposalOpened { id: String, service: ServiceName, environment: EnvironmentName, what: String },
     /// A person answered.
-    Voted { id: String, service: ServiceName, environment: EnvironmentName, person: PersonName, approve: bool },
+    Voted {
+        id: String,
+        service: ServiceName,
+        environment: EnvironmentName,
+        person: PersonName,
+        approve: bool,
+    },
     /// The proposal is decided, replaced or withdrawn.
     ProposalClosed { id: String, service: ServiceName, environment: EnvironmentName, outcome: String },
     /// A deployment runs already what the fleet says.

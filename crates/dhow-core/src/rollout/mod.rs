@@ -6,8 +6,8 @@ mod state;
 
 pub use event::{Cause, Event, Why};
 pub use record::{
-    Ask, CheckFailure, CommitAttempt, DeploymentRow, FleetCursor, GatesRow, Health, Hold, HoldReason, Proof, Proposal,
-    ProposalStatus, Quarantined, Release, Restore, Rollout, StepRecord, StepState, TagRow, UpdateRow, VersionRow, Vote,
-    ApprovedHash,
+    ApprovedHash, Ask, CheckFailure, CommitAttempt, DeploymentRow, FleetCursor, GatesRow, Health, Hold,
+    HoldReason, Proof, Proposal, ProposalStatus, Quarantined, Release, Restore, Rollout, StepRecord,
+    StepState, TagRow, UpdateRow, VersionRow, Vote,
 };
 pub use state::{IllegalTransition, State, Transition, next};

@@ -8,7 +8,8 @@ use super::event::Why;
 use super::state::State;
 use crate::fleet::{DesiredHash, Environment};
 use crate::noun::{
-    ArtifactName, DeploymentId, Digest, EnvironmentName, PersonName, Pin, Repository, ServiceName, Tag, Version,
+    ArtifactName, DeploymentId, Digest, EnvironmentName, PersonName, Pin, Repository, ServiceName, Tag,
+    Version,
 };
 use crate::port::{CommitId, Record, Rendered, Step, Table};
 
@@ -149,6 +150,9 @@ pub struct Rollout {
     pub failure: Option<CheckFailure>,
     /// What the plan said, for people.
     pub notes: Vec<String>,
+    /// Its version is to blame for the failure, not that a newer one waited or that another deployment failed.
+    #[serde(default)]
+    pub blame: bool,
     /// Cancelled by a person.
     pub cancelled_by: Option<PersonName>,
     /// When each state was reached, milliseconds since 1970.

@@ -123,6 +123,16 @@ async fn the_official_conformance_suite_passes() {
     assert!(output.status.success(), "{text}");
 }
 
+async fn openssl(folder: &Path, arguments: &str) {
+    let output = Command::new("openssl")
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[tokio::test]
 async fn a_private_ca_vouches_for_its_registry_and_without_it_there_is_no_trust() {
     if !available("openssl", "apt-get install openssl").await {
@@ -132,12 +142,14 @@ async fn a_private_ca_vouches_for_its_registry_and_without_it_there_is_no_trust(
     let page = folder.path().join("v2/a/tags/list?n=1000");
     std::fs::create_dir_all(page.parent().unwrap()).unwrap();
     std::fs::write(page, r#"{"tags":["v1"]}"#).unwrap();
-    let request = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out ca.pem -days 2 -subj /CN=localhost \
-                   -addext subjectAltName=DNS:localhost,IP:127.0.0.1";
-    let made =
-        Command::new("openssl").args(request.split_whitespace()).current_dir(&folder).output().await.unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let serve = "s_server -accept 127.0.0.1:0 -cert ca.pem -key key.pem -HTTP";
+    let authority =
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority";
+    let leaf = "req -x509 -CA ca.pem -CAkey ca.key -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 \
+                -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
+                -addext basicConstraints=critical,CA:FALSE";
+    openssl(folder.path(), authority).await;
+    openssl(folder.path(), leaf).await;
+    let serve = "s_server -accept 127.0.0.1:0 -cert cert.pem -key key.pem -WWW";
     let mut server = Command::new("openssl")
         .args(serve.split_whitespace())
         .current_dir(&folder)
@@ -160,9 +172,7 @@ async fn a_private_ca_vouches_for_its_registry_and_without_it_there_is_no_trust(
     let tags = Client::new(settings.clone()).tags(&repository).await.unwrap();
     assert_eq!(tags[0].as_str(), "v1");
 
-    let other =
-        Command::new("openssl").args(request.split_whitespace()).current_dir(&folder).output().await.unwrap();
-    assert!(other.status.success());
+    openssl(folder.path(), authority).await;
     settings.hosts.get_mut(&address).unwrap().ca = Some(std::fs::read(folder.path().join("ca.pem")).unwrap());
     let error = Client::new(settings).tags(&repository).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Unreachable(_)), "{error}");

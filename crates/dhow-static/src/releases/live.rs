@@ -41,6 +41,24 @@ impl Releases {
         .await
     }
 
+    /// Makes no release live, durably: what was so before the first one. The releases stay. It is fine if none is.
+    ///
+    /// # Errors
+    /// Something stands at the link's place that this program did not write: it is left alone.
+    pub async fn clear_current(&self, id: &DeploymentId) -> Result<(), ReleaseError> {
+        let id = id.clone();
+        self.blocking(move |this| {
+            if this.read_current(&id)?.is_none() {
+                return Ok(());
+            }
+            let dir = this.deployment_dir(&id);
+            let current = dir.join(CURRENT);
+            disk::remove_any(&current).map_err(disk_error("remove", &current))?;
+            disk::sync_dir(&dir).map_err(disk_error("flush", &dir))
+        })
+        .await
+    }
+
     fn write_current(&self, id: &DeploymentId, hash: Digest) -> Result<(), ReleaseError> {
         let dir = self.deployment_dir(id);
         let temporary = dir.join(format!(".{CURRENT}-{}", self.next()));

@@ -3,6 +3,7 @@
 //! ```text
 //! <root>/<service>/<environment>/current -> releases/<hash>
 //! <root>/<service>/<environment>/releases/<hash>/manifest.json
+//! <root>/<service>/<environment>/releases/<hash>/release.json    what the target noted of it
 //! <root>/<service>/<environment>/releases/<hash>/files/...
 //! ```
 //!
@@ -17,6 +18,7 @@
 
 mod error;
 mod live;
+mod note;
 mod prepare;
 mod retire;
 mod verify;
@@ -28,13 +30,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dhow_core::noun::{DeploymentId, Digest};
+use dhow_core::noun::{DeploymentId, Digest, EnvironmentName, ServiceName, TargetType};
 
 use crate::disk;
 use crate::manifest::{Manifest, SCHEMA};
 use crate::unpack::Limits;
 pub use error::ReleaseError;
 use error::disk_error;
+pub use note::Note;
 pub use verify::Drift;
 
 const MANIFEST: &str = "manifest.json";
@@ -125,6 +128,44 @@ impl Releases {
     pub async fn list(&self, id: &DeploymentId) -> Result<Vec<Digest>, ReleaseError> {
         let id = id.clone();
         self.blocking(move |this| this.hashes(&id)).await
+    }
+
+    /// Service and environment of every deployment that has a folder. Names that no deployment can have are left out.
+    pub(crate) fn deployments(&self) -> Result<Vec<DeploymentId>, ReleaseError> {
+        let mut found = Vec::new();
+        for service in entries(&self.inner.root)? {
+            for environment in entries(&service)? {
+                let name = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
+                let parts = name(&service)
+                    .and_then(|service| ServiceName::new(service).ok())
+                    .zip(name(&environment).and_then(|name| EnvironmentName::new(name).ok()));
+                if let Some((service, environment)) = parts {
+                    found.push(DeploymentId { service, target: TargetType::StaticFile, environment });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The live release with its note, on the calling thread.
+    pub(crate) fn live_blocking(
+        &self,
+        id: &DeploymentId,
+    ) -> Result<Option<(Release, Option<Note>)>, ReleaseError> {
+        let Some(hash) = self.read_current(id)? else { return Ok(None) };
+        match self.read(id, hash)? {
+            Some(release) => Ok(Some((release, self.read_note(id, hash)?))),
+            None => Err(ReleaseError::NotPrepared { deployment: id.clone(), hash }),
+        }
+    }
+
+    /// The live release with its note. `None` where nothing is live. A crash in it changes nothing.
+    ///
+    /// # Errors
+    /// What is live is not there, or cannot be read.
+    pub async fn live(&self, id: &DeploymentId) -> Result<Option<(Release, Option<Note>)>, ReleaseError> {
+        let id = id.clone();
+        self.blocking(move |this| this.live_blocking(&id)).await
     }
 
     fn hashes(&self, id: &DeploymentId) -> Result<Vec<Digest>, ReleaseError> {

@@ -24,14 +24,17 @@ impl Releases {
         content: Content,
         options: ServeOptions,
     ) -> Result<Release, ReleaseError> {
-        let existing = {
-            let id = id.clone();
-            self.blocking(move |this| Ok(this.read(&id, hash).ok().flatten().filter(looks_whole))).await?
-        };
-        match existing {
+        match self.whole(id, hash).await? {
             Some(release) => Ok(release),
             None => self.rebuild(id, hash, content, options).await,
         }
+    }
+
+    /// The release, if it is there, its manifest can be read, and no file is missing or has another size. Reads no
+    /// file's content. A crash in it changes nothing.
+    pub async fn whole(&self, id: &DeploymentId, hash: Digest) -> Result<Option<Release>, ReleaseError> {
+        let id = id.clone();
+        self.blocking(move |this| Ok(this.read(&id, hash).ok().flatten().filter(looks_whole))).await
     }
 
     /// As [`Releases::prepare`], and what is there is replaced in any case: the way back from drift. Requests that

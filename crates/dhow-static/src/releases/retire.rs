@@ -23,13 +23,28 @@ impl Releases {
                 if keep.contains(&hash) || current == Some(hash) {
                     continue;
                 }
-                let hidden = this.releases_dir(&id).join(format!(".old-{}-{}", hash.hex(), this.next()));
-                hide_and_remove(&this.release_dir(&id, hash), &hidden)?;
+                this.retire(&id, hash)?;
                 removed.push(hash);
             }
             Ok(removed)
         })
         .await
+    }
+
+    /// Removes one release, unless it is the live one. It is fine if there is none. A crash in it: as in
+    /// [`Releases::prune`].
+    pub async fn discard(&self, id: &DeploymentId, hash: Digest) -> Result<(), ReleaseError> {
+        let id = id.clone();
+        self.blocking(move |this| match this.read_current(&id)? {
+            Some(current) if current == hash => Ok(()),
+            _ => this.retire(&id, hash),
+        })
+        .await
+    }
+
+    fn retire(&self, id: &DeploymentId, hash: Digest) -> Result<(), ReleaseError> {
+        let hidden = self.releases_dir(id).join(format!(".old-{}-{}", hash.hex(), self.next()));
+        hide_and_remove(&self.release_dir(id, hash), &hidden)
     }
 
     /// Removes a deployment with all its releases, the live one too. It is fine if there is none.

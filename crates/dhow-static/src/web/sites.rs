@@ -55,19 +55,26 @@ impl Sites {
         format!("{}.{}.localhost", id.service, id.environment).to_ascii_lowercase()
     }
 
+    /// The hosts that a deployment answers with these configured ones: the one that it always has first, each once,
+    /// in their one form.
+    pub(crate) fn all_hosts(id: &DeploymentId, hosts: &[String]) -> Vec<String> {
+        let mut all = vec![Self::default_host(id)];
+        for host in hosts {
+            let host = normal(host).into_owned();
+            if !all.contains(&host) {
+                all.push(host);
+            }
+        }
+        all
+    }
+
     /// Gives a deployment its configured hosts, beside the one that it always has. Those it had before and has no
     /// longer answer 404 from now on.
     ///
     /// # Errors
     /// A host belongs to another deployment: nothing changes.
     pub fn set_hosts(&self, id: &DeploymentId, hosts: &[String]) -> Result<(), HostTaken> {
-        let mut wanted = vec![Self::default_host(id)];
-        for host in hosts {
-            let host = normal(host).into_owned();
-            if !wanted.contains(&host) {
-                wanted.push(host);
-            }
-        }
+        let wanted = Self::all_hosts(id, hosts);
         let mut guard = self.write();
         let table = &mut *guard;
         if let Some((host, owner)) =

@@ -6,5 +6,6 @@ mod fixture;
 mod http;
 mod releases;
 mod switching;
+mod target;
 mod unpacking;
 mod web;

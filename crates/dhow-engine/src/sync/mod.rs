@@ -1,0 +1,169 @@
+//! sync: what does the fleet say now, and what has to be rolled out for it?
+
+mod deployment;
+mod desired;
+mod gates;
+mod removal;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dhow_core::fleet;
+use dhow_core::noun::DeploymentId;
+use dhow_core::port::{Relation, Scan, StoreExt as _};
+use dhow_core::rollout::{DeploymentRow, Event, FleetCursor};
+use futures::stream::{self, StreamExt as _};
+
+pub(crate) use desired::{Desired, Ready};
+
+use crate::engine::{EngineError, Inner};
+use crate::journal::Entry;
+use crate::view::{Scope, View};
+
+/// Deployments that are compared at a time.
+const WIDTH: usize = 16;
+
+impl Inner {
+    /// Reads the fleet's head when it is due or nudged.
+    pub(crate) async fn sync_loop(self: Arc<Self>) {
+        let mut failures = 0u32;
+        loop {
+            failures = match self.sync_once().await {
+                Ok(()) => 0,
+                Err(error) => {
+                    tracing::warn!(%error, "the fleet could not be read; what runs is not touched");
+                    failures + 1
+                }
+            };
+            let interval = self.settings.fleet_interval;
+            let wait = match failures {
+                0 => interval,
+                n => std::time::Duration::from_secs(1 << n.min(5)).min(interval),
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.fleet_nudge.notified() => {}
+                () = self.ports.clock.sleep(Self::jitter(wait)) => {}
+            }
+        }
+    }
+
+    /// Brings the view to the fleet's head, and makes the rollouts that follow from what changed. With nothing new it
+    /// costs one look at the remote's head.
+    pub(crate) async fn sync_once(self: &Arc<Self>) -> Result<(), EngineError> {
+        let _one_at_a_time = self.syncing.lock().await;
+        let head = self.ports.fleet.fetch().await?;
+        let before = self.view().ok();
+        if before.as_ref().is_some_and(|v| v.commit == head.commit) {
+            return Ok(());
+        }
+        let tree = self.ports.fleet.tree(&head.commit).await?;
+        let cursor: Option<FleetCursor> = self.ports.store.load(FleetCursor::KEY).await?;
+        let changed = match &before {
+            Some(view) => Some(self.ports.fleet.changed(&view.commit, &head.commit).await?),
+            None => None,
+        };
+        let built = {
+            let (before, tree, commit) = (before.clone(), Arc::clone(&tree), head.commit.clone());
+            tokio::task::spawn_blocking(move || {
+                let fleet = match (&before, &changed) {
+                    (Some(view), Some(changed)) => fleet::reload(&view.fleet, tree.as_ref(), changed),
+                    _ => fleet::load(tree.as_ref()),
+                };
+                Arc::new(View::new(commit, Arc::new(fleet), tree, before.as_deref()))
+            })
+            .await
+        };
+        let view = built.map_err(|e| EngineError::Refused(format!("reading the fleet failed: {e}")))?;
+        let unchanged_since_last_time = before.is_none() && cursor.as_ref().is_some_and(|c| c.commit == view.commit);
+        if unchanged_since_last_time {
+            self.set_view(Arc::clone(&view));
+            self.kick_waiting().await?;
+            self.tags_nudge.notify_one();
+            return Ok(());
+        }
+        self.compare(cursor, before, view).await
+    }
+
+    async fn compare(
+        self: &Arc<Self>,
+        cursor: Option<FleetCursor>,
+        before: Option<Arc<View>>,
+        view: Arc<View>,
+    ) -> Result<(), EngineError> {
+        let last = cursor.map(|c| c.commit);
+        let forced = match &last {
+            Some(last) => self.ports.fleet.relation(last, &view.commit).await? == Relation::Diverged,
+            None => false,
+        };
+        if forced {
+            tracing::warn!(commit = %view.commit, "the fleet's branch was force-pushed; it is followed");
+        }
+        let mut entry = Entry::new();
+        entry.event(Event::FleetMoved { from: last.clone(), to: view.commit.clone(), forced });
+        if before.as_ref().map(|b| &b.fleet.diagnostics) != Some(&view.fleet.diagnostics) {
+            let problems = view.fleet.diagnostics.iter().map(ToString::to_string).collect();
+            entry.event(Event::FleetProblems { problems });
+        }
+        self.journal.write(entry).await?;
+        self.take_gates(&view).await?;
+        self.set_view(Arc::clone(&view));
+
+        let affected: Vec<DeploymentId> = view
+            .fleet
+            .deployments
+            .keys()
+            .filter(|id| before.as_ref().is_none_or(|b| !b.unchanged(&view, id)))
+            .cloned()
+            .collect();
+        let authors = self.authors(last.as_ref(), &view).await?;
+        let results: Vec<Result<(), EngineError>> = stream::iter(&affected)
+            .map(|id| self.sync_deployment(&view, id, &authors))
+            .buffer_unordered(WIDTH)
+            .collect()
+            .await;
+        results.into_iter().collect::<Result<Vec<()>, _>>()?;
+        self.sync_removals(before.as_deref(), &view).await?;
+
+        let mut entry = Entry::new();
+        entry.put(&FleetCursor { commit: view.commit.clone() })?;
+        self.journal.write(entry).await?;
+        let scopes: BTreeSet<Scope> =
+            affected.into_iter().map(|id| (id.service, id.environment)).collect();
+        for (service, environment) in scopes {
+            self.spawn_select(&service, &environment);
+        }
+        self.tags_nudge.notify_one();
+        Ok(())
+    }
+
+    /// Selects for a service in an environment, beside whatever goes on.
+    pub(crate) fn spawn_select(
+        self: &Arc<Self>,
+        service: &dhow_core::noun::ServiceName,
+        environment: &dhow_core::noun::EnvironmentName,
+    ) {
+        let (inner, service, environment) = (Arc::clone(self), service.clone(), environment.clone());
+        self.tracker.spawn(async move {
+            if let Err(error) = inner.select(&service, &environment, None).await {
+                tracing::debug!(%service, %environment, %error, "nothing was selected");
+            }
+        });
+    }
+
+    /// Looks again at every rollout that waits: what it waits for may have come.
+    pub(crate) async fn kick_waiting(self: &Arc<Self>) -> Result<(), EngineError> {
+        let open: Vec<dhow_core::rollout::Rollout> =
+            self.ports.store.list(Scan { open_only: true, ..Scan::default() }).await?;
+        for rollout in open {
+            self.kick(&rollout.deployment);
+        }
+        Ok(())
+    }
+
+    /// The row of a deployment, or a new one.
+    pub(crate) async fn row(&self, id: &DeploymentId) -> Result<DeploymentRow, EngineError> {
+        let row: Option<DeploymentRow> = self.ports.store.load(&id.to_string()).await?;
+        Ok(row.unwrap_or_else(|| DeploymentRow::new(id.clone(), self.now_ms())))
+    }
+}

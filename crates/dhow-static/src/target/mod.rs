@@ -1,0 +1,218 @@
+//! The target `static_file`: rollouts of releases, on this machine.
+//!
+//! Flow of a rollout: *unpack* the release beside the others, serve it as a *candidate* on a private socket, *switch*
+//! the link and then the table of sites, *prune*. A release that is live but damaged or not served is *mended* in
+//! place; where only the hosts differ, only they are set.
+//!
+//! Guarantees: those of [`Target`]. The disk is the truth and the table of sites follows it: after a crash
+//! [`StaticTarget::open`] serves what `current` names.
+//!
+//! ```text
+//! <root>/sites/...                             the releases
+//! <root>/epochs/<service>/<environment>        the highest epoch that changed the deployment
+//! ```
+
+mod body;
+mod content;
+mod error;
+mod fence;
+mod observe;
+mod plan;
+mod render;
+mod retreat;
+mod startup;
+mod steps;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dhow_core::fleet::{DesiredHash, Probe};
+use dhow_core::noun::{DeploymentId, Digest, TargetType};
+use dhow_core::port::{
+    CheckAddress, Context, Front, Observed, Place, ReleaseOnPlace, RenderInput, Rendered, Settled, Step,
+    Target, TargetError,
+};
+use tokio::sync::Mutex;
+
+use crate::candidate::Candidate;
+use crate::releases::Releases;
+use crate::web::{Resources, Sites};
+use error::{blocked_by_disk, here, release_error};
+use fence::Fence;
+
+/// What a [`StaticTarget`] works with.
+#[derive(Debug, Clone)]
+pub struct StaticTargetConfig {
+    /// Folder of the releases and epochs. One process uses it at a time.
+    pub root: PathBuf,
+    /// Folder of the candidates' sockets. Its path must be short: a socket's has at most 100 bytes.
+    pub candidates: PathBuf,
+    /// The table that the web server answers from.
+    pub sites: Sites,
+    /// Where that web server listens.
+    pub sites_address: SocketAddr,
+}
+
+/// Rolls out deployments of the type `static_file` on this machine.
+pub struct StaticTarget {
+    releases: Releases,
+    sites_dir: PathBuf,
+    resources: Arc<Resources>,
+    sites: Sites,
+    sites_address: SocketAddr,
+    candidates_dir: PathBuf,
+    /// At most one candidate per deployment, because one rollout of it runs at a time.
+    candidates: Mutex<HashMap<DeploymentId, (Digest, Candidate)>>,
+    fence: Fence,
+}
+
+impl fmt::Debug for StaticTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StaticTarget").field(&self.releases).finish()
+    }
+}
+
+impl StaticTarget {
+    /// Opens the releases, tidies up behind a crashed process, and serves what is live on disk. A deployment that
+    /// cannot be served is told in the log and does not stop the others; its rollout mends it.
+    ///
+    /// A crash in it changes nothing that the next opening would not do.
+    ///
+    /// # Errors
+    /// [`TargetError::Blocked`]: a folder cannot be created or read.
+    pub async fn open(config: StaticTargetConfig) -> Result<Self, TargetError> {
+        let sites_dir = config.root.join("sites");
+        let releases = Releases::open(&sites_dir).await.map_err(|error| release_error(error, &sites_dir))?;
+        Candidate::clean(&config.candidates)
+            .map_err(|error| blocked_by_disk("clean", &config.candidates, &error, &config.candidates))?;
+        let target = Self {
+            releases,
+            sites_dir,
+            resources: Arc::default(),
+            sites: config.sites,
+            sites_address: config.sites_address,
+            candidates_dir: config.candidates,
+            candidates: Mutex::default(),
+            fence: Fence::new(config.root.join("epochs")),
+        };
+        target.serve_all().await?;
+        Ok(target)
+    }
+
+    /// The releases, for pages that list their files. Nothing but the target changes them.
+    pub fn store(&self) -> &Releases {
+        &self.releases
+    }
+
+    fn failed(&self, error: crate::ReleaseError) -> TargetError {
+        release_error(error, &self.sites_dir)
+    }
+}
+
+#[async_trait]
+impl Target for StaticTarget {
+    fn kind(&self) -> TargetType {
+        TargetType::StaticFile
+    }
+
+    async fn render(&self, input: RenderInput) -> Result<Rendered, TargetError> {
+        render::render(input)
+    }
+
+    async fn observe(&self, rendered: &Rendered, place: &Place) -> Result<Observed, TargetError> {
+        here(place)?;
+        self.observe_here(&rendered.deployment).await
+    }
+
+    fn plan(&self, rendered: &Rendered, hash: &DesiredHash, place: &Place, observed: &Observed) -> Vec<Step> {
+        plan::plan(rendered, hash, place, observed)
+    }
+
+    async fn execute(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
+        here(&step.place)?;
+        self.fence.enter(&context.rendered.deployment, context.epoch).await?;
+        self.execute_here(step, context).await
+    }
+
+    async fn undo(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
+        here(&step.place)?;
+        self.fence.enter(&context.rendered.deployment, context.epoch).await?;
+        self.undo_here(step, context).await
+    }
+
+    async fn settle(&self, step: &Step, context: &Context) -> Result<Settled, TargetError> {
+        here(&step.place)?;
+        self.settle_here(step, context).await
+    }
+
+    async fn address(
+        &self,
+        rendered: &Rendered,
+        hash: &DesiredHash,
+        front: Front,
+    ) -> Result<CheckAddress, TargetError> {
+        match front {
+            Front::Door => Ok(CheckAddress::Tcp(self.sites_address)),
+            Front::Candidate => {
+                self.candidate(&rendered.deployment, body::digest(hash)?).await.map(CheckAddress::Unix)
+            }
+        }
+    }
+
+    fn host(&self, rendered: &Rendered) -> String {
+        let first = body::Body::of(rendered).ok().and_then(|body| body.hosts.into_iter().next());
+        first.unwrap_or_else(|| Sites::default_host(&rendered.deployment))
+    }
+
+    async fn default_probe(
+        &self,
+        rendered: &Rendered,
+        hash: &DesiredHash,
+    ) -> Result<Option<Probe>, TargetError> {
+        self.index_probe(rendered, hash).await
+    }
+
+    async fn verify(
+        &self,
+        rendered: &Rendered,
+        hash: &DesiredHash,
+        place: &Place,
+    ) -> Result<(), TargetError> {
+        here(place)?;
+        self.verify_here(&rendered.deployment, body::digest(hash)?).await
+    }
+
+    async fn releases(
+        &self,
+        deployment: &DeploymentId,
+        place: &Place,
+    ) -> Result<Vec<ReleaseOnPlace>, TargetError> {
+        here(place)?;
+        let current = self.releases.current(deployment).await.map_err(|error| self.failed(error))?;
+        let all = self.releases.list(deployment).await.map_err(|error| self.failed(error))?;
+        let found = all.into_iter().filter_map(|digest| {
+            Some(ReleaseOnPlace { hash: body::hash(digest)?, current: current == Some(digest) })
+        });
+        Ok(found.collect())
+    }
+
+    async fn remove(&self, deployment: &DeploymentId, place: &Place, epoch: u64) -> Result<(), TargetError> {
+        here(place)?;
+        self.fence.enter(deployment, epoch).await?;
+        self.remove_here(deployment).await
+    }
+
+    /// Static files have no log of their own.
+    async fn logs(&self, _: &DeploymentId, _: &Place, _: usize) -> Result<Vec<String>, TargetError> {
+        Ok(Vec::new())
+    }
+
+    /// The disk tells nothing; drift is found when it is looked for.
+    async fn drifted(&self) -> DeploymentId {
+        std::future::pending().await
+    }
+}
