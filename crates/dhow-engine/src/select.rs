@@ -30,6 +30,9 @@ impl Inner {
     ) -> Result<(), EngineError> {
         let view = self.view()?;
         let gates = self.gates(&view, environment).await?;
+        if self.held_back(service, environment, &BTreeMap::new()).await? {
+            return Ok(());
+        }
         if gates.from.is_some() {
             return self.promote_if_ready(service, environment, None).await;
         }
@@ -90,7 +93,56 @@ impl Inner {
             proposal: None,
         };
         let _guard = self.scopes.lock(&(service.clone(), environment.clone())).await;
+        self.lift(&update).await?;
         self.ready(update).await
+    }
+
+    /// A version newer than the one that was left lifts the hold of versions (design rule 5.7).
+    async fn lift(&self, update: &UpdateRow) -> Result<(), EngineError> {
+        let key = Hold::key_of(&update.service, &update.environment);
+        let Some(mut hold) = self.ports.store.load::<Hold>(&key).await? else { return Ok(()) };
+        let before = hold.up_to.len();
+        hold.up_to.retain(|artifact, _| !update.pins.contains_key(artifact));
+        if hold.up_to.len() == before {
+            return Ok(());
+        }
+        let mut entry = Entry::new();
+        if hold.up_to.is_empty() && hold.hashes.is_empty() {
+            entry.remove::<Hold>(key).event(Event::HoldEnded {
+                service: hold.service.clone(),
+                environment: hold.environment.clone(),
+                reason: "a newer version was selected".into(),
+                by: None,
+            });
+        } else {
+            entry.put(&hold)?;
+        }
+        Ok(self.journal.write(entry).await?)
+    }
+
+    /// Whether versions are held back in a service and environment: files must change first, or nothing is newer than
+    /// what was left.
+    pub(crate) async fn held_back(
+        &self,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+        pins: &BTreeMap<ArtifactName, Pin>,
+    ) -> Result<bool, EngineError> {
+        let Some(hold) = self.ports.store.load::<Hold>(&Hold::key_of(service, environment)).await? else {
+            return Ok(false);
+        };
+        let view = self.view()?;
+        let declared = view.fleet.services.get(service);
+        Ok(hold.files
+            || hold.up_to.iter().any(|(artifact, left)| {
+                let Some(pin) = pins.get(artifact) else { return false };
+                let rule = declared.and_then(|s| s.rule(environment, artifact));
+                match (rule, &pin.tag, &left.tag) {
+                    _ if pin.digest == left.digest => true,
+                    (Some(rule), Some(tag), Some(left)) => !ranks_above(rule, tag.as_str(), left.as_str()),
+                    _ => false,
+                }
+            }))
     }
 
     /// Stores an update that is ready to be committed. The caller holds the scope's lock.

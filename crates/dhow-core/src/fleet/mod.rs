@@ -37,5 +37,3 @@ pub use model::{
 };
 pub use tree::{Entry, EntryKind, MemoryTree, Tree};
 
-mod desired;
-pub use desired::DesiredHash;

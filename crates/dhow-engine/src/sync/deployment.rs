@@ -109,6 +109,14 @@ impl Inner {
             entry.put(&row)?;
             return Ok(self.journal.write(entry).await?);
         }
+        let hold = match hold {
+            Some(hold) if hold.files => {
+                let hold = Hold { files: false, ..hold };
+                entry.put(&hold)?;
+                Some(hold)
+            }
+            other => other,
+        };
         if row.running.as_ref() == Some(&ready.hash) || self.underway(&row, &ready.hash).await? {
             if row.running.as_ref() == Some(&ready.hash) {
                 self.supersede_waiting(&id, &mut entry).await?;

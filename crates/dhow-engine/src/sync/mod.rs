@@ -14,7 +14,7 @@ use dhow_core::port::{Relation, Scan, StoreExt as _};
 use dhow_core::rollout::{DeploymentRow, Event, FleetCursor};
 use futures::stream::{self, StreamExt as _};
 
-pub(crate) use desired::{Desired, Ready};
+pub(crate) use desired::Desired;
 
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
@@ -117,8 +117,11 @@ impl Inner {
             .cloned()
             .collect();
         let authors = self.authors(last.as_ref(), &view).await?;
-        let results: Vec<Result<(), EngineError>> = stream::iter(&affected)
-            .map(|id| self.sync_deployment(&view, id, &authors))
+        let results: Vec<Result<(), EngineError>> = stream::iter(affected.clone())
+            .map(|id| {
+                let (inner, view, authors) = (Arc::clone(self), Arc::clone(&view), &authors);
+                async move { inner.sync_deployment(&view, &id, authors).await }
+            })
             .buffer_unordered(WIDTH)
             .collect()
             .await;

@@ -1,0 +1,39 @@
+//! resume: lift a hold.
+
+use dhow_core::noun::{EnvironmentName, ServiceName};
+use dhow_core::port::StoreExt as _;
+use dhow_core::rollout::{Event, Hold};
+
+use super::{Actor, Outcome};
+use crate::engine::{Engine, EngineError};
+use crate::journal::Entry;
+
+impl Engine {
+    /// Lifts the hold of a service in an environment: what was held goes on.
+    pub async fn resume(
+        &self,
+        actor: &Actor,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+    ) -> Result<Outcome, EngineError> {
+        let inner = &self.inner;
+        {
+            let _guard = inner.scopes.lock(&(service.clone(), environment.clone())).await;
+            let key = Hold::key_of(service, environment);
+            if inner.ports.store.load::<Hold>(&key).await?.is_none() {
+                return Err(EngineError::NotFound(format!("nothing is held of {service} in {environment}")));
+            }
+            let mut entry = Entry::new();
+            entry.remove::<Hold>(key).event(Event::HoldEnded {
+                service: service.clone(),
+                environment: environment.clone(),
+                reason: "resumed".into(),
+                by: Some(actor.person.clone()),
+            });
+            inner.journal.write(entry).await?;
+        }
+        inner.roll_out_desired(service, environment).await?;
+        inner.spawn_select(service, environment);
+        Ok(Outcome::new("resumed: what the fleet says is rolled out, and versions are selected again"))
+    }
+}

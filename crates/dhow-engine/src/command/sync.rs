@@ -1,0 +1,85 @@
+//! sync: read the fleet now, and roll out what waits for a person's word.
+
+use std::sync::Arc;
+
+use dhow_core::noun::{EnvironmentName, ServiceName};
+use dhow_core::port::StoreExt as _;
+use dhow_core::rollout::Hold;
+
+use super::{Actor, Outcome};
+use crate::engine::{Engine, EngineError, Inner};
+use crate::journal::Entry;
+
+impl Engine {
+    /// Rolls out what the fleet says of a service in an environment, where that differs from what runs; confirms a
+    /// removal that waits. Gates apply.
+    pub async fn sync(
+        &self,
+        actor: &Actor,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+    ) -> Result<Outcome, EngineError> {
+        tracing::info!(person = %actor.person, %service, %environment, "sync was asked for");
+        let inner = &self.inner;
+        inner.sync_once().await?;
+        let view = inner.view()?;
+        let mut removed = 0;
+        for id in inner.removing(service, environment).await? {
+            if !view.fleet.deployments.contains_key(&id) {
+                inner.begin_removal(&id).await?;
+                removed += 1;
+            }
+        }
+        let begun = inner.roll_out_desired(service, environment).await?;
+        if removed + begun == 0 && view.deployments_of(service, environment).is_empty() {
+            return Err(EngineError::NotFound(format!("the fleet has no {service} in {environment}")));
+        }
+        Ok(Outcome::new(match (begun, removed) {
+            (0, 0) => "nothing to do: it runs what the fleet says, or is being rolled out".to_owned(),
+            (begun, 0) => format!("{begun} rollouts begin"),
+            (begun, removed) => format!("{begun} rollouts begin, {removed} deployments are removed"),
+        }))
+    }
+}
+
+impl Inner {
+    async fn removing(
+        &self,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<dhow_core::noun::DeploymentId>, EngineError> {
+        let scan = dhow_core::port::Scan { prefix: format!("{service}/"), ..Default::default() };
+        let rows: Vec<dhow_core::rollout::DeploymentRow> = self.ports.store.list(scan).await?;
+        Ok(rows.into_iter().filter(|r| r.removing && r.id.environment == *environment).map(|r| r.id).collect())
+    }
+
+    /// Begins a rollout of every deployment that does not run what the fleet says and has none under way.
+    pub(crate) async fn roll_out_desired(
+        self: &Arc<Self>,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+    ) -> Result<usize, EngineError> {
+        let view = self.view()?;
+        let _guard = self.scopes.lock(&(service.clone(), environment.clone())).await;
+        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
+        let mut begun = 0;
+        for id in view.deployments_of(service, environment) {
+            let mut row = self.row(&id).await?;
+            let Some(desired) = row.desired.clone().filter(|d| Some(d) != row.running.as_ref()) else { continue };
+            if let Some(hold) = hold.as_ref().filter(|h| h.hashes.contains(&desired)) {
+                return Err(EngineError::Refused(format!(
+                    "{id} is held: {}; `dhow resume {service} {environment}` lifts it",
+                    hold.message
+                )));
+            }
+            if self.open_rollouts(&id).await?.iter().any(|r| r.hash == desired) {
+                continue;
+            }
+            let rollout = self.new_rollout(&mut row, &desired, &view.commit, false);
+            row.waiting_for = None;
+            self.enqueue(row, rollout, Entry::new()).await?;
+            begun += 1;
+        }
+        Ok(begun)
+    }
+}
