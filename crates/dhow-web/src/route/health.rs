@@ -1,0 +1,22 @@
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::error::ApiError;
+use crate::state::AppState;
+
+/// The process answers.
+pub(crate) async fn alive() -> Json<Value> {
+    Json(json!({"status": "alive"}))
+}
+
+/// The fleet was read and the engine works.
+pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
+    if state.shutdown.is_cancelled() {
+        return Err(ApiError::busy("dhow is stopping"));
+    }
+    if !state.control.ready() {
+        return Err(ApiError::busy("dhow is starting: the fleet was not read yet; its log says what it waits for"));
+    }
+    Ok(Json(json!({"status": "ready"})))
+}

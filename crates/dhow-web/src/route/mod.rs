@@ -1,0 +1,29 @@
+//! One file a resource or verb. Who may call is decided in front of these, on the page of routes.
+
+pub(crate) mod approve;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod history;
+pub(crate) mod plan;
+pub(crate) mod promote;
+pub(crate) mod quarantine;
+pub(crate) mod reject;
+pub(crate) mod resume;
+pub(crate) mod rollback;
+pub(crate) mod status;
+pub(crate) mod sync;
+pub(crate) mod tokens;
+
+use axum::Json;
+
+use crate::control::{ControlError, Outcome};
+use crate::error::ApiError;
+
+/// Runs an action to its end in a task of its own: a caller who hangs up does not cut it off in the middle.
+async fn whole(
+    action: impl Future<Output = Result<Outcome, ControlError>> + Send + 'static,
+) -> Result<Json<Outcome>, ApiError> {
+    let done = tokio::spawn(action).await;
+    let outcome = done.map_err(|e| ApiError::internal(format!("the action met a defect of dhow: {e}")))?;
+    Ok(Json(outcome?))
+}

@@ -1,0 +1,182 @@
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use dhow_core::noun::{Digest, EnvironmentName, ImageReference, ServiceName};
+use dhow_core::port::{EventQuery, Phase, Place};
+use dhow_core::rollout::{CheckFailure, Event, Health};
+use dhow_web::shape::{
+    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, PlannedStep, ProposalStatus, QuarantineEntry,
+    Status, rfc3339,
+};
+use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
+use tokio::sync::watch;
+
+/// An engine that remembers what it was asked, and answers with an error where it was told to.
+pub struct FakeEngine {
+    pub asked: Mutex<Vec<String>>,
+    pub error: Mutex<Option<ControlError>>,
+    pub ready: Mutex<bool>,
+    events: Mutex<Vec<HistoryEntry>>,
+    newest: watch::Sender<u64>,
+}
+
+impl Default for FakeEngine {
+    fn default() -> Self {
+        Self {
+            asked: Mutex::default(),
+            error: Mutex::default(),
+            ready: Mutex::new(true),
+            events: Mutex::default(),
+            newest: watch::channel(0).0,
+        }
+    }
+}
+
+impl FakeEngine {
+    /// Something happened to a service.
+    pub fn happen(&self, service: &str, reason: &str) {
+        let deployment = format!("{service}/static_file/stage").parse().unwrap();
+        let event = Event::Stalled { deployment, reason: reason.into() };
+        let mut events = self.events.lock().unwrap();
+        let seq = events.len() as u64 + 1;
+        events.push(HistoryEntry { seq, at: rfc3339(1_700_000_000_123), event });
+        drop(events);
+        self.newest.send_replace(seq);
+    }
+
+    fn note(&self, what: String) -> Result<(), ControlError> {
+        self.asked.lock().unwrap().push(what);
+        self.error.lock().unwrap().take().map_or(Ok(()), Err)
+    }
+
+    fn act(&self, verb: &str, actor: &Actor, at: (&ServiceName, &EnvironmentName), more: &str) -> Done {
+        self.note(format!("{verb} {}/{} by {}{more}", at.0, at.1, actor.person))?;
+        Ok(Outcome { message: format!("{verb}: done") })
+    }
+}
+
+type Done = Result<Outcome, ControlError>;
+
+fn artifact(tag: &str) -> ArtifactStatus {
+    ArtifactStatus {
+        artifact: "web".parse().unwrap(),
+        tag: Some(tag.parse().unwrap()),
+        digest: Digest::of(tag.as_bytes()),
+    }
+}
+
+/// A status in which no field is empty.
+pub fn full_status() -> Status {
+    Status {
+        fleet_commit: Some("1".repeat(40).parse().unwrap()),
+        deployments: vec![DeploymentStatus {
+            service: "shop".parse().unwrap(),
+            target: "static_file".parse().unwrap(),
+            environment: "stage".parse().unwrap(),
+            phase: "rolled_back".into(),
+            health: Health::Degraded,
+            desired: vec![artifact("v2")],
+            running: vec![artifact("v1")],
+            fleet_commit: Some("2".repeat(40).parse().unwrap()),
+            since: rfc3339(1_700_000_000_000),
+            waiting_for: Some("two approvals".into()),
+            reason: Some("a check failed".into()),
+            failure: Some(CheckFailure { check: "http /".into(), answers: vec!["500".into()] }),
+        }],
+        proposals: vec![ProposalStatus {
+            id: "p1".into(),
+            service: "shop".parse().unwrap(),
+            environment: "production".parse().unwrap(),
+            summary: vec!["web v1 -> v2".into()],
+            needed: 2,
+            counted: vec!["bob".into()],
+            authors: vec!["alice".into()],
+        }],
+        problems: vec!["services/x/dhow.yaml:1:1: unknown key".into()],
+    }
+}
+
+#[async_trait]
+impl Control for FakeEngine {
+    async fn status(&self, service: Option<ServiceName>) -> Result<Status, ControlError> {
+        self.note(format!("status {service:?}"))?;
+        Ok(full_status())
+    }
+
+    async fn history(&self, query: EventQuery) -> Result<Vec<HistoryEntry>, ControlError> {
+        let of = |e: &HistoryEntry| match &e.event {
+            Event::Stalled { deployment, .. } => deployment.service.clone(),
+            _ => unreachable!(),
+        };
+        let events = self.events.lock().unwrap();
+        let fits = |e: &&HistoryEntry| e.seq > query.after && query.service.as_ref().is_none_or(|s| *s == of(e));
+        Ok(events.iter().filter(fits).take(query.limit).cloned().collect())
+    }
+
+    async fn plan(&self, s: ServiceName, e: EnvironmentName) -> Result<Vec<DeploymentPlan>, ControlError> {
+        self.note(format!("plan {s}/{e}"))?;
+        let step = PlannedStep { phase: Phase::Preparing, place: Place::Local, summary: "unpack 3 files".into() };
+        let deployment = format!("{s}/static_file/{e}").parse().unwrap();
+        Ok(vec![DeploymentPlan { deployment, steps: vec![step], notes: vec!["a note".into()] }])
+    }
+
+    async fn promote(&self, a: Actor, s: ServiceName, e: EnvironmentName) -> Done {
+        self.act("promote", &a, (&s, &e), "")
+    }
+
+    async fn approve(&self, a: Actor, s: ServiceName, e: EnvironmentName, id: Option<String>) -> Done {
+        self.act("approve", &a, (&s, &e), &format!(" {id:?}"))
+    }
+
+    async fn reject(&self, a: Actor, s: ServiceName, e: EnvironmentName, reason: Option<String>) -> Done {
+        self.act("reject", &a, (&s, &e), &format!(" {reason:?}"))
+    }
+
+    async fn rollback(&self, a: Actor, s: ServiceName, e: EnvironmentName, to: RollbackTo) -> Done {
+        self.act("rollback", &a, (&s, &e), &format!(" {to:?}"))
+    }
+
+    async fn resume(&self, a: Actor, s: ServiceName, e: EnvironmentName) -> Done {
+        self.act("resume", &a, (&s, &e), "")
+    }
+
+    async fn sync(&self, a: Actor, s: ServiceName, e: EnvironmentName) -> Done {
+        assert_ne!(s.as_str(), "defect", "a defect of the engine");
+        self.act("sync", &a, (&s, &e), "")
+    }
+
+    async fn quarantine_list(&self, service: Option<ServiceName>) -> Result<Vec<QuarantineEntry>, ControlError> {
+        assert_ne!(service.as_ref().map(ServiceName::as_str), Some("defect"), "a defect of the engine");
+        Ok(vec![QuarantineEntry {
+            service: "shop".parse().unwrap(),
+            environment: "stage".parse().unwrap(),
+            reference: format!("ghcr.io/acme/web:v3@{}", Digest::of(b"v3")).parse().unwrap(),
+            reason: "its check failed".into(),
+            by: Some("bob".parse().unwrap()),
+            at: rfc3339(1_700_000_000_000),
+        }])
+    }
+
+    async fn quarantine_add(
+        &self,
+        a: Actor,
+        s: ServiceName,
+        e: EnvironmentName,
+        reference: ImageReference,
+        reason: String,
+    ) -> Done {
+        self.act("quarantine", &a, (&s, &e), &format!(" {reference} {reason:?}"))
+    }
+
+    async fn quarantine_remove(&self, a: Actor, s: ServiceName, e: EnvironmentName, r: ImageReference) -> Done {
+        self.act("unquarantine", &a, (&s, &e), &format!(" {r}"))
+    }
+
+    fn ready(&self) -> bool {
+        *self.ready.lock().unwrap()
+    }
+
+    fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+}

@@ -1,0 +1,9 @@
+//! The API as its callers see it, with an engine that only remembers what it was asked.
+
+mod auth;
+mod bounds;
+mod engine;
+mod events;
+mod fixture;
+mod shapes;
+mod tokens;
