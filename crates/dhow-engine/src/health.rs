@@ -69,7 +69,8 @@ impl Inner {
             return Ok(());
         }
         let Some(running) = self.row(id).await?.running else { return Ok(()) };
-        let (Some(release), Some(target)) = (self.release(id, &running).await?, self.target(id.target)) else {
+        let (Some(release), Some(target)) = (self.release(id, &running).await?, self.target(id.target))
+        else {
             return Ok(());
         };
         let trouble = self.trouble(&release, target.as_ref()).await;
@@ -82,7 +83,9 @@ impl Inner {
             self.note_health(&mut row, trouble).await?
         };
         let view = self.view()?;
-        if became_healthy || view.fleet.environments.values().any(|e| e.from.as_ref() == Some(&id.environment)) {
+        if became_healthy
+            || view.fleet.environments.values().any(|e| e.from.as_ref() == Some(&id.environment))
+        {
             self.after_success(id).await?;
         }
         Ok(())
@@ -103,7 +106,8 @@ impl Inner {
             Err(error) => return Some(error.to_string()),
         };
         let host = target.host(&release.rendered);
-        let context = CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
+        let context =
+            CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
         for spec in &checks {
             if let Err(answer) = check::try_once(spec, &context).await {
                 return Some(format!("the check {} fails: {answer}", spec.probe.describe()));
@@ -113,7 +117,11 @@ impl Inner {
     }
 
     /// Stores what a look found. True: it was not healthy before and is now.
-    async fn note_health(&self, row: &mut DeploymentRow, trouble: Option<String>) -> Result<bool, EngineError> {
+    async fn note_health(
+        &self,
+        row: &mut DeploymentRow,
+        trouble: Option<String>,
+    ) -> Result<bool, EngineError> {
         let mut entry = Entry::new();
         let before = row.health;
         match trouble {

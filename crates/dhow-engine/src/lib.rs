@@ -4,13 +4,13 @@
 //! taken under that pair's lock ([`locks`]) and stored, with the facts it makes, in one batch ([`journal`]).
 
 pub mod check;
+mod clock;
 pub mod command;
+mod engine;
+mod health;
 pub mod journal;
 pub mod locks;
 pub mod report;
-mod clock;
-mod engine;
-mod health;
 mod rollout;
 mod select;
 mod sync;
@@ -20,4 +20,4 @@ mod watch;
 
 pub use clock::SystemClock;
 pub use engine::{Engine, EngineError, Ports, Settings};
-pub use view::{View, VersionSite};
+pub use view::{VersionSite, View};

@@ -123,7 +123,8 @@ impl Engine {
     }
 
     async fn deployment_status(&self, row: DeploymentRow) -> Result<DeploymentStatus, EngineError> {
-        let rollout: Option<Rollout> = match (row.rollout, row.reason.is_some() || row.waiting_for.is_some()) {
+        let rollout: Option<Rollout> = match (row.rollout, row.reason.is_some() || row.waiting_for.is_some())
+        {
             (Some(number), true) => self.store().load(&Rollout::key_of(&row.id, number)).await?,
             _ => None,
         };

@@ -48,11 +48,21 @@ impl Inner {
                 Some((repository, tags)) if *repository == artifact.repository => Arc::clone(tags),
                 _ => match self.ports.source.tags(&artifact.repository).await {
                     Ok(tags) => Arc::new(tags),
-                    Err(error) => return self.select_failed(service, environment, &artifact.name, error).await,
+                    Err(error) => {
+                        return self.select_failed(service, environment, &artifact.name, error).await;
+                    }
                 },
             };
             let chosen = self
-                .choose(service, environment, &artifact.repository, rule, &tags, &artifact.name, current.as_ref())
+                .choose(
+                    service,
+                    environment,
+                    &artifact.repository,
+                    rule,
+                    &tags,
+                    &artifact.name,
+                    current.as_ref(),
+                )
                 .await;
             match chosen {
                 Ok(Some(version)) => {
@@ -173,7 +183,9 @@ impl Inner {
         environment: &EnvironmentName,
         artifact: &ArtifactName,
     ) -> bool {
-        view.deployments_of(service, environment).iter().any(|id| view.sites(id).iter().any(|s| s.artifact == *artifact))
+        view.deployments_of(service, environment)
+            .iter()
+            .any(|id| view.sites(id).iter().any(|s| s.artifact == *artifact))
     }
 
     /// The best version that is neither quarantined nor held back.
@@ -190,7 +202,8 @@ impl Inner {
     ) -> Result<Option<Version>, SourceError> {
         let ranked = policy::ranked(rule, tags.iter().map(Tag::as_str))
             .map_err(|e| SourceError::Invalid(e.to_string()))?;
-        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await.map_err(failed)?;
+        let hold: Option<Hold> =
+            self.ports.store.load(&Hold::key_of(service, environment)).await.map_err(failed)?;
         let floor = hold.as_ref().and_then(|h| h.up_to.get(artifact)).and_then(|p| p.tag.as_ref());
         for tag in ranked.into_iter().take(CANDIDATES) {
             if floor.is_some_and(|floor| !ranks_above(rule, tag, floor.as_str())) {
@@ -256,7 +269,9 @@ impl Inner {
 
     /// A tag was written again: told where it moved, and only once for each digest.
     pub(crate) async fn tag_written(&self, repository: &Repository, tag: &Tag) -> Result<(), EngineError> {
-        let Some(row) = self.ports.store.load::<TagRow>(&format!("{repository}:{tag}")).await? else { return Ok(()) };
+        let Some(row) = self.ports.store.load::<TagRow>(&format!("{repository}:{tag}")).await? else {
+            return Ok(());
+        };
         let now = match self.ports.source.resolve(repository, tag).await {
             Ok(Some(digest)) => digest,
             _ => return Ok(()),
@@ -266,7 +281,12 @@ impl Inner {
         }
         tracing::warn!(%repository, %tag, known = %row.digest, %now, "a tag was pushed again with other content; it is not followed");
         let mut entry = Entry::new();
-        entry.event(Event::TagMoved { repository: repository.clone(), tag: tag.clone(), known: row.digest, now });
+        entry.event(Event::TagMoved {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            known: row.digest,
+            now,
+        });
         entry.put(&TagRow { moved_to: Some(now), ..row })?;
         Ok(self.journal.write(entry).await?)
     }

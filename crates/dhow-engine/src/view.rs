@@ -37,8 +37,14 @@ pub struct View {
 impl View {
     /// The view of a fleet; what `before` has of deployments that did not change is taken over.
     pub fn new(commit: CommitId, fleet: Arc<Fleet>, tree: Arc<dyn Tree>, before: Option<&Self>) -> Self {
-        let mut view =
-            Self { commit, fleet, tree, sites: BTreeMap::new(), scopes: BTreeMap::new(), readers: BTreeMap::new() };
+        let mut view = Self {
+            commit,
+            fleet,
+            tree,
+            sites: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            readers: BTreeMap::new(),
+        };
         let fleet = Arc::clone(&view.fleet);
         for (id, deployment) in &fleet.deployments {
             let scope = (id.service.clone(), id.environment.clone());
@@ -111,7 +117,9 @@ impl View {
             .filter(|(repository, scopes)| {
                 scopes.iter().any(|(service, environment)| {
                     self.fleet.services.get(service).is_some_and(|s| {
-                        s.artifacts.values().any(|a| a.repository == **repository && s.rule(environment, &a.name).is_some())
+                        s.artifacts
+                            .values()
+                            .any(|a| a.repository == **repository && s.rule(environment, &a.name).is_some())
                     })
                 })
             })

@@ -61,10 +61,18 @@ impl Inner {
 
     fn wait_for(&self, due: &BTreeMap<Repository, Due>, now: Instant) -> Duration {
         let first = due.values().map(|d| d.at.since(now)).min();
-        first.unwrap_or(self.settings.tags_interval).clamp(Duration::from_millis(1), self.settings.tags_interval)
+        first
+            .unwrap_or(self.settings.tags_interval)
+            .clamp(Duration::from_millis(1), self.settings.tags_interval)
     }
 
-    fn next_turn(&self, repository: &Repository, result: Result<(), SourceError>, failures: u32, now: Instant) -> Due {
+    fn next_turn(
+        &self,
+        repository: &Repository,
+        result: Result<(), SourceError>,
+        failures: u32,
+        now: Instant,
+    ) -> Due {
         let interval = Self::jitter(self.settings.tags_interval);
         let (wait, failures) = match result {
             Ok(()) => (interval, 0),

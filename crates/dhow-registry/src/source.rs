@@ -11,7 +11,9 @@ fn source_error(error: Error) -> SourceError {
     let message = error.to_string();
     match error.kind {
         ErrorKind::NotFound => SourceError::NotFound(message),
-        ErrorKind::Unauthorized(_) | ErrorKind::Forbidden(_) | ErrorKind::Local(_) => SourceError::Denied(message),
+        ErrorKind::Unauthorized(_) | ErrorKind::Forbidden(_) | ErrorKind::Local(_) => {
+            SourceError::Denied(message)
+        }
         ErrorKind::RateLimited { retry_after } => {
             SourceError::Unavailable { message, retry_after: Some(retry_after) }
         }

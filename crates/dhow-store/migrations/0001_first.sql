@@ -69,6 +69,14 @@ CREATE TABLE proposals (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX proposals_open ON proposals (key) WHERE open = 1;
 
+CREATE TABLE approvals (
+    key TEXT NOT NULL PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    open INTEGER NOT NULL,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX approvals_open ON approvals (key) WHERE open = 1;
+
 CREATE TABLE quarantine (
     key TEXT NOT NULL PRIMARY KEY,
     revision INTEGER NOT NULL,

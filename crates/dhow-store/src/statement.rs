@@ -65,6 +65,7 @@ pub(crate) fn rows(table: Table) -> &'static RowStatements {
         Table::Versions => rows!("versions"),
         Table::Updates => rows!("updates"),
         Table::Proposals => rows!("proposals"),
+        Table::Approvals => rows!("approvals"),
         Table::Quarantine => rows!("quarantine"),
         Table::Holds => rows!("holds"),
         Table::Gates => rows!("gates"),

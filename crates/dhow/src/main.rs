@@ -1,2 +1,53 @@
-//! Dhow.
-fn main() {}
+//! Dhow carries every change from Git to the servers where it runs, and proves that it arrived.
+
+mod command;
+mod control;
+mod dir_tree;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Dhow carries every change from Git to the servers where it runs, and proves that it arrived.
+#[derive(Debug, Parser)]
+#[command(name = "dhow", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(command::demo::Args),
+    Serve(command::serve::Args),
+    Publish(command::publish::Args),
+    Validate(command::validate::Args),
+    Update(command::update::Args),
+    Policy(command::policy::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("DHOW_LOG").unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
+    let result = match cli.command {
+        Command::Demo(args) => command::demo::run(args).await,
+        Command::Serve(args) => command::serve::run(args).await,
+        Command::Publish(args) => command::publish::run(args).await,
+        Command::Validate(args) => command::validate::run(args),
+        Command::Update(args) => command::update::run(args),
+        Command::Policy(args) => command::policy::run(args),
+    };
+    result.unwrap_or_else(|error| {
+        anstream::eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -36,4 +36,3 @@ pub use model::{
     RegistrySettings, Route, SecretReference, Server, Service,
 };
 pub use tree::{Entry, EntryKind, MemoryTree, Tree};
-

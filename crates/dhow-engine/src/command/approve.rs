@@ -3,7 +3,8 @@
 use dhow_core::noun::{EnvironmentName, ServiceName};
 use dhow_core::port::StoreExt as _;
 use dhow_core::rollout::{
-    ApprovedHash, Ask, Event, Hold, HoldReason, Proposal, ProposalStatus, Rollout, Transition, UpdateRow, Vote,
+    ApprovedHash, Ask, Event, Hold, HoldReason, Proposal, ProposalStatus, Rollout, Transition, UpdateRow,
+    Vote,
 };
 
 use super::{Actor, Outcome};
@@ -30,7 +31,10 @@ impl Engine {
         let mut proposal = inner.question(service, environment, id).await?;
         if needs.counted([&actor.person], &proposal.authors).is_empty() {
             return Err(EngineError::Refused(if proposal.authors.contains(&actor.person) {
-                format!("{} is an author of this change: an author's vote is not counted in {environment}", actor.person)
+                format!(
+                    "{} is an author of this change: an author's vote is not counted in {environment}",
+                    actor.person
+                )
             } else {
                 format!("{} is not among those who approve in {environment}", actor.person)
             }));
@@ -44,7 +48,11 @@ impl Engine {
         if counted.len() < needs.needed.max(1) as usize {
             entry.put(&proposal)?;
             inner.journal.write(entry).await?;
-            return Ok(Outcome::new(format!("{} of {} approvals; it waits for the others", counted.len(), needs.needed)));
+            return Ok(Outcome::new(format!(
+                "{} of {} approvals; it waits for the others",
+                counted.len(),
+                needs.needed
+            )));
         }
         proposal.status = ProposalStatus::Approved;
         for (deployment, hash) in &proposal.hashes {
@@ -101,22 +109,30 @@ impl Engine {
         let mut proposal = inner.question(service, environment, None).await?;
         proposal.votes.push(Vote { person: actor.person.clone(), approve: false, at_ms: inner.now_ms() });
         proposal.status = ProposalStatus::Rejected;
-        let why = reason.map_or_else(|| format!("rejected by {}", actor.person), |r| format!("rejected by {}: {r}", actor.person));
-        let mut hold: Hold = inner.ports.store.load(&Hold::key_of(service, environment)).await?.unwrap_or_else(|| Hold {
-            service: service.clone(),
-            environment: environment.clone(),
-            hashes: Default::default(),
-            up_to: Default::default(),
-            instead: Default::default(),
-            files: false,
-            reason: HoldReason::Rejected,
-            message: why.clone(),
-            by: Some(actor.person.clone()),
-            at_ms: inner.now_ms(),
-        });
+        let why = reason.map_or_else(
+            || format!("rejected by {}", actor.person),
+            |r| format!("rejected by {}: {r}", actor.person),
+        );
+        let mut hold: Hold =
+            inner.ports.store.load(&Hold::key_of(service, environment)).await?.unwrap_or_else(|| Hold {
+                service: service.clone(),
+                environment: environment.clone(),
+                hashes: Default::default(),
+                up_to: Default::default(),
+                instead: Default::default(),
+                files: false,
+                reason: HoldReason::Rejected,
+                message: why.clone(),
+                by: Some(actor.person.clone()),
+                at_ms: inner.now_ms(),
+            });
         hold.hashes.extend(proposal.hashes.values().cloned());
         let mut entry = Entry::new();
-        entry.event(voted(&proposal, actor, false)).event(closed(&proposal, &why)).put(&proposal)?.put(&hold)?;
+        entry
+            .event(voted(&proposal, actor, false))
+            .event(closed(&proposal, &why))
+            .put(&proposal)?
+            .put(&hold)?;
         inner.journal.write(entry).await?;
         for (id, hash) in &proposal.hashes {
             let waiting: Vec<Rollout> = inner.open_rollouts(id).await?;
@@ -125,7 +141,9 @@ impl Engine {
             }
         }
         inner.tidy_branch(&proposal).await;
-        Ok(Outcome::new(format!("{why}; it is not asked again until it changes, or `dhow resume {service} {environment}`")))
+        Ok(Outcome::new(format!(
+            "{why}; it is not asked again until it changes, or `dhow resume {service} {environment}`"
+        )))
     }
 }
 
@@ -152,9 +170,14 @@ impl Inner {
         }
         if open.len() > 1 {
             let ids: Vec<&str> = open.iter().map(|p| p.id.as_str()).collect();
-            return Err(EngineError::Refused(format!("several things are asked there; say which with --id: {}", ids.join(", "))));
+            return Err(EngineError::Refused(format!(
+                "several things are asked there; say which with --id: {}",
+                ids.join(", ")
+            )));
         }
-        open.pop().ok_or_else(|| EngineError::NotFound(format!("nothing is asked about {service} in {environment}")))
+        open.pop().ok_or_else(|| {
+            EngineError::NotFound(format!("nothing is asked about {service} in {environment}"))
+        })
     }
 
     async fn tidy_branch(&self, proposal: &Proposal) {

@@ -41,17 +41,20 @@ impl Engine {
         let view = self.inner.view()?;
         let mut plans = Vec::new();
         for id in view.deployments_of(service, environment) {
-            let mut plan = DeploymentPlan { deployment: id.clone(), release: None, steps: Vec::new(), notes: Vec::new() };
+            let mut plan = DeploymentPlan {
+                deployment: id.clone(),
+                release: None,
+                steps: Vec::new(),
+                notes: Vec::new(),
+            };
             match self.inner.desired(&view, &id).await? {
                 Desired::Ready(ready) => {
                     plan.release = Some(ready.hash.to_string());
                     plan.notes.clone_from(&ready.rendered.notes);
                     for place in &ready.rendered.places {
-                        let observed = ready
-                            .target
-                            .observe(&ready.rendered, place)
-                            .await
-                            .map_err(|e| EngineError::Refused(format!("what runs of {id} cannot be seen: {e}")))?;
+                        let observed = ready.target.observe(&ready.rendered, place).await.map_err(|e| {
+                            EngineError::Refused(format!("what runs of {id} cannot be seen: {e}"))
+                        })?;
                         let steps = ready.target.plan(&ready.rendered, &ready.hash, place, &observed);
                         plan.steps.extend(steps.into_iter().map(|s| PlannedStep {
                             phase: s.phase,
@@ -60,8 +63,12 @@ impl Engine {
                         }));
                     }
                 }
-                Desired::NoVersion(artifact) => plan.notes.push(format!("no version of {artifact} is set yet")),
-                Desired::NoTarget => plan.notes.push(format!("this dhow does not run deployments of type {}", id.target)),
+                Desired::NoVersion(artifact) => {
+                    plan.notes.push(format!("no version of {artifact} is set yet"))
+                }
+                Desired::NoTarget => {
+                    plan.notes.push(format!("this dhow does not run deployments of type {}", id.target))
+                }
                 Desired::Broken(reason) | Desired::Later(reason) => plan.notes.push(reason),
             }
             plans.push(plan);

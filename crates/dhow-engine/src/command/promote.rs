@@ -19,10 +19,14 @@ impl Engine {
         let view = inner.view()?;
         let gates = inner.gates(&view, environment).await?;
         let Some(from) = gates.from.clone() else {
-            return Err(EngineError::Refused(format!("{environment} has no `from`: nothing is promoted into it")));
+            return Err(EngineError::Refused(format!(
+                "{environment} has no `from`: nothing is promoted into it"
+            )));
         };
         match inner.promotable(&view, service, &from, environment, gates.soak).await? {
-            Promotable::Nothing(reason) => Err(EngineError::Refused(format!("nothing can be promoted: {reason}"))),
+            Promotable::Nothing(reason) => {
+                Err(EngineError::Refused(format!("nothing can be promoted: {reason}")))
+            }
             Promotable::Set(pins) if Edits::set(&view, service, environment, &pins).is_empty() => {
                 Ok(Outcome::new(format!("{environment} has already what runs in {from}")))
             }

@@ -10,7 +10,10 @@ use crate::journal::Entry;
 
 impl Engine {
     /// What is quarantined, of one service or of all.
-    pub async fn quarantine_list(&self, service: Option<&ServiceName>) -> Result<Vec<Quarantined>, EngineError> {
+    pub async fn quarantine_list(
+        &self,
+        service: Option<&ServiceName>,
+    ) -> Result<Vec<Quarantined>, EngineError> {
         let prefix = service.map(|s| format!("{s}/")).unwrap_or_default();
         Ok(self.store().list(Scan { prefix, ..Scan::default() }).await?)
     }
@@ -44,7 +47,10 @@ impl Engine {
             at_ms: inner.now_ms(),
         })?;
         inner.journal.write(entry).await?;
-        Ok(Outcome::new(format!("{} is not selected for {service} in {environment} any more", pin.reference())))
+        Ok(Outcome::new(format!(
+            "{} is not selected for {service} in {environment} any more",
+            pin.reference()
+        )))
     }
 
     /// Lets a version out of quarantine.
@@ -61,7 +67,9 @@ impl Engine {
             let _guard = inner.scopes.lock(&(service.clone(), environment.clone())).await;
             let key = Quarantined::key_of(service, environment, &pin.repository, &pin.digest);
             if inner.ports.store.load::<Quarantined>(&key).await?.is_none() {
-                return Err(EngineError::NotFound(format!("{reference} is not quarantined for {service} in {environment}")));
+                return Err(EngineError::NotFound(format!(
+                    "{reference} is not quarantined for {service} in {environment}"
+                )));
             }
             let mut entry = Entry::new();
             entry.remove::<Quarantined>(key).event(Event::Unquarantined {
@@ -85,7 +93,9 @@ impl Inner {
             return Ok(Pin { repository: reference.repository.clone(), tag: reference.tag.clone(), digest });
         }
         let Some(tag) = &reference.tag else {
-            return Err(EngineError::Refused(format!("{reference} names no version; give a tag or a digest")));
+            return Err(EngineError::Refused(format!(
+                "{reference} names no version; give a tag or a digest"
+            )));
         };
         match self.version_of(&reference.repository, tag, false).await {
             Ok(Some(version)) => Ok(version.pin()),

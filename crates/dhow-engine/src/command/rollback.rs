@@ -144,7 +144,10 @@ impl Inner {
             None if releases.is_empty() => Ok(None),
             None => {
                 let known: Vec<String> = releases.iter().map(describe).collect();
-                Err(EngineError::NotFound(format!("{id} has no such release; it can go back to: {}", known.join("; "))))
+                Err(EngineError::NotFound(format!(
+                    "{id} has no such release; it can go back to: {}",
+                    known.join("; ")
+                )))
             }
         }
     }
@@ -152,7 +155,10 @@ impl Inner {
     /// Makes sure that everything a release needs is to be had, before anything is held.
     async fn bring(&self, id: &DeploymentId, release: &Release) -> Result<(), EngineError> {
         let Some(target) = self.target(id.target) else {
-            return Err(EngineError::Refused(format!("this dhow does not run deployments of type {}", id.target)));
+            return Err(EngineError::Refused(format!(
+                "this dhow does not run deployments of type {}",
+                id.target
+            )));
         };
         let there = target
             .releases(id, &Place::Local)
@@ -162,7 +168,9 @@ impl Inner {
             return Ok(());
         }
         for pin in release.rendered.pins.values() {
-            if let Err(error) = self.ports.source.describe(&pin.repository, &pin.digest, pin.tag.as_ref()).await {
+            if let Err(error) =
+                self.ports.source.describe(&pin.repository, &pin.digest, pin.tag.as_ref()).await
+            {
                 let known: Vec<String> = there.iter().map(|r| r.hash.short()).collect();
                 return Err(EngineError::Refused(format!(
                     "{} of {id} cannot be had any more: {error}; releases that are still there: {}",

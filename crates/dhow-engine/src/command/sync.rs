@@ -50,7 +50,11 @@ impl Inner {
     ) -> Result<Vec<dhow_core::noun::DeploymentId>, EngineError> {
         let scan = dhow_core::port::Scan { prefix: format!("{service}/"), ..Default::default() };
         let rows: Vec<dhow_core::rollout::DeploymentRow> = self.ports.store.list(scan).await?;
-        Ok(rows.into_iter().filter(|r| r.removing && r.id.environment == *environment).map(|r| r.id).collect())
+        Ok(rows
+            .into_iter()
+            .filter(|r| r.removing && r.id.environment == *environment)
+            .map(|r| r.id)
+            .collect())
     }
 
     /// Begins a rollout of every deployment that does not run what the fleet says and has none under way.
@@ -65,7 +69,9 @@ impl Inner {
         let mut begun = 0;
         for id in view.deployments_of(service, environment) {
             let mut row = self.row(&id).await?;
-            let Some(desired) = row.desired.clone().filter(|d| Some(d) != row.running.as_ref()) else { continue };
+            let Some(desired) = row.desired.clone().filter(|d| Some(d) != row.running.as_ref()) else {
+                continue;
+            };
             if let Some(hold) = hold.as_ref().filter(|h| h.hashes.contains(&desired)) {
                 return Err(EngineError::Refused(format!(
                     "{id} is held: {}; `dhow resume {service} {environment}` lifts it",

@@ -71,7 +71,10 @@ impl Inner {
             }
             let unproven = self.unproven(&view, &id.service, from, &pins).await?;
             if let Some(artifact) = unproven.first() {
-                let reason = format!("{artifact} {} to run healthy in {from} first, as `from` says", pins[artifact].digest.short());
+                let reason = format!(
+                    "{artifact} {} to run healthy in {from} first, as `from` says",
+                    pins[artifact].digest.short()
+                );
                 return Ok(Some(Closed { asks: false, reason }));
             }
         }

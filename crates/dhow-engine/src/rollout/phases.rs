@@ -47,7 +47,8 @@ impl Inner {
     pub(super) async fn do_phase(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
         if rollout.cancelled_by.is_some() && rollout.state != State::Finishing {
             let who = rollout.cancelled_by.as_ref().map(ToString::to_string).unwrap_or_default();
-            self.step_to(&mut rollout, Transition::Cancel, Some(format!("cancelled by {who}")), Entry::new()).await?;
+            self.step_to(&mut rollout, Transition::Cancel, Some(format!("cancelled by {who}")), Entry::new())
+                .await?;
             return Ok(Turn::On);
         }
         let Some(phase) = rollout.state.phase() else { return Ok(Turn::Rest) };
@@ -59,7 +60,9 @@ impl Inner {
             }
             Err(Stop::Engine(error)) => Err(error),
             Err(Stop::Interrupted) => Ok(Turn::On),
-            Err(Stop::Later(reason) | Stop::Blocked(reason) | Stop::Failed(reason, _)) if phase == Phase::Finishing => {
+            Err(Stop::Later(reason) | Stop::Blocked(reason) | Stop::Failed(reason, _))
+                if phase == Phase::Finishing =>
+            {
                 self.tell(&mut rollout, &reason).await?;
                 Ok(Turn::After(Self::jitter(Duration::from_secs(5))))
             }
@@ -142,9 +145,9 @@ impl Inner {
         let release = self.release(id, &rollout.hash).await?.ok_or_else(|| {
             EngineError::NotFound(format!("release {} of {id} is not stored", rollout.hash.short()))
         })?;
-        let target = self
-            .target(id.target)
-            .ok_or_else(|| EngineError::Refused(format!("this dhow does not run deployments of type {}", id.target)))?;
+        let target = self.target(id.target).ok_or_else(|| {
+            EngineError::Refused(format!("this dhow does not run deployments of type {}", id.target))
+        })?;
         let tree = self.ports.fleet.tree(&release.commit).await.ok();
         let context = Context {
             rendered: Arc::new(release.rendered.clone()),
@@ -159,29 +162,42 @@ impl Inner {
     }
 
     /// The releases that are kept: the newest healthy ones, what runs and what should.
-    async fn keep(&self, id: &dhow_core::noun::DeploymentId) -> Result<Vec<dhow_core::fleet::DesiredHash>, EngineError> {
+    async fn keep(
+        &self,
+        id: &dhow_core::noun::DeploymentId,
+    ) -> Result<Vec<dhow_core::fleet::DesiredHash>, EngineError> {
         let mut releases = self.releases(id).await?;
         releases.sort_by_key(|r| std::cmp::Reverse(r.healthy_at_ms));
         let row = self.row(id).await?;
-        let mut keep: Vec<_> = releases.into_iter().take(self.settings.keep_releases).map(|r| r.hash).collect();
+        let mut keep: Vec<_> =
+            releases.into_iter().take(self.settings.keep_releases).map(|r| r.hash).collect();
         keep.extend(row.running.into_iter().chain(row.desired).chain(row.healthy_release));
         Ok(keep)
     }
 
     /// Every stored release of a deployment.
-    pub(crate) async fn releases(&self, id: &dhow_core::noun::DeploymentId) -> Result<Vec<Release>, EngineError> {
+    pub(crate) async fn releases(
+        &self,
+        id: &dhow_core::noun::DeploymentId,
+    ) -> Result<Vec<Release>, EngineError> {
         let scan = dhow_core::port::Scan { prefix: format!("{id}/"), ..Default::default() };
         Ok(self.ports.store.list(scan).await?)
     }
 
-    async fn plan_rollout(&self, rollout: &mut Rollout, release: &Release, target: &dyn Target) -> Result<(), Stop> {
+    async fn plan_rollout(
+        &self,
+        rollout: &mut Rollout,
+        release: &Release,
+        target: &dyn Target,
+    ) -> Result<(), Stop> {
         let mut steps = Vec::new();
         for place in &release.rendered.places {
             let observed = target.observe(&release.rendered, place).await.map_err(stop_of)?;
             steps.extend(target.plan(&release.rendered, &release.hash, place, &observed));
         }
         steps.sort_by_key(|s| s.phase);
-        rollout.steps = steps.into_iter().map(|step| StepRecord { step, state: StepState::Planned }).collect();
+        rollout.steps =
+            steps.into_iter().map(|step| StepRecord { step, state: StepState::Planned }).collect();
         rollout.notes.clone_from(&release.rendered.notes);
         let mut entry = Entry::new();
         entry.put(rollout)?;
@@ -207,7 +223,12 @@ impl Inner {
         let number = rollout.number;
         rollout.steps[at].state = StepState::Started;
         let mut entry = Entry::new();
-        entry.event(Event::StepStarted { deployment: deployment.clone(), rollout: number, key: key.clone(), undo: false });
+        entry.event(Event::StepStarted {
+            deployment: deployment.clone(),
+            rollout: number,
+            key: key.clone(),
+            undo: false,
+        });
         entry.put(rollout)?;
         self.journal.write(entry).await?;
         match target.execute(&step, context).await {
@@ -215,7 +236,13 @@ impl Inner {
             Err(error) => {
                 let reason = format!("{}: {error}", step.summary);
                 let mut entry = Entry::new();
-                entry.event(Event::StepFailed { deployment, rollout: number, key, undo: false, reason: reason.clone() });
+                entry.event(Event::StepFailed {
+                    deployment,
+                    rollout: number,
+                    key,
+                    undo: false,
+                    reason: reason.clone(),
+                });
                 self.journal.write(entry).await?;
                 Err(stop_of(error))
             }
@@ -245,13 +272,15 @@ impl Inner {
         let checks = self.checks(release, target).await.map_err(stop_of)?;
         let address = target.address(&release.rendered, &release.hash, front).await.map_err(stop_of)?;
         let host = target.host(&release.rendered);
-        let context = CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
+        let context =
+            CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
         let interrupt = self.worker(&rollout.deployment).interrupt;
         match check::run_all(&checks, &context, self.ports.clock.as_ref(), &interrupt).await {
             Ok(()) => Ok(()),
             Err(Failed::Check(failure)) => {
                 let last = failure.answers.last().cloned().unwrap_or_default();
-                let side = if front == Front::Candidate { "before it went live" } else { "through the front door" };
+                let side =
+                    if front == Front::Candidate { "before it went live" } else { "through the front door" };
                 Err(Stop::Failed(format!("the check {} failed {side}: {last}", failure.check), Some(failure)))
             }
             Err(Failed::Interrupted) => {
@@ -262,7 +291,8 @@ impl Inner {
                 }
                 for spec in &checks {
                     if let Err(answer) = check::try_once(spec, &context).await {
-                        let failure = CheckFailure { check: spec.probe.describe(), answers: vec![answer.clone()] };
+                        let failure =
+                            CheckFailure { check: spec.probe.describe(), answers: vec![answer.clone()] };
                         return Err(Stop::Failed(
                             format!("the check {} fails and a newer rollout waits: {answer}", failure.check),
                             Some(failure),
@@ -275,7 +305,11 @@ impl Inner {
     }
 
     /// The checks of a release: its own, its service's, or the default of its type.
-    pub(crate) async fn checks(&self, release: &Release, target: &dyn Target) -> Result<Vec<CheckSpec>, TargetError> {
+    pub(crate) async fn checks(
+        &self,
+        release: &Release,
+        target: &dyn Target,
+    ) -> Result<Vec<CheckSpec>, TargetError> {
         let id = &release.deployment;
         let view = self.view().ok();
         let own = view.as_ref().and_then(|v| v.fleet.deployments.get(id)).map(|d| d.settings.checks.clone());
@@ -302,7 +336,8 @@ impl Inner {
             row.commit = Some(rollout.commit.clone());
             row.adopted = false;
             row.healthy_ms = 0;
-            let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
+            let hold: Option<Hold> =
+                self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
             if row.desired.as_ref() == row.running.as_ref() {
                 self.settle_hold(&row, hold, &mut entry)?;
             }
@@ -326,7 +361,11 @@ impl Inner {
         let Some(running) = row.running.clone() else { return Ok(()) };
         let now = self.now_ms();
         if row.health != Health::Healthy {
-            entry.event(Event::HealthChanged { deployment: row.id.clone(), health: Health::Healthy, reason: None });
+            entry.event(Event::HealthChanged {
+                deployment: row.id.clone(),
+                health: Health::Healthy,
+                reason: None,
+            });
         }
         row.health = Health::Healthy;
         row.healthy_release = Some(running.clone());
@@ -343,7 +382,10 @@ impl Inner {
     }
 
     /// What a deployment that became healthy sets going: promotions, and those that waited for it.
-    pub(crate) async fn after_success(self: &Arc<Self>, id: &dhow_core::noun::DeploymentId) -> Result<(), EngineError> {
+    pub(crate) async fn after_success(
+        self: &Arc<Self>,
+        id: &dhow_core::noun::DeploymentId,
+    ) -> Result<(), EngineError> {
         let view = self.view()?;
         for environment in view.fleet.environments.values() {
             if environment.from.as_ref() == Some(&id.environment) {

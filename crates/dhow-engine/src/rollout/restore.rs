@@ -9,8 +9,8 @@ use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::port::StoreExt as _;
 use dhow_core::rollout::{
-    Event, Health, Hold, HoldReason, Quarantined, Release, Restore, Rollout, State, StepState, Transition, UpdateRow,
-    Why,
+    Event, Health, Hold, HoldReason, Quarantined, Release, Restore, Rollout, State, StepState, Transition,
+    UpdateRow, Why,
 };
 
 use super::Turn;
@@ -28,12 +28,23 @@ impl Inner {
             }
             let (deployment, key, number) = (rollout.deployment.clone(), step.key.clone(), rollout.number);
             let mut entry = Entry::new();
-            entry.event(Event::StepStarted { deployment: deployment.clone(), rollout: number, key: key.clone(), undo: true });
+            entry.event(Event::StepStarted {
+                deployment: deployment.clone(),
+                rollout: number,
+                key: key.clone(),
+                undo: true,
+            });
             self.journal.write(entry).await?;
             if let Err(error) = target.undo(&step, &context).await {
                 let reason = format!("going back failed: {error}");
                 let mut entry = Entry::new();
-                entry.event(Event::StepFailed { deployment, rollout: number, key, undo: true, reason: reason.clone() });
+                entry.event(Event::StepFailed {
+                    deployment,
+                    rollout: number,
+                    key,
+                    undo: true,
+                    reason: reason.clone(),
+                });
                 self.journal.write(entry).await?;
                 tracing::error!(deployment = %rollout.deployment, reason, "it is tried again");
                 return Ok(Turn::After(Self::jitter(Duration::from_secs(5))));
@@ -83,7 +94,9 @@ impl Inner {
             self.quarantine(&id, pin, &reason, &mut entry)?;
         }
         let Some(back) = back else {
-            let told = format!("{reason}; no release of it was healthy before, so nothing runs; the next version is tried");
+            let told = format!(
+                "{reason}; no release of it was healthy before, so nothing runs; the next version is tried"
+            );
             return self.stall(&mut rollout, &told, entry).await;
         };
         let mut hold = self.hold(&rollout, HoldReason::Failed, &reason).await?;
@@ -111,7 +124,12 @@ impl Inner {
             })?;
         }
         if files_changed || versions.is_empty() {
-            self.stall(&mut rollout, &format!("{reason}; the last healthy release runs; it waits for other files"), entry).await?;
+            self.stall(
+                &mut rollout,
+                &format!("{reason}; the last healthy release runs; it waits for other files"),
+                entry,
+            )
+            .await?;
         } else {
             self.step_to(&mut rollout, Transition::Restored, None, entry).await?;
         }
@@ -190,7 +208,8 @@ impl Inner {
         back: &Release,
     ) -> Result<Option<DesiredHash>, EngineError> {
         let view = self.view()?;
-        let (Some(deployment), Some(target)) = (view.fleet.deployments.get(id), self.target(id.target)) else {
+        let (Some(deployment), Some(target)) = (view.fleet.deployments.get(id), self.target(id.target))
+        else {
             return Ok(None);
         };
         let pins = back.rendered.pins.clone();
@@ -282,7 +301,10 @@ fn changed(failed: &Release, back: Option<&Release>) -> BTreeMap<ArtifactName, P
 }
 
 /// The edit that puts the versions of `back` where failed ones stand.
-pub(crate) fn restores(failed: &BTreeMap<ArtifactName, Pin>, back: &Release) -> BTreeMap<ArtifactName, Restore> {
+pub(crate) fn restores(
+    failed: &BTreeMap<ArtifactName, Pin>,
+    back: &Release,
+) -> BTreeMap<ArtifactName, Restore> {
     failed
         .iter()
         .filter_map(|(artifact, pin)| {

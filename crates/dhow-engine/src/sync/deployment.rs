@@ -38,7 +38,14 @@ impl Inner {
                 self.wait(row, Some(format!("a first version of {artifact}"))).await
             }
             Desired::NoTarget => {
-                self.wait(row, Some(format!("a dhow that runs deployments of type {}; this one reads and validates them", id.target))).await
+                self.wait(
+                    row,
+                    Some(format!(
+                        "a dhow that runs deployments of type {}; this one reads and validates them",
+                        id.target
+                    )),
+                )
+                .await
             }
             Desired::Broken(reason) => {
                 let mut entry = Entry::new();
@@ -104,7 +111,10 @@ impl Inner {
         }
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
         if let Some(hold) = hold.as_ref().filter(|h| h.hashes.contains(&ready.hash)) {
-            row.waiting_for = Some(format!("{}; `dhow resume {} {}` lets it go on", hold.message, id.service, id.environment));
+            row.waiting_for = Some(format!(
+                "{}; `dhow resume {} {}` lets it go on",
+                hold.message, id.service, id.environment
+            ));
             self.supersede_waiting(&id, &mut entry).await?;
             entry.put(&row)?;
             return Ok(self.journal.write(entry).await?);
@@ -186,7 +196,11 @@ impl Inner {
     }
 
     /// Of rollouts that wait, only the newest is kept.
-    pub(crate) async fn supersede_waiting(&self, id: &DeploymentId, entry: &mut Entry) -> Result<(), EngineError> {
+    pub(crate) async fn supersede_waiting(
+        &self,
+        id: &DeploymentId,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
         for mut rollout in self.open_rollouts(id).await? {
             if let (true, Ok(to)) = (rollout.state.is_waiting(), next(rollout.state, Transition::Supersede)) {
                 let reason = Some("a newer commit took its place".to_owned());
@@ -211,7 +225,11 @@ impl Inner {
         Ok(self.ports.store.list(scan).await?)
     }
 
-    async fn underway(&self, row: &DeploymentRow, hash: &dhow_core::fleet::DesiredHash) -> Result<bool, EngineError> {
+    async fn underway(
+        &self,
+        row: &DeploymentRow,
+        hash: &dhow_core::fleet::DesiredHash,
+    ) -> Result<bool, EngineError> {
         let open = self.open_rollouts(&row.id).await?;
         Ok(open.last().is_some_and(|r| r.hash == *hash && r.state != State::RollingBack))
     }
@@ -257,7 +275,10 @@ impl Inner {
             return Ok(true);
         }
         if present {
-            let reason = format!("it runs and differs from the fleet; `dhow plan {0} {1}` shows how, `dhow sync {0} {1}` rolls it out", id.service, id.environment);
+            let reason = format!(
+                "it runs and differs from the fleet; `dhow plan {0} {1}` shows how, `dhow sync {0} {1}` rolls it out",
+                id.service, id.environment
+            );
             row.phase = Some(State::Stalled);
             row.waiting_for = Some(reason.clone());
             row.since_ms = self.now_ms();
@@ -281,21 +302,26 @@ impl Inner {
         let Some(service) = view.fleet.services.get(&id.service) else { return Ok(()) };
         let key = Hold::key_of(&id.service, &id.environment);
         for (artifact, new) in &ready.rendered.pins {
-            let Some(old) = row.desired_pins.get(artifact).filter(|old| old.digest != new.digest) else { continue };
+            let Some(old) = row.desired_pins.get(artifact).filter(|old| old.digest != new.digest) else {
+                continue;
+            };
             let (Some(rule), Some(old_tag), Some(new_tag)) =
                 (service.rule(&id.environment, artifact), &old.tag, &new.tag)
             else {
                 continue;
             };
             let tags = [old_tag.as_str(), new_tag.as_str()];
-            let lowered = matches!(policy::select(rule, tags.into_iter()), Ok(Some(best)) if best == old_tag.as_str());
+            let lowered =
+                matches!(policy::select(rule, tags.into_iter()), Ok(Some(best)) if best == old_tag.as_str());
             let quarantine = Quarantined::key_of(&id.service, &id.environment, &old.repository, &old.digest);
             let ours = self.ports.store.load::<Quarantined>(&quarantine).await?.is_some();
             let hold: Option<Hold> = self.ports.store.load(&key).await?;
             if !lowered || ours || hold.as_ref().is_some_and(|h| h.up_to.contains_key(artifact)) {
                 continue;
             }
-            let message = format!("a commit went back from {artifact} {old_tag} to {new_tag}: nothing up to {old_tag} is selected");
+            let message = format!(
+                "a commit went back from {artifact} {old_tag} to {new_tag}: nothing up to {old_tag} is selected"
+            );
             let mut hold = hold.unwrap_or_else(|| Hold {
                 service: id.service.clone(),
                 environment: id.environment.clone(),

@@ -38,7 +38,11 @@ pub(crate) enum Desired {
 
 impl Inner {
     /// What a deployment should run at the view's commit.
-    pub(crate) async fn desired(self: &Arc<Self>, view: &View, id: &DeploymentId) -> Result<Desired, EngineError> {
+    pub(crate) async fn desired(
+        self: &Arc<Self>,
+        view: &View,
+        id: &DeploymentId,
+    ) -> Result<Desired, EngineError> {
         let Some(deployment) = view.fleet.deployments.get(id).cloned() else {
             return Ok(Desired::Broken(format!("{id} is not in the fleet")));
         };
@@ -46,11 +50,16 @@ impl Inner {
         let pins = match self.pins(view, id).await {
             Ok(Ok(pins)) => pins,
             Ok(Err(artifact)) => return Ok(Desired::NoVersion(artifact)),
-            Err(SourceError::NotFound(what)) => return Ok(Desired::Broken(format!("{what} is not in its registry"))),
+            Err(SourceError::NotFound(what)) => {
+                return Ok(Desired::Broken(format!("{what} is not in its registry")));
+            }
             Err(error) => return Ok(Desired::Later(error.to_string())),
         };
-        let input =
-            RenderInput { deployment: Arc::clone(&deployment), tree: Arc::clone(&view.tree), pins: pins.clone() };
+        let input = RenderInput {
+            deployment: Arc::clone(&deployment),
+            tree: Arc::clone(&view.tree),
+            pins: pins.clone(),
+        };
         let rendered = match target.render(input).await {
             Ok(rendered) => rendered,
             Err(TargetError::Passing(reason)) => return Ok(Desired::Later(reason)),

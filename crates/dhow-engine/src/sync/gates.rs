@@ -71,7 +71,11 @@ impl Inner {
     }
 
     /// The gates in force in an environment.
-    pub(crate) async fn gates(&self, view: &View, environment: &EnvironmentName) -> Result<Environment, EngineError> {
+    pub(crate) async fn gates(
+        &self,
+        view: &View,
+        environment: &EnvironmentName,
+    ) -> Result<Environment, EngineError> {
         if let Some(row) = self.ports.store.load::<GatesRow>(environment.as_str()).await? {
             return Ok(row.environment);
         }
@@ -82,7 +86,11 @@ impl Inner {
     }
 
     /// Who wrote what came since a commit, by folder of the files they touched. Our own commits have no author.
-    pub(crate) async fn authors(&self, since: Option<&CommitId>, view: &View) -> Result<Authors, EngineError> {
+    pub(crate) async fn authors(
+        &self,
+        since: Option<&CommitId>,
+        view: &View,
+    ) -> Result<Authors, EngineError> {
         let Some(since) = since else { return Ok(Authors::default()) };
         let mut authors = Authors::default();
         for commit in self.ports.fleet.log(Some(since), &view.commit, COMMITS).await? {
@@ -90,8 +98,10 @@ impl Inner {
                 continue;
             }
             let email = commit.author_email.to_lowercase();
-            let known = view.fleet.people.iter().find(|(_, p)| p.emails.iter().any(|e| e.to_lowercase() == email));
-            let person = known.map(|(name, _)| name.clone()).or_else(|| PersonName::new(&commit.author_name).ok());
+            let known =
+                view.fleet.people.iter().find(|(_, p)| p.emails.iter().any(|e| e.to_lowercase() == email));
+            let person =
+                known.map(|(name, _)| name.clone()).or_else(|| PersonName::new(&commit.author_name).ok());
             for path in commit.paths {
                 authors.paths.entry(path).or_default().extend(person.clone());
             }

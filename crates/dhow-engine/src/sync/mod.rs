@@ -75,7 +75,8 @@ impl Inner {
             .await
         };
         let view = built.map_err(|e| EngineError::Refused(format!("reading the fleet failed: {e}")))?;
-        let unchanged_since_last_time = before.is_none() && cursor.as_ref().is_some_and(|c| c.commit == view.commit);
+        let unchanged_since_last_time =
+            before.is_none() && cursor.as_ref().is_some_and(|c| c.commit == view.commit);
         if unchanged_since_last_time {
             self.set_view(Arc::clone(&view));
             self.kick_waiting().await?;
@@ -131,8 +132,7 @@ impl Inner {
         let mut entry = Entry::new();
         entry.put(&FleetCursor { commit: view.commit.clone() })?;
         self.journal.write(entry).await?;
-        let scopes: BTreeSet<Scope> =
-            affected.into_iter().map(|id| (id.service, id.environment)).collect();
+        let scopes: BTreeSet<Scope> = affected.into_iter().map(|id| (id.service, id.environment)).collect();
         for (service, environment) in scopes {
             self.spawn_select(&service, &environment);
         }

@@ -13,13 +13,24 @@ use crate::view::View;
 
 impl Inner {
     /// Removes what the fleet does not have any more, unless it is too much at once.
-    pub(crate) async fn sync_removals(self: &Arc<Self>, before: Option<&View>, view: &View) -> Result<(), EngineError> {
+    pub(crate) async fn sync_removals(
+        self: &Arc<Self>,
+        before: Option<&View>,
+        view: &View,
+    ) -> Result<(), EngineError> {
         if view.fleet.broken_root {
             return Ok(());
         }
         let known: Vec<DeploymentId> = match before {
             Some(before) => before.fleet.deployments.keys().cloned().collect(),
-            None => self.ports.store.list::<DeploymentRow>(Scan::default()).await?.into_iter().map(|r| r.id).collect(),
+            None => self
+                .ports
+                .store
+                .list::<DeploymentRow>(Scan::default())
+                .await?
+                .into_iter()
+                .map(|r| r.id)
+                .collect(),
         };
         let gone: Vec<DeploymentId> = known
             .iter()
@@ -61,7 +72,8 @@ impl Inner {
         row.removing = true;
         let hash = row.running.clone().or_else(|| row.desired.clone());
         if let (Some(_), Some(hash)) = (gates.effective_approvals(), hash) {
-            row.waiting_for = Some(format!("approval of its removal: `dhow approve {} {}`", id.service, id.environment));
+            row.waiting_for =
+                Some(format!("approval of its removal: `dhow approve {} {}`", id.service, id.environment));
             let mut entry = Entry::new();
             entry.put(&row)?;
             self.journal.write(entry).await?;
@@ -84,7 +96,9 @@ impl Inner {
         if let Some(target) = self.target(id.target)
             && let Err(error) = target.remove(&id, &Place::Local, self.lease.epoch).await
         {
-            return Err(EngineError::Refused(format!("{id} could not be removed: {error}; it is tried again")));
+            return Err(EngineError::Refused(format!(
+                "{id} could not be removed: {error}; it is tried again"
+            )));
         }
         let mut entry = Entry::new();
         entry.event(Event::Removed { deployment: id.clone() });
@@ -102,11 +116,7 @@ fn is_frozen(view: &View, id: &DeploymentId) -> bool {
 
 /// The environments in which too much would go at once, with the reason: more than 5 deployments and more than 10 % of
 /// an environment, or all of its two or more.
-fn too_much(
-    known: &[DeploymentId],
-    gone: &[DeploymentId],
-    view: &View,
-) -> BTreeMap<EnvironmentName, String> {
+fn too_much(known: &[DeploymentId], gone: &[DeploymentId], view: &View) -> BTreeMap<EnvironmentName, String> {
     let count = |ids: &[DeploymentId]| {
         let mut counts: BTreeMap<EnvironmentName, usize> = BTreeMap::new();
         for id in ids {
@@ -123,7 +133,10 @@ fn too_much(
             let many = *n > 5 && *n * 10 > total;
             let all_of_several = *n == total && total >= 2;
             (many || all_of_several).then(|| {
-                (environment.clone(), format!("commit {commit} removes {n} of {total} deployments of {environment}"))
+                (
+                    environment.clone(),
+                    format!("commit {commit} removes {n} of {total} deployments of {environment}"),
+                )
             })
         })
         .collect()

@@ -59,7 +59,9 @@ impl Inner {
         let start = self.ports.clock.monotonic();
         while self.selecting.load(Ordering::SeqCst) > 0 {
             let waited = self.ports.clock.monotonic().since(start);
-            let Some(left) = self.settings.gather.checked_sub(waited).filter(|l| !l.is_zero()) else { return };
+            let Some(left) = self.settings.gather.checked_sub(waited).filter(|l| !l.is_zero()) else {
+                return;
+            };
             tokio::select! {
                 () = self.updates_ready.notified() => {}
                 () = self.ports.clock.sleep(left) => return,
@@ -84,7 +86,13 @@ impl Inner {
     }
 
     async fn commit_once(self: &Arc<Self>) -> Result<Attempt, EngineError> {
-        if self.ports.store.scan(dhow_core::port::Table::Updates, Scan { limit: Some(1), ..Scan::default() }).await?.is_empty() {
+        if self
+            .ports
+            .store
+            .scan(dhow_core::port::Table::Updates, Scan { limit: Some(1), ..Scan::default() })
+            .await?
+            .is_empty()
+        {
             return Ok(Attempt::Nothing);
         }
         self.sync_once().await?;
@@ -113,7 +121,11 @@ impl Inner {
     }
 
     /// The edits of an update; `None` where the fleet has it already, or where what was approved is not what would run.
-    async fn edits_of(self: &Arc<Self>, view: &View, update: &UpdateRow) -> Result<Option<Edits>, EngineError> {
+    async fn edits_of(
+        self: &Arc<Self>,
+        view: &View,
+        update: &UpdateRow,
+    ) -> Result<Option<Edits>, EngineError> {
         let edits = Edits::of(view, update);
         if edits.is_empty() {
             return Ok(None);
@@ -143,7 +155,8 @@ impl Inner {
         let parent = view.commit.clone();
         let draft = CommitDraft { parent: parent.clone(), changes, message: message(view, updates) };
         let commit = self.ports.fleet.write(draft).await?;
-        let keys: Vec<String> = updates.iter().map(|u| UpdateRow::key_of(&u.service, &u.environment, u.why)).collect();
+        let keys: Vec<String> =
+            updates.iter().map(|u| UpdateRow::key_of(&u.service, &u.environment, u.why)).collect();
         let attempt = CommitAttempt {
             commit: commit.clone(),
             parent: parent.clone(),
@@ -151,7 +164,11 @@ impl Inner {
             done: false,
         };
         let mut entry = Entry::new();
-        entry.put(&attempt)?.event(Event::CommitStarted { commit: commit.clone(), parent: parent.clone(), updates: keys });
+        entry.put(&attempt)?.event(Event::CommitStarted {
+            commit: commit.clone(),
+            parent: parent.clone(),
+            updates: keys,
+        });
         self.journal.write(entry).await?;
         match self.ports.fleet.push(&commit, &parent).await? {
             PushOutcome::Pushed => {

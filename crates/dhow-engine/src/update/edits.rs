@@ -32,7 +32,11 @@ impl Edits {
             for site in view.sites(&id) {
                 let Some(pin) = pins.get(&site.artifact) else { continue };
                 if site.site.digest != Some(pin.digest) || site.site.tag != pin.tag {
-                    edits.files.entry(site.site.file.clone()).or_default().push((site.site.clone(), pin.clone()));
+                    edits
+                        .files
+                        .entry(site.site.file.clone())
+                        .or_default()
+                        .push((site.site.clone(), pin.clone()));
                 }
             }
         }
@@ -78,8 +82,9 @@ impl Edits {
         let mut changes = Vec::new();
         for (path, sites) in &self.files {
             let bytes = tree.read(path)?.unwrap_or_default();
-            let text = String::from_utf8(bytes)
-                .map_err(|_| EngineError::Refused(format!("{path} is not UTF-8; the version in it cannot be edited")))?;
+            let text = String::from_utf8(bytes).map_err(|_| {
+                EngineError::Refused(format!("{path} is not UTF-8; the version in it cannot be edited"))
+            })?;
             let edited = edit::apply(&text, sites)
                 .map_err(|e| EngineError::Refused(format!("{path} cannot be edited: {e}")))?;
             changes.push(FileChange { path: path.clone(), content: Some(edited.into_bytes()) });

@@ -65,7 +65,9 @@ impl Inner {
             for (artifact, pin) in row.desired_pins {
                 match pins.get(&artifact) {
                     Some(other) if other.digest != pin.digest => {
-                        return Ok(Promotable::Nothing(format!("{artifact} differs between deployments of {from}")));
+                        return Ok(Promotable::Nothing(format!(
+                            "{artifact} differs between deployments of {from}"
+                        )));
                     }
                     _ => pins.insert(artifact, pin),
                 };
@@ -89,11 +91,15 @@ impl Inner {
             if let (Some(rule), Some(tag)) = (filter, &pin.tag)
                 && !policy::accepts(rule, tag.as_str())
             {
-                return Ok(Promotable::Nothing(format!("{artifact} {tag} is not what the policy of {environment} accepts")));
+                return Ok(Promotable::Nothing(format!(
+                    "{artifact} {tag} is not what the policy of {environment} accepts"
+                )));
             }
         }
         if self.held_back(service, environment, &pins).await? {
-            return Ok(Promotable::Nothing(format!("{service} is held in {environment}; `dhow resume` lifts it")));
+            return Ok(Promotable::Nothing(format!(
+                "{service} is held in {environment}; `dhow resume` lifts it"
+            )));
         }
         Ok(Promotable::Set(pins))
     }

@@ -46,13 +46,16 @@ impl Inner {
             by: by.clone(),
             proposal: None,
         };
-        if self.ports.store.load::<UpdateRow>(&UpdateRow::key_of(service, environment, why)).await?.is_some() {
+        if self.ports.store.load::<UpdateRow>(&UpdateRow::key_of(service, environment, why)).await?.is_some()
+        {
             return Ok(());
         }
         let summary = summary(&view, service, environment, &pins);
         let draft = CommitDraft { parent: view.commit.clone(), changes, message: message(&view, &[&update]) };
         let ask = Ask::Update { pins, why, by: by.clone() };
-        let Some(proposal) = self.ask(service, environment, ask, hashes, by.into_iter().collect(), summary).await? else {
+        let Some(proposal) =
+            self.ask(service, environment, ask, hashes, by.into_iter().collect(), summary).await?
+        else {
             return Ok(());
         };
         self.show_on_branch(proposal, draft).await
@@ -66,7 +69,9 @@ impl Inner {
     ) -> Result<bool, EngineError> {
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
         Ok(hold.is_some_and(|h| {
-            h.reason == HoldReason::Rejected && !hashes.is_empty() && hashes.values().all(|hash| h.hashes.contains(hash))
+            h.reason == HoldReason::Rejected
+                && !hashes.is_empty()
+                && hashes.values().all(|hash| h.hashes.contains(hash))
         }))
     }
 
@@ -82,7 +87,9 @@ impl Inner {
                 entry.put(&proposal)?;
                 self.journal.write(entry).await?;
             }
-            Err(error) => tracing::warn!(%branch, %error, "the proposal's branch could not be pushed; it can be approved all the same"),
+            Err(error) => {
+                tracing::warn!(%branch, %error, "the proposal's branch could not be pushed; it can be approved all the same")
+            }
         }
         Ok(())
     }
@@ -104,7 +111,10 @@ impl Inner {
             }
             all_authors.extend(other.authors.iter().cloned());
         }
-        let summary = hashes.iter().map(|(id, hash)| format!("{id}: release {} from commit {}", hash.short(), commit.short())).collect();
+        let summary = hashes
+            .iter()
+            .map(|(id, hash)| format!("{id}: release {} from commit {}", hash.short(), commit.short()))
+            .collect();
         let ask = Ask::Rollout { commit: commit.clone() };
         self.ask(&id.service, &id.environment, ask, hashes, all_authors, summary).await?;
         Ok(())
@@ -189,7 +199,8 @@ impl Inner {
         let gates = self.gates(&view, &proposal.environment).await?;
         let approvals = gates.effective_approvals().unwrap_or_else(dhow_core::fleet::Approvals::any_one);
         let yes: Vec<&PersonName> = proposal.votes.iter().filter(|v| v.approve).map(|v| &v.person).collect();
-        let counted = approvals.counted(yes, &proposal.authors).into_iter().map(ToString::to_string).collect();
+        let counted =
+            approvals.counted(yes, &proposal.authors).into_iter().map(ToString::to_string).collect();
         Ok(ProposalStatusView {
             id: proposal.id,
             service: proposal.service,
@@ -226,11 +237,14 @@ fn summary(
     pins.iter()
         .map(|(artifact, pin)| {
             let now = crate::select::current_pin(view, service, environment, artifact);
-            let before = now.map_or_else(|| "nothing".to_owned(), |c| match (c.tag, c.digest) {
-                (Some(tag), _) => tag.to_string(),
-                (None, Some(digest)) => digest.short(),
-                (None, None) => "nothing".into(),
-            });
+            let before = now.map_or_else(
+                || "nothing".to_owned(),
+                |c| match (c.tag, c.digest) {
+                    (Some(tag), _) => tag.to_string(),
+                    (None, Some(digest)) => digest.short(),
+                    (None, None) => "nothing".into(),
+                },
+            );
             let after = pin.tag.as_ref().map_or_else(|| pin.digest.short(), ToString::to_string);
             format!("{artifact}: {before} -> {after} ({})", pin.digest.short())
         })

@@ -83,7 +83,7 @@ impl Bench {
         let input = RenderInput { deployment, tree: tree.clone(), pins };
         Context {
             rendered: Arc::new(self.target.render(input).await.unwrap()),
-            hash: DesiredHash::new(hash(version).hex()).unwrap(),
+            hash: hash(version).hex().parse().unwrap(),
             tree: Some(tree),
             rollout: 1,
             epoch: 1,
@@ -241,7 +241,7 @@ async fn a_rollback_needs_no_registry_and_its_undo_never_removes_a_kept_release(
 async fn pruning_keeps_the_live_the_previous_and_the_wanted_releases() {
     let bench = Bench::new().await;
     for version in ["1", "2", "3"] {
-        let keep = vec![DesiredHash::new(hash("1").hex()).unwrap()];
+        let keep = vec![hash("1").hex().parse().unwrap()];
         bench.roll_out(&Context { keep, ..bench.site(version).await }).await;
     }
     assert_eq!(bench.target.releases(&id(), &Place::Local).await.unwrap().len(), 3);

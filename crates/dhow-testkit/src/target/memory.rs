@@ -96,7 +96,7 @@ impl State {
 
 /// The release that a switch replaces, as the plan saw it.
 fn before(step: &Step) -> Option<DesiredHash> {
-    step.action.get("from").and_then(|from| from.as_str()).and_then(|from| DesiredHash::new(from).ok())
+    step.action.get("from").and_then(|from| from.as_str()).and_then(|from| from.parse().ok())
 }
 
 #[async_trait]

@@ -34,7 +34,7 @@ impl Lab for Memory {
         };
         Context {
             rendered: Arc::new(rendered),
-            hash: DesiredHash::new(format!("{number:064}")).unwrap(),
+            hash: format!("{number:064}").parse().unwrap(),
             tree: None,
             rollout: 1,
             epoch: 1,

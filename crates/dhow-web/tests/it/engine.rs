@@ -5,8 +5,8 @@ use dhow_core::noun::{Digest, EnvironmentName, ImageReference, ServiceName};
 use dhow_core::port::{EventQuery, Phase, Place};
 use dhow_core::rollout::{CheckFailure, Event, Health};
 use dhow_web::shape::{
-    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, PlannedStep, ProposalStatus, QuarantineEntry,
-    Status, rfc3339,
+    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, PlannedStep, ProposalStatus,
+    QuarantineEntry, Status, rfc3339,
 };
 use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
 use tokio::sync::watch;
@@ -109,13 +109,15 @@ impl Control for FakeEngine {
             _ => unreachable!(),
         };
         let events = self.events.lock().unwrap();
-        let fits = |e: &&HistoryEntry| e.seq > query.after && query.service.as_ref().is_none_or(|s| *s == of(e));
+        let fits =
+            |e: &&HistoryEntry| e.seq > query.after && query.service.as_ref().is_none_or(|s| *s == of(e));
         Ok(events.iter().filter(fits).take(query.limit).cloned().collect())
     }
 
     async fn plan(&self, s: ServiceName, e: EnvironmentName) -> Result<Vec<DeploymentPlan>, ControlError> {
         self.note(format!("plan {s}/{e}"))?;
-        let step = PlannedStep { phase: Phase::Preparing, place: Place::Local, summary: "unpack 3 files".into() };
+        let step =
+            PlannedStep { phase: Phase::Preparing, place: Place::Local, summary: "unpack 3 files".into() };
         let deployment = format!("{s}/static_file/{e}").parse().unwrap();
         Ok(vec![DeploymentPlan { deployment, steps: vec![step], notes: vec!["a note".into()] }])
     }
@@ -145,7 +147,10 @@ impl Control for FakeEngine {
         self.act("sync", &a, (&s, &e), "")
     }
 
-    async fn quarantine_list(&self, service: Option<ServiceName>) -> Result<Vec<QuarantineEntry>, ControlError> {
+    async fn quarantine_list(
+        &self,
+        service: Option<ServiceName>,
+    ) -> Result<Vec<QuarantineEntry>, ControlError> {
         assert_ne!(service.as_ref().map(ServiceName::as_str), Some("defect"), "a defect of the engine");
         Ok(vec![QuarantineEntry {
             service: "shop".parse().unwrap(),
@@ -168,7 +173,13 @@ impl Control for FakeEngine {
         self.act("quarantine", &a, (&s, &e), &format!(" {reference} {reason:?}"))
     }
 
-    async fn quarantine_remove(&self, a: Actor, s: ServiceName, e: EnvironmentName, r: ImageReference) -> Done {
+    async fn quarantine_remove(
+        &self,
+        a: Actor,
+        s: ServiceName,
+        e: EnvironmentName,
+        r: ImageReference,
+    ) -> Done {
         self.act("unquarantine", &a, (&s, &e), &format!(" {r}"))
     }
 

@@ -51,7 +51,8 @@ struct Row<'a> {
 
 /// Reads the fleet, prints its findings on stdout and a summary on stderr. Exit 1 where there is an error.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let tree = DirTree::open(&args.dir).with_context(|| format!("cannot open the fleet {}", args.dir.display()))?;
+    let tree =
+        DirTree::open(&args.dir).with_context(|| format!("cannot open the fleet {}", args.dir.display()))?;
     let fleet = fleet::load(&tree);
     let text = match args.output {
         Output::Text => text(&fleet),

@@ -51,6 +51,7 @@ pub struct Server {
     pub tokens: dhow_web::Tokens,
     stop: CancellationToken,
     tasks: TaskTracker,
+    state: PathBuf,
     _lock: StateLock,
 }
 
@@ -65,7 +66,7 @@ impl Server {
         let sites_listener = bind(config.sites, "--sites").await?;
         let (listen, sites_address) = (listener.local_addr()?, sites_listener.local_addr()?);
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(config.state.join("dhow.db")).await?);
-        let tokens = dhow_web::Tokens::new(Arc::clone(&store)).await?;
+        let tokens = dhow_web::Tokens::new(Arc::clone(&store));
         tokens.ensure_admin(&config.state).await?;
 
         let mut fleet = GitFleetConfig::new(config.fleet.clone(), config.state.join("fleet.git"));
@@ -89,7 +90,8 @@ impl Server {
 
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let (registry, tags) = registry::open(&config.state.join("registry"), tokens.clone(), own_secret, &engine)?;
+        let (registry, tags) =
+            registry::open(&config.state.join("registry"), tokens.clone(), own_secret, &engine)?;
         tasks.spawn(registry::follow_tags(tags, engine.clone(), own_hosts(listen), stop.clone()));
         tasks.spawn(registry::collect(registry.clone(), engine.clone(), stop.clone()));
         let api = dhow_web::router(dhow_web::AppState::new(
@@ -115,7 +117,21 @@ impl Server {
         });
         std::fs::write(config.state.join("listen"), format!("http://{listen}\n"))
             .with_context(|| format!("{} cannot be written", config.state.join("listen").display()))?;
-        Ok(Self { engine, listen, sites: sites_address, tokens, stop, tasks, _lock: lock })
+        Ok(Self {
+            engine,
+            listen,
+            sites: sites_address,
+            tokens,
+            stop,
+            tasks,
+            state: config.state,
+            _lock: lock,
+        })
+    }
+
+    /// Where its state is kept.
+    pub fn state(&self) -> &std::path::Path {
+        &self.state
     }
 
     /// Stops: listeners first, then the voyage; what is open goes on at the next start.
@@ -143,7 +159,8 @@ fn own_hosts(listen: SocketAddr) -> Vec<String> {
 fn own_registry(listen: SocketAddr, secret: &SecretString) -> dhow_registry::client::Settings {
     let mut settings = dhow_registry::client::Settings::default();
     for host in own_hosts(listen) {
-        let own = HostSettings { credentials: Some(Credentials::Dhow(secret.clone())), ..HostSettings::default() };
+        let own =
+            HostSettings { credentials: Some(Credentials::Dhow(secret.clone())), ..HostSettings::default() };
         settings.hosts.insert(host, own);
     }
     settings

@@ -44,16 +44,23 @@ impl Authorizer for Door {
                 Action::Push | Action::Delete => Decision::Forbidden("the engine only reads".into()),
             };
         }
-        let Some(identity) = self.tokens.check(secret).await else { return Decision::Unauthenticated };
+        let identity = match self.tokens.check(secret).await {
+            Ok(Some(identity)) => identity,
+            Ok(None) => return Decision::Unauthenticated,
+            Err(error) => return Decision::Forbidden(format!("the token cannot be checked now: {error}")),
+        };
         let needs = match action {
             Action::Pull => dhow_web::Permission::Read,
             Action::Push => dhow_web::Permission::Push,
-            Action::Delete => dhow_web::Permission::Admin,
+            Action::Delete => dhow_web::Permission::Tokens,
         };
         if identity.role.allows(needs) {
             Decision::Allow
         } else {
-            Decision::Forbidden(format!("the token {} has the role {}, which may not do this", identity.name, identity.role))
+            Decision::Forbidden(format!(
+                "the token {} has the role {}, which may not do this",
+                identity.name, identity.role
+            ))
         }
     }
 }
@@ -77,12 +84,18 @@ impl InUse for Use {
             add(row.desired_pins.values().collect(), format!("pinned by {} at the fleet's head", row.id));
         }
         for release in store.list::<Release>(Scan::default()).await.map_err(unknown)? {
-            add(release.rendered.pins.values().collect(), format!("kept as a release of {}", release.deployment));
+            add(
+                release.rendered.pins.values().collect(),
+                format!("kept as a release of {}", release.deployment),
+            );
         }
         let open = Scan { open_only: true, ..Scan::default() };
         for proposal in store.list::<Proposal>(open).await.map_err(unknown)? {
             if let Ask::Update { pins, .. } = &proposal.ask {
-                add(pins.values().collect(), format!("proposed for {} in {}", proposal.service, proposal.environment));
+                add(
+                    pins.values().collect(),
+                    format!("proposed for {} in {}", proposal.service, proposal.environment),
+                );
             }
         }
         Ok(used)

@@ -1,0 +1,75 @@
+//! `dhow serve`: the control plane.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args as ClapArgs;
+use dhow_core::port::BranchName;
+use dhow_engine::Settings;
+
+use crate::serve::{Config, Server};
+
+/// Run the control plane: watch, update, roll out, verify, until it is stopped.
+///
+/// At the first start a token for the administrator is written to STATE/admin.token. What is open at a stop, or at a
+/// crash, goes on at the next start.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// The fleet's Git repository: an address, or the path of a bare repository.
+    #[arg(long, value_name = "URL|PATH")]
+    fleet: String,
+    /// Where state is kept; one Dhow at a time uses it.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Address of the API and the registry.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Address at which the sites of type static_file are served.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    sites: SocketAddr,
+    /// The fleet's branch; by default the remote's HEAD.
+    #[arg(long, value_parser = branch)]
+    branch: Option<BranchName>,
+}
+
+fn branch(text: &str) -> Result<BranchName, String> {
+    BranchName::new(text)
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub async fn run(args: Args) -> Result<ExitCode> {
+    let state = args.state.clone();
+    let server = Server::start(Config {
+        fleet: args.fleet,
+        branch: args.branch,
+        state: args.state,
+        listen: args.listen,
+        sites: args.sites,
+        settings: Settings::default(),
+    })
+    .await?;
+    eprintln!("dhow listens on http://{}, sites on http://{}", server.listen, server.sites);
+    eprintln!("state in {0}; the administrator's token is in {0}/admin.token", state.display());
+    stopped().await;
+    eprintln!("stopping; what is open goes on at the next start");
+    server.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns at SIGINT or SIGTERM.
+pub async fn stopped() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = interrupt.await;
+        }
+    }
+}
