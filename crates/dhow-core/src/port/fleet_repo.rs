@@ -46,6 +46,13 @@ impl fmt::Display for CommitId {
     }
 }
 
+impl std::str::FromStr for CommitId {
+    type Err = InvalidCommitId;
+    fn from_str(text: &str) -> Result<Self, InvalidCommitId> {
+        Self::new(text)
+    }
+}
+
 impl TryFrom<String> for CommitId {
     type Error = InvalidCommitId;
     fn try_from(text: String) -> Result<Self, InvalidCommitId> {

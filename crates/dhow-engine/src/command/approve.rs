@@ -58,7 +58,7 @@ impl Engine {
         for (deployment, hash) in &proposal.hashes {
             entry.put(&ApprovedHash {
                 deployment: deployment.clone(),
-                hash: hash.clone(),
+                hash: *hash,
                 proposal: proposal.id.clone(),
                 by: counted.clone(),
             })?;

@@ -72,7 +72,7 @@ impl Engine {
         for (id, target) in &moves {
             let row = inner.row(id).await?;
             hold.hashes.extend(row.desired.filter(|d| *d != target.hash));
-            hold.instead.insert(id.clone(), target.hash.clone());
+            hold.instead.insert(id.clone(), target.hash);
         }
         let mut entry = Entry::new();
         entry.put(&hold)?.event(Event::Held {

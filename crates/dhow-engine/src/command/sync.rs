@@ -69,7 +69,7 @@ impl Inner {
         let mut begun = 0;
         for id in view.deployments_of(service, environment) {
             let mut row = self.row(&id).await?;
-            let Some(desired) = row.desired.clone().filter(|d| Some(d) != row.running.as_ref()) else {
+            let Some(desired) = row.desired.filter(|d| Some(d) != row.running.as_ref()) else {
                 continue;
             };
             if let Some(hold) = hold.as_ref().filter(|h| h.hashes.contains(&desired)) {

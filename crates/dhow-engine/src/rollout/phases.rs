@@ -151,7 +151,7 @@ impl Inner {
         let tree = self.ports.fleet.tree(&release.commit).await.ok();
         let context = Context {
             rendered: Arc::new(release.rendered.clone()),
-            hash: release.hash.clone(),
+            hash: release.hash,
             tree,
             rollout: rollout.number,
             epoch: self.lease.epoch,
@@ -332,7 +332,7 @@ impl Inner {
             let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
             let mut entry = Entry::new();
             let mut row = self.row(&id).await?;
-            row.running = Some(rollout.hash.clone());
+            row.running = Some(rollout.hash);
             row.commit = Some(rollout.commit.clone());
             row.adopted = false;
             row.healthy_ms = 0;
@@ -358,7 +358,7 @@ impl Inner {
         row: &mut dhow_core::rollout::DeploymentRow,
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
-        let Some(running) = row.running.clone() else { return Ok(()) };
+        let Some(running) = row.running else { return Ok(()) };
         let now = self.now_ms();
         if row.health != Health::Healthy {
             entry.event(Event::HealthChanged {
@@ -368,7 +368,7 @@ impl Inner {
             });
         }
         row.health = Health::Healthy;
-        row.healthy_release = Some(running.clone());
+        row.healthy_release = Some(running);
         if let Some(release) = self.release(&row.id, &running).await? {
             for pin in release.rendered.pins.values() {
                 let proof = Proof { deployment: row.id.clone(), pin: pin.clone(), at_ms: now };

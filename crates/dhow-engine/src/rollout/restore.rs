@@ -101,7 +101,7 @@ impl Inner {
         };
         let mut hold = self.hold(&rollout, HoldReason::Failed, &reason).await?;
         hold.files |= files_changed;
-        hold.instead.insert(id.clone(), back.hash.clone());
+        hold.instead.insert(id.clone(), back.hash);
         if files_changed {
             hold.hashes.extend(self.new_files_old_versions(&id, &back).await?);
         }
@@ -172,7 +172,7 @@ impl Inner {
             at_ms: self.now_ms(),
         });
         message.clone_into(&mut hold.message);
-        hold.hashes.insert(rollout.hash.clone());
+        hold.hashes.insert(rollout.hash);
         Ok(hold)
     }
 
@@ -282,8 +282,8 @@ impl Inner {
         if let Some(mut hold) =
             self.ports.store.load::<Hold>(&Hold::key_of(&id.service, &id.environment)).await?
         {
-            hold.hashes.extend(row.running.clone());
-            hold.instead.insert(id.clone(), back.hash.clone());
+            hold.hashes.extend(row.running);
+            hold.instead.insert(id.clone(), back.hash);
             entry.put(&hold)?;
         }
         let mut rollout = self.new_rollout(&mut row, &back.hash, &back.commit, true);

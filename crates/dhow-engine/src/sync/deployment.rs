@@ -87,16 +87,16 @@ impl Inner {
             return Ok(self.journal.write(entry).await?);
         }
         self.notice_lowering(view, &row, &ready, &mut entry).await?;
-        row.desired = Some(ready.hash.clone());
+        row.desired = Some(ready.hash);
         row.desired_pins = ready.rendered.pins.clone();
         row.reason = None;
         row.waiting_for = None;
         let release = Release {
             deployment: id.clone(),
-            hash: ready.hash.clone(),
+            hash: ready.hash,
             commit: view.commit.clone(),
             rendered: ready.rendered.clone(),
-            files: ready.files.clone(),
+            files: ready.files,
             healthy_at_ms: None,
         };
         let known = self.release(&id, &ready.hash).await?;
@@ -158,10 +158,10 @@ impl Inner {
         Rollout {
             number,
             deployment: row.id.clone(),
-            hash: hash.clone(),
+            hash: *hash,
             commit: commit.clone(),
             state: State::Queued,
-            before: row.running.clone(),
+            before: row.running,
             steps: Vec::new(),
             is_rollback,
             reason: None,
@@ -185,7 +185,7 @@ impl Inner {
         entry.event(Event::RolloutQueued {
             deployment: id.clone(),
             rollout: rollout.number,
-            hash: rollout.hash.clone(),
+            hash: rollout.hash,
             commit: rollout.commit.clone(),
         });
         entry.put(&rollout)?.put(&row)?;
@@ -267,10 +267,10 @@ impl Inner {
         let id = row.id.clone();
         if steps == 0 {
             row.adopted = true;
-            row.running = Some(ready.hash.clone());
+            row.running = Some(ready.hash);
             row.health = Health::Unknown;
             row.since_ms = self.now_ms();
-            entry.event(Event::Adopted { deployment: id.clone(), hash: ready.hash.clone() });
+            entry.event(Event::Adopted { deployment: id.clone(), hash: ready.hash });
             self.look_at_health(&id);
             return Ok(true);
         }

@@ -70,7 +70,7 @@ impl Inner {
         let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let mut row = self.row(id).await?;
         row.removing = true;
-        let hash = row.running.clone().or_else(|| row.desired.clone());
+        let hash = row.running.or(row.desired);
         if let (Some(_), Some(hash)) = (gates.effective_approvals(), hash) {
             row.waiting_for =
                 Some(format!("approval of its removal: `dhow approve {} {}`", id.service, id.environment));

@@ -103,11 +103,11 @@ impl Inner {
         authors: BTreeSet<PersonName>,
     ) -> Result<(), EngineError> {
         let open = self.open_proposals(&id.service, &id.environment).await?;
-        let mut hashes = BTreeMap::from([(id.clone(), hash.clone())]);
+        let mut hashes = BTreeMap::from([(id.clone(), *hash)]);
         let mut all_authors = authors;
         for other in open.iter().filter(|p| matches!(p.ask, Ask::Rollout { .. })) {
             for (deployment, hash) in &other.hashes {
-                hashes.entry(deployment.clone()).or_insert_with(|| hash.clone());
+                hashes.entry(deployment.clone()).or_insert_with(|| *hash);
             }
             all_authors.extend(other.authors.iter().cloned());
         }

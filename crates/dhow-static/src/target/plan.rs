@@ -30,7 +30,7 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
         let summary = format!("serve {id} for {}", wanted.join(", "));
         return vec![step("hosts", Phase::Switching, summary, Action::Hosts { previous: seen.hosts })];
     }
-    let previous = observed.release.clone();
+    let previous = observed.release;
     let there_before = seen.releases.contains(hash);
     let from =
         previous.as_ref().map_or("nothing".to_owned(), |previous| format!("release {}", previous.short()));
@@ -41,7 +41,7 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
             "switch",
             Phase::Switching,
             format!("switch {id} from {from} to release {}", hash.short()),
-            Action::Switch { previous: previous.clone() },
+            Action::Switch { previous },
         ),
         step("prune", Phase::Finishing, format!("remove old releases of {id}"), Action::Prune { previous }),
     ]

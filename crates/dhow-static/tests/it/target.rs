@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dhow_core::fleet::{Deployment, DeploymentSettings, DesiredHash, MemoryTree, Probe, Route};
+use dhow_core::fleet::{Deployment, DeploymentSettings, MemoryTree, Probe, Route};
 use dhow_core::noun::{ArtifactName, Digest, Pin, SourceLabels, Tag};
 use dhow_core::port::{
     CheckAddress, Context, Front, Phase, Place, RenderInput, Rendered, Settled, SourceError, Step, Target,

@@ -56,7 +56,7 @@ impl MemoryTarget {
 
     /// The release that visitors see.
     pub fn current(&self, deployment: &DeploymentId, place: &Place) -> Option<DesiredHash> {
-        locked(&self.state).worlds.get(&(deployment.clone(), place.clone()))?.current.clone()
+        locked(&self.state).worlds.get(&(deployment.clone(), place.clone()))?.current
     }
 
     /// Keys of the steps that were executed, in order, repetitions too.
@@ -129,13 +129,13 @@ impl Target for MemoryTarget {
     async fn observe(&self, rendered: &Rendered, place: &Place) -> Result<Observed, TargetError> {
         let state = locked(&self.state);
         let world = state.worlds.get(&(rendered.deployment.clone(), place.clone()));
-        let release = world.and_then(|w| w.current.clone());
+        let release = world.and_then(|w| w.current);
         let running = world
             .zip(release.as_ref())
             .and_then(|(w, hash)| w.releases.get(hash).cloned())
             .unwrap_or_default();
-        let have: Vec<&str> =
-            world.map(|w| w.releases.keys().map(DesiredHash::as_str).collect()).unwrap_or_default();
+        let have: Vec<String> =
+            world.map(|w| w.releases.keys().map(ToString::to_string).collect()).unwrap_or_default();
         Ok(Observed { present: release.is_some(), release, running, body: json!({ "releases": have }) })
     }
 
@@ -143,9 +143,10 @@ impl Target for MemoryTarget {
         if observed.release.as_ref() == Some(hash) {
             return Vec::new();
         }
-        let have = observed.body["releases"].as_array().is_some_and(|r| r.iter().any(|r| r == hash.as_str()));
+        let have =
+            observed.body["releases"].as_array().is_some_and(|r| r.iter().any(|r| *r == hash.to_string()));
         let id = &rendered.deployment;
-        let from = observed.release.as_ref().map(DesiredHash::as_str);
+        let from = observed.release.as_ref().map(ToString::to_string);
         let step = |name: &str, phase| Step {
             key: format!("{name}:{id}:{}", hash.short()),
             phase,
@@ -182,12 +183,12 @@ impl Target for MemoryTarget {
         match step.phase {
             Phase::Preparing => {
                 let digests = context.rendered.pins.values().map(|pin| pin.digest).collect();
-                world.releases.insert(context.hash.clone(), digests);
+                world.releases.insert(context.hash, digests);
             }
             Phase::Switching if !world.releases.contains_key(&context.hash) => {
                 return Err(TargetError::Failed(format!("release {} was not brought", context.hash.short())));
             }
-            Phase::Switching => world.current = Some(context.hash.clone()),
+            Phase::Switching => world.current = Some(context.hash),
             Phase::Checking | Phase::Verifying | Phase::Finishing => {}
         }
         Ok(())
@@ -237,11 +238,7 @@ impl Target for MemoryTarget {
         let state = locked(&self.state);
         let Some(world) = state.worlds.get(&(id.clone(), place.clone())) else { return Ok(Vec::new()) };
         let is_current = |hash: &DesiredHash| world.current.as_ref() == Some(hash);
-        Ok(world
-            .releases
-            .keys()
-            .map(|h| ReleaseOnPlace { hash: h.clone(), current: is_current(h) })
-            .collect())
+        Ok(world.releases.keys().map(|h| ReleaseOnPlace { hash: *h, current: is_current(h) }).collect())
     }
 
     async fn remove(&self, id: &DeploymentId, place: &Place, epoch: u64) -> Result<(), TargetError> {

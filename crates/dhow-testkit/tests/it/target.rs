@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::TargetType;
 use dhow_core::port::{Context, Place, Rendered, Target};
 use dhow_testkit::target::Lab;

@@ -47,8 +47,6 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Where the sites are served.
     pub sites: SocketAddr,
-    /// The tokens.
-    pub tokens: dhow_web::Tokens,
     stop: CancellationToken,
     tasks: TaskTracker,
     state: PathBuf,
@@ -96,7 +94,7 @@ impl Server {
         tasks.spawn(registry::collect(registry.clone(), engine.clone(), stop.clone()));
         let api = dhow_web::router(dhow_web::AppState::new(
             Arc::new(crate::control::EngineControl::new(engine.clone())),
-            tokens.clone(),
+            tokens,
             stop.clone(),
         ));
         let app = api.merge(server::router(registry));
@@ -117,16 +115,7 @@ impl Server {
         });
         std::fs::write(config.state.join("listen"), format!("http://{listen}\n"))
             .with_context(|| format!("{} cannot be written", config.state.join("listen").display()))?;
-        Ok(Self {
-            engine,
-            listen,
-            sites: sites_address,
-            tokens,
-            stop,
-            tasks,
-            state: config.state,
-            _lock: lock,
-        })
+        Ok(Self { engine, listen, sites: sites_address, stop, tasks, state: config.state, _lock: lock })
     }
 
     /// Where its state is kept.
