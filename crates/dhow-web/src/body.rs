@@ -23,7 +23,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let bytes = Bytes::from_request(request, state).await.map_err(|e| ApiError::body(&e, MAX_BODY))?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let value = serde_json::from_slice(text);
-        value.map(Self).map_err(|e| ApiError::bad_request(format!("the request's body is not as it should be: {e}")))
+        value
+            .map(Self)
+            .map_err(|e| ApiError::bad_request(format!("the request's body is not as it should be: {e}")))
     }
 }
 

@@ -118,7 +118,10 @@ pub trait Control: Send + Sync {
     ) -> Result<Outcome, ControlError>;
 
     /// Digests that are not to be selected.
-    async fn quarantine_list(&self, service: Option<ServiceName>) -> Result<Vec<QuarantineEntry>, ControlError>;
+    async fn quarantine_list(
+        &self,
+        service: Option<ServiceName>,
+    ) -> Result<Vec<QuarantineEntry>, ControlError>;
 
     /// Puts a digest into quarantine.
     async fn quarantine_add(

@@ -102,7 +102,9 @@ impl From<TokenError> for ApiError {
     fn from(error: TokenError) -> Self {
         let message = error.to_string();
         match error {
-            TokenError::Exists(_) | TokenError::LastAdmin(_) => Self::new(StatusCode::CONFLICT, "refused", message),
+            TokenError::Exists(_) | TokenError::LastAdmin(_) => {
+                Self::new(StatusCode::CONFLICT, "refused", message)
+            }
             TokenError::NotFound(_) => Self::not_found(message),
             TokenError::Name(_) => Self::bad_request(message),
             TokenError::Store(_) | TokenError::System(_) => Self::internal(message),

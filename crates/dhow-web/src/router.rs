@@ -20,7 +20,8 @@ use crate::error::ApiError;
 use crate::guard::{Guard, guard};
 use crate::openapi;
 use crate::route::{
-    approve, events, health, history, plan, promote, quarantine, reject, resume, rollback, status, sync, tokens,
+    approve, events, health, history, plan, promote, quarantine, reject, resume, rollback, status, sync,
+    tokens,
 };
 use crate::state::AppState;
 use crate::token::Permission::{self, Approve, Deploy, Read, Tokens};
@@ -101,9 +102,10 @@ fn removal(
 /// Every route of the API, each behind a token with the permission that it needs; its document; and `/healthz` and
 /// `/readyz`, which need none. It has no fallback of its own outside `/api/v1`, so that other routers can be merged.
 pub fn router(state: AppState) -> Router {
-    let mut api = Router::new()
-        .route("/openapi.json", get(async || Json(openapi::document(&endpoints()))))
-        .fallback(async || ApiError::not_found("there is no such route; /api/v1/openapi.json lists what there is"));
+    let mut api =
+        Router::new().route("/openapi.json", get(async || Json(openapi::document(&endpoints())))).fallback(
+            async || ApiError::not_found("there is no such route; /api/v1/openapi.json lists what there is"),
+        );
     for endpoint in endpoints() {
         let tokens = state.tokens.clone();
         let mine = Guard { tokens, needs: endpoint.needs };
@@ -150,7 +152,10 @@ async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let message = format!("this took longer than {} s; an action goes on, see `dhow status`", TIMEOUT.as_secs());
+            let message = format!(
+                "this took longer than {} s; an action goes on, see `dhow status`",
+                TIMEOUT.as_secs()
+            );
             ApiError::timeout(message).into_response()
         }
     }

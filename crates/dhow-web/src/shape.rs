@@ -1,7 +1,8 @@
 //! The shapes of the API's JSON. Times are RFC 3339 in UTC with milliseconds.
 
 use dhow_core::noun::{
-    ArtifactName, DeploymentId, Digest, EnvironmentName, ImageReference, PersonName, ServiceName, Tag, TargetType,
+    ArtifactName, DeploymentId, Digest, EnvironmentName, ImageReference, PersonName, ServiceName, Tag,
+    TargetType,
 };
 use dhow_core::port::{CommitId, Phase, Place};
 use dhow_core::rollout::{CheckFailure, Event, Health};

@@ -44,7 +44,8 @@ pub(crate) async fn follow(
     Params(query): Params<Query>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let seat = state.seats.clone().try_acquire_owned();
-    let seat = seat.map_err(|_| ApiError::busy("too many connections follow events already; try again later"))?;
+    let seat =
+        seat.map_err(|_| ApiError::busy("too many connections follow events already; try again later"))?;
     let newest = state.control.newest();
     let now = *newest.borrow();
     // A number beyond the newest is of a database that was lost: what it knew is gone.
@@ -72,7 +73,8 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
 }
 
 fn event(entry: &HistoryEntry) -> Option<Event> {
-    let json = serde_json::to_value(entry).inspect_err(|e| tracing::error!(%e, "an event cannot be sent")).ok()?;
+    let json =
+        serde_json::to_value(entry).inspect_err(|e| tracing::error!(%e, "an event cannot be sent")).ok()?;
     let kind = json.get("kind").and_then(|k| k.as_str()).unwrap_or("event").to_owned();
     Some(Event::default().id(entry.seq.to_string()).event(kind).data(json.to_string()))
 }

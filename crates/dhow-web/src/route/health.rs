@@ -16,7 +16,9 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, 
         return Err(ApiError::busy("dhow is stopping"));
     }
     if !state.control.ready() {
-        return Err(ApiError::busy("dhow is starting: the fleet was not read yet; its log says what it waits for"));
+        return Err(ApiError::busy(
+            "dhow is starting: the fleet was not read yet; its log says what it waits for",
+        ));
     }
     Ok(Json(json!({"status": "ready"})))
 }

@@ -43,7 +43,8 @@ pub(crate) async fn add(
         return Err(ApiError::bad_request("the reason is empty; say why nobody should run this version"));
     }
     let actor = identity.actor();
-    whole(async move { state.control.quarantine_add(actor, service, environment, reference, reason).await }).await
+    whole(async move { state.control.quarantine_add(actor, service, environment, reference, reason).await })
+        .await
 }
 
 pub(crate) async fn remove(

@@ -34,7 +34,10 @@ impl Tokens {
         let (dir, path) = (state_dir.to_owned(), state_dir.join(FILE));
         let written = tokio::task::spawn_blocking(move || write(&dir, &secret)).await;
         written.map_err(|e| e.to_string()).and_then(|w| w.map_err(|e| e.to_string())).map_err(|e| {
-            system(format!("cannot write the admin token to {}: {e}; is the directory writable?", path.display()))
+            system(format!(
+                "cannot write the admin token to {}: {e}; is the directory writable?",
+                path.display()
+            ))
         })?;
         self.insert(row).await?;
         Ok(Some(path))

@@ -14,7 +14,9 @@ pub struct TokenName(String);
 
 /// Text that cannot name a token.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} cannot name a token: 1 to 63 letters, digits, '-', '_' and '.', the first a letter or a digit")]
+#[error(
+    "{0:?} cannot name a token: 1 to 63 letters, digits, '-', '_' and '.', the first a letter or a digit"
+)]
 pub struct InvalidTokenName(String);
 
 impl TokenName {

@@ -155,7 +155,8 @@ impl Tokens {
         }
         let hash = hash(secret);
         self.read(|rows| {
-            let found = rows.iter().fold(None, |found, row| if row.has(&hash).into() { Some(row) } else { found });
+            let found =
+                rows.iter().fold(None, |found, row| if row.has(&hash).into() { Some(row) } else { found });
             found.map(|row| Identity {
                 name: row.name.clone(),
                 person: row.person.clone(),
@@ -172,7 +173,8 @@ impl Tokens {
     /// The store fails.
     pub async fn still(&self, identity: &Identity) -> Result<bool, TokenError> {
         self.read(|rows| {
-            rows.iter().any(|r| r.name == identity.name && r.role == identity.role && r.has(&identity.hash).into())
+            rows.iter()
+                .any(|r| r.name == identity.name && r.role == identity.role && r.has(&identity.hash).into())
         })
         .await
     }

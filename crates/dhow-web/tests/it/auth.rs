@@ -22,7 +22,8 @@ fn matrix() -> Vec<(&'static str, String, &'static str, Vec<Role>)> {
     for verb in ["approve", "reject"] {
         rows.push(("POST", format!("{verb}/{SCOPE}"), "", approve.clone()));
     }
-    let quarantine = r#"{"service": "shop", "environment": "stage", "reference": "ghcr.io/a/b:v1", "reason": "bad"}"#;
+    let quarantine =
+        r#"{"service": "shop", "environment": "stage", "reference": "ghcr.io/a/b:v1", "reason": "bad"}"#;
     rows.push(("POST", "quarantine".into(), quarantine, deploy.clone()));
     let key = "quarantine?service=shop&environment=stage&reference=ghcr.io/a/b:v1";
     rows.push(("DELETE", key.into(), "", deploy));
@@ -76,11 +77,17 @@ async fn every_route_of_the_document_is_closed_without_a_token_and_tested_by_rol
                 continue;
             }
             routes += 1;
-            assert!(tested.contains(&(method.clone(), path.clone())), "{method} {path} has no line in the matrix");
+            assert!(
+                tested.contains(&(method.clone(), path.clone())),
+                "{method} {path} has no line in the matrix"
+            );
             let real = path.replace("{service}/{environment}", SCOPE);
             let (status, answer) = api.call("", &method.to_uppercase(), &real, "").await;
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path}");
-            assert!(answer["error"]["message"].as_str().unwrap().contains("Authorization: Bearer"), "{answer}");
+            assert!(
+                answer["error"]["message"].as_str().unwrap().contains("Authorization: Bearer"),
+                "{answer}"
+            );
         }
     }
     assert_eq!(routes, tested.len());
@@ -101,7 +108,8 @@ async fn a_token_counts_in_the_authorization_header_only() {
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{value}");
         assert!(response.headers().contains_key(header::WWW_AUTHENTICATE));
     }
-    let twice = request(&token, "GET", "/api/v1/status").header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let twice =
+        request(&token, "GET", "/api/v1/status").header(header::AUTHORIZATION, format!("Bearer {token}"));
     let response = api.send(twice.body(Body::empty()).unwrap()).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(api.call(&token, "GET", "/api/v1/status", "").await.0, StatusCode::OK);
@@ -110,7 +118,8 @@ async fn a_token_counts_in_the_authorization_header_only() {
 #[tokio::test]
 async fn the_engine_is_told_the_person_of_the_token() {
     let api = Api::new();
-    let new = api.tokens.add("ci".parse().unwrap(), Role::Approver, Some("alice".parse().unwrap())).await.unwrap();
+    let new =
+        api.tokens.add("ci".parse().unwrap(), Role::Approver, Some("alice".parse().unwrap())).await.unwrap();
     let secret = secrecy::ExposeSecret::expose_secret(&new.secret).to_owned();
     api.call(&secret, "POST", "/api/v1/approve/shop/production", r#"{"id": "p1"}"#).await;
     assert_eq!(api.asked(), ["approve shop/production by alice Some(\"p1\")"]);

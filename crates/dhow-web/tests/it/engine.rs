@@ -2,11 +2,11 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use dhow_core::noun::{Digest, EnvironmentName, ImageReference, ServiceName};
-use dhow_core::port::{EventQuery, Phase, Place};
+use dhow_core::port::{CommitId, EventQuery, Phase, Place};
 use dhow_core::rollout::{CheckFailure, Event, Health};
 use dhow_web::shape::{
-    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, PlannedStep, ProposalStatus, QuarantineEntry,
-    Status, rfc3339,
+    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, PlannedStep, ProposalStatus,
+    QuarantineEntry, Status, rfc3339,
 };
 use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
 use tokio::sync::watch;
@@ -68,7 +68,7 @@ fn artifact(tag: &str) -> ArtifactStatus {
 /// A status in which no field is empty.
 pub fn full_status() -> Status {
     Status {
-        fleet_commit: Some("1".repeat(40).parse().unwrap()),
+        fleet_commit: Some(CommitId::new("1".repeat(40)).unwrap()),
         deployments: vec![DeploymentStatus {
             service: "shop".parse().unwrap(),
             target: "static_file".parse().unwrap(),
@@ -77,7 +77,7 @@ pub fn full_status() -> Status {
             health: Health::Degraded,
             desired: vec![artifact("v2")],
             running: vec![artifact("v1")],
-            fleet_commit: Some("2".repeat(40).parse().unwrap()),
+            fleet_commit: Some(CommitId::new("2".repeat(40)).unwrap()),
             since: rfc3339(1_700_000_000_000),
             waiting_for: Some("two approvals".into()),
             reason: Some("a check failed".into()),
@@ -109,13 +109,15 @@ impl Control for FakeEngine {
             _ => unreachable!(),
         };
         let events = self.events.lock().unwrap();
-        let fits = |e: &&HistoryEntry| e.seq > query.after && query.service.as_ref().is_none_or(|s| *s == of(e));
+        let fits =
+            |e: &&HistoryEntry| e.seq > query.after && query.service.as_ref().is_none_or(|s| *s == of(e));
         Ok(events.iter().filter(fits).take(query.limit).cloned().collect())
     }
 
     async fn plan(&self, s: ServiceName, e: EnvironmentName) -> Result<Vec<DeploymentPlan>, ControlError> {
         self.note(format!("plan {s}/{e}"))?;
-        let step = PlannedStep { phase: Phase::Preparing, place: Place::Local, summary: "unpack 3 files".into() };
+        let step =
+            PlannedStep { phase: Phase::Preparing, place: Place::Local, summary: "unpack 3 files".into() };
         let deployment = format!("{s}/static_file/{e}").parse().unwrap();
         Ok(vec![DeploymentPlan { deployment, steps: vec![step], notes: vec!["a note".into()] }])
     }
@@ -145,7 +147,10 @@ impl Control for FakeEngine {
         self.act("sync", &a, (&s, &e), "")
     }
 
-    async fn quarantine_list(&self, service: Option<ServiceName>) -> Result<Vec<QuarantineEntry>, ControlError> {
+    async fn quarantine_list(
+        &self,
+        service: Option<ServiceName>,
+    ) -> Result<Vec<QuarantineEntry>, ControlError> {
         assert_ne!(service.as_ref().map(ServiceName::as_str), Some("defect"), "a defect of the engine");
         Ok(vec![QuarantineEntry {
             service: "shop".parse().unwrap(),
@@ -168,7 +173,13 @@ impl Control for FakeEngine {
         self.act("quarantine", &a, (&s, &e), &format!(" {reference} {reason:?}"))
     }
 
-    async fn quarantine_remove(&self, a: Actor, s: ServiceName, e: EnvironmentName, r: ImageReference) -> Done {
+    async fn quarantine_remove(
+        &self,
+        a: Actor,
+        s: ServiceName,
+        e: EnvironmentName,
+        r: ImageReference,
+    ) -> Done {
         self.act("unquarantine", &a, (&s, &e), &format!(" {r}"))
     }
 

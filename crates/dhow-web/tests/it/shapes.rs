@@ -47,7 +47,8 @@ async fn every_answer_has_the_shape_that_the_document_says() {
         ("post", "sync/shop/stage", "sync/{service}/{environment}", ""),
     ] {
         let operation = &document["paths"][format!("/api/v1/{route}")][method];
-        let (status, answer) = api.call(&token, &method.to_uppercase(), &format!("/api/v1/{path}"), body).await;
+        let (status, answer) =
+            api.call(&token, &method.to_uppercase(), &format!("/api/v1/{path}"), body).await;
         let schema = &operation["responses"][status.as_str()]["content"]["application/json"]["schema"];
         assert!(schema.is_object(), "{method} {path} answered {status}, which the document does not know");
         matches(&document, schema, &answer, path);
