@@ -100,7 +100,8 @@ impl Connection {
         let mut address: SocketAddr =
             text.trim().parse().with_context(|| format!("{} holds no address", path.display()))?;
         if address.ip().is_unspecified() {
-            let ip: IpAddr = if address.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1].into() };
+            let ip: IpAddr =
+                if address.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1].into() };
             address.set_ip(ip);
         }
         Url::parse(&format!("http://{address}")).context("the listening address makes no URL")
@@ -112,7 +113,9 @@ impl Connection {
             (Some(file), ..) => file.clone(),
             (None, Some(token), _) => return clean(token.expose_secret()),
             (None, None, Some(state)) => state.join("admin.token"),
-            (None, None, None) => bail!("there is no token: set DHOW_TOKEN, or give --token-file FILE or --state DIR"),
+            (None, None, None) => {
+                bail!("there is no token: set DHOW_TOKEN, or give --token-file FILE or --state DIR")
+            }
         };
         let text = read(&path).context("cannot read the token; does this user own the file?")?;
         clean(&text).with_context(|| format!("{} holds no token", path.display()))
@@ -147,7 +150,11 @@ impl Client {
     ///
     /// # Errors
     /// Nothing answers; the answer is an error, whose message it is; the answer is not what the API gives.
-    pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<T> {
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> anyhow::Result<T> {
         self.json(self.request(Method::GET, path)?.query(query)).await
     }
 
@@ -187,7 +194,9 @@ impl Client {
     fn request(&self, method: Method, path: &[&str]) -> anyhow::Result<RequestBuilder> {
         let mut url = self.base.clone();
         {
-            let Ok(mut segments) = url.path_segments_mut() else { bail!("{} is no address of an API", self.base) };
+            let Ok(mut segments) = url.path_segments_mut() else {
+                bail!("{} is no address of an API", self.base)
+            };
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
         Ok(self.http.request(method, url).bearer_auth(self.token.expose_secret()))
@@ -203,7 +212,9 @@ impl Client {
                     self.base
                 )));
             }
-            Err(error) => return Err(anyhow::Error::new(error).context(format!("{} does not answer", self.base))),
+            Err(error) => {
+                return Err(anyhow::Error::new(error).context(format!("{} does not answer", self.base)));
+            }
         };
         let status = response.status();
         if status.is_success() {
@@ -219,15 +230,20 @@ impl Client {
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
         let response = self.answer(request.timeout(Duration::from_secs(120))).await?;
         let bytes = limited(response).await?;
-        serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} did not answer as dhow does; is this its address and version?", self.base))
+        serde_json::from_slice(&bytes).with_context(|| {
+            format!("{} did not answer as dhow does; is this its address and version?", self.base)
+        })
     }
 }
 
 async fn limited(mut response: Response) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.context("the answer was cut off")? {
-        ensure!(bytes.len() + chunk.len() <= MAX_ANSWER, "the answer is larger than {} MiB", MAX_ANSWER >> 20);
+        ensure!(
+            bytes.len() + chunk.len() <= MAX_ANSWER,
+            "the answer is larger than {} MiB",
+            MAX_ANSWER >> 20
+        );
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)

@@ -54,7 +54,8 @@ fn line(entry: &HistoryEntry) -> String {
 
 /// A value as one word where it is one; quoted otherwise, so that a line stays a line.
 fn word(value: &Value) -> String {
-    let plain = |s: &&str| !s.is_empty() && s.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '"');
+    let plain =
+        |s: &&str| !s.is_empty() && s.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '"');
     value.as_str().filter(plain).map_or_else(|| value.to_string(), str::to_owned)
 }
 

@@ -43,8 +43,17 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn text(status: &Status) -> String {
-    let mut rows =
-        table(&["SERVICE", "TYPE", "ENVIRONMENT", "PHASE", "HEALTH", "DESIRED", "RUNNING", "SINCE", "WAITING FOR"]);
+    let mut rows = table(&[
+        "SERVICE",
+        "TYPE",
+        "ENVIRONMENT",
+        "PHASE",
+        "HEALTH",
+        "DESIRED",
+        "RUNNING",
+        "SINCE",
+        "WAITING FOR",
+    ]);
     for row in &status.deployments {
         rows.add_row([
             row.service.to_string(),
@@ -153,7 +162,10 @@ mod tests {
     #[test]
     fn the_reason_its_answers_and_the_next_command_are_told_without_control_characters() {
         let text = advice(&status());
-        assert!(text.contains("shop/static_file/stage: a check [2J failed\n  check http /\n    500\n    502"), "{text}");
+        assert!(
+            text.contains("shop/static_file/stage: a check [2J failed\n  check http /\n    500\n    502"),
+            "{text}"
+        );
         assert!(text.contains("(1 of 2): dhow approve shop production --id p1\n  web v1 -> v2"), "{text}");
         assert!(text.contains("problem in the fleet: services/x/dhow.yaml:1:1"), "{text}");
     }

@@ -99,7 +99,12 @@ async fn list(args: List) -> anyhow::Result<()> {
     }
     let mut rows = table(&["NAME", "ROLE", "PERSON", "CREATED"]);
     for token in list.tokens {
-        rows.add_row([token.name.to_string(), token.role.to_string(), token.person.to_string(), token.created]);
+        rows.add_row([
+            token.name.to_string(),
+            token.role.to_string(),
+            token.person.to_string(),
+            token.created,
+        ]);
     }
     print(&format!("{rows}\n"))
 }

@@ -107,11 +107,16 @@ async fn look(client: &Client, scope: &Scope, watch: &mut Watch) -> anyhow::Resu
     let service = [("service", scope.service.to_string())];
     let status: Status = client.get(&["status"], &service).await?;
     let verdict = watch.judge(scope, &status);
-    let (Verdict::Pending(_), Some(tag), false) = (&verdict, &watch.wanted, watch.seen) else { return Ok(verdict) };
+    let (Verdict::Pending(_), Some(tag), false) = (&verdict, &watch.wanted, watch.seen) else {
+        return Ok(verdict);
+    };
     let list: QuarantineList = client.get(&["quarantine"], &service).await?;
     let here = list.quarantined.into_iter().filter(|q| q.service == scope.service);
-    let mut here = here.filter(|q| q.environment == scope.environment && q.reference.tag.as_ref() == Some(tag));
-    Ok(here.next().map_or(verdict, |q| Verdict::Failed(format!("{tag} is in quarantine: {}", one_line(&q.reason)))))
+    let mut here =
+        here.filter(|q| q.environment == scope.environment && q.reference.tag.as_ref() == Some(tag));
+    Ok(here
+        .next()
+        .map_or(verdict, |q| Verdict::Failed(format!("{tag} is in quarantine: {}", one_line(&q.reason)))))
 }
 
 /// What is waited for, and whether the fleet has said so yet.
@@ -129,21 +134,31 @@ impl Watch {
             return Verdict::Pending("the fleet was not read yet".into());
         }
         if rows.is_empty() {
-            return Verdict::Failed(format!("the fleet has no deployment {name}; `dhow status` lists what it has"));
+            return Verdict::Failed(format!(
+                "the fleet has no deployment {name}; `dhow status` lists what it has"
+            ));
         }
         if let Some(tag) = self.wanted.clone() {
             let says = |d: &&DeploymentStatus| d.desired.iter().any(|a| a.tag.as_ref() == Some(&tag));
             let said = rows.iter().any(says);
             if self.seen && !said {
-                let why = rows.iter().find_map(|d| trouble(d)).unwrap_or_else(|| "the fleet says another version".into());
+                let why = rows
+                    .iter()
+                    .find_map(|d| trouble(d))
+                    .unwrap_or_else(|| "the fleet says another version".into());
                 return Verdict::Failed(format!("{tag} was taken back: {why}"));
             }
             if !said {
-                return Verdict::Pending(waiting(&rows).unwrap_or_else(|| format!("the fleet does not say {tag} yet")));
+                return Verdict::Pending(
+                    waiting(&rows).unwrap_or_else(|| format!("the fleet does not say {tag} yet")),
+                );
             }
             self.seen = true;
         }
-        rows.iter().find_map(|d| failed(d)).or_else(|| rows.iter().find_map(|d| pending(d))).unwrap_or(Verdict::Done)
+        rows.iter()
+            .find_map(|d| failed(d))
+            .or_else(|| rows.iter().find_map(|d| pending(d)))
+            .unwrap_or(Verdict::Done)
     }
 }
 
@@ -157,7 +172,7 @@ fn failed(row: &DeploymentStatus) -> Option<Verdict> {
         return None;
     }
     let mut why = format!("{}/{}/{} is {}", row.service, row.target, row.environment, row.phase);
-    for more in [trouble(row), row.waiting_for.as_deref().map(one_line)].into_iter().flatten() {
+    for more in [row.waiting_for.as_deref().map(one_line), trouble(row)].into_iter().flatten() {
         why = format!("{why}: {more}");
     }
     Some(Verdict::Failed(why))
@@ -179,7 +194,9 @@ fn pending(row: &DeploymentStatus) -> Option<Verdict> {
         None if settled => "does not run what the fleet says yet".into(),
         None => format!("is {}", one_line(&row.phase)),
     };
-    Some(Verdict::Pending(trouble(row).map_or(format!("{name} {what}"), |why| format!("{name} {what}: {why}"))))
+    Some(Verdict::Pending(
+        trouble(row).map_or(format!("{name} {what}"), |why| format!("{name} {what}: {why}")),
+    ))
 }
 
 #[cfg(test)]
@@ -243,7 +260,10 @@ mod tests {
         bad["reason"] = "a check failed".into();
         bad["failure"] = json!({"check": "http /", "answers": ["500 broken"]});
         let Verdict::Failed(why) = judge(&mut any(), &[bad]) else { panic!("not failed") };
-        assert_eq!(why, "shop/static_file/stage is rolled_back: a check failed\n  check http /\n    500 broken");
+        assert_eq!(
+            why,
+            "shop/static_file/stage is rolled_back: a check failed\n  check http /\n    500 broken"
+        );
         for phase in ["stalled", "rejected", "cancelled"] {
             let verdict = judge(&mut any(), &[row(phase, "healthy", "v1", "v1")]);
             assert!(matches!(verdict, Verdict::Failed(_)), "{phase}");
@@ -253,7 +273,10 @@ mod tests {
     #[test]
     fn a_version_that_is_not_selected_yet_is_waited_for_whatever_failed_before() {
         let mut watch = version("v3");
-        assert!(matches!(judge(&mut watch, &[row("rolled_back", "healthy", "v1", "v1")]), Verdict::Pending(_)));
+        assert!(matches!(
+            judge(&mut watch, &[row("rolled_back", "healthy", "v1", "v1")]),
+            Verdict::Pending(_)
+        ));
         assert!(matches!(judge(&mut watch, &[row("checking", "healthy", "v3", "v1")]), Verdict::Pending(_)));
         assert_eq!(judge(&mut watch, &[row("succeeded", "healthy", "v3", "v3")]), Verdict::Done);
     }
