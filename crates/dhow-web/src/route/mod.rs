@@ -24,6 +24,9 @@ async fn whole(
     action: impl Future<Output = Result<Outcome, ControlError>> + Send + 'static,
 ) -> Result<Json<Outcome>, ApiError> {
     let done = tokio::spawn(action).await;
-    let outcome = done.map_err(|e| ApiError::internal(format!("the action met a defect of dhow: {e}")))?;
-    Ok(Json(outcome?))
+    let outcome = done.map_err(|error| {
+        tracing::error!(%error, "an action met a defect of dhow");
+        ApiError::internal("this action met a defect of dhow; its log says more")
+    });
+    Ok(Json(outcome??))
 }

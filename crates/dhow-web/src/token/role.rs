@@ -37,10 +37,11 @@ impl Permission {
     /// All permissions.
     pub const ALL: [Self; 5] = [Self::Read, Self::Deploy, Self::Push, Self::Approve, Self::Tokens];
 
-    /// The roles that have it, for messages: `deployer or admin`.
+    /// The roles that have it, for messages: `deployer or admin`. The admin has every permission.
     pub fn roles(self) -> String {
-        let names: Vec<_> = Role::ALL.into_iter().filter(|r| r.allows(self)).map(Role::as_str).collect();
-        names.join(" or ")
+        let others = Role::ALL.into_iter().filter(|r| *r != Role::Admin && r.allows(self));
+        let others: Vec<_> = others.map(Role::as_str).collect();
+        if others.is_empty() { "admin".into() } else { format!("{} or admin", others.join(", ")) }
     }
 }
 
@@ -113,5 +114,6 @@ mod tests {
     fn a_message_names_every_role_that_would_do() {
         assert_eq!(Permission::Deploy.roles(), "deployer or admin");
         assert_eq!(Permission::Tokens.roles(), "admin");
+        assert_eq!(Permission::Read.roles(), "reader, deployer, approver or admin");
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use dhow_core::noun::{Digest, EnvironmentName, ImageReference, ServiceName};
-use dhow_core::port::{EventQuery, Phase, Place};
+use dhow_core::port::{CommitId, EventQuery, Phase, Place};
 use dhow_core::rollout::{CheckFailure, Event, Health};
 use dhow_web::shape::{
     ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, PlannedStep, ProposalStatus,
@@ -68,7 +68,7 @@ fn artifact(tag: &str) -> ArtifactStatus {
 /// A status in which no field is empty.
 pub fn full_status() -> Status {
     Status {
-        fleet_commit: Some("1".repeat(40).parse().unwrap()),
+        fleet_commit: Some(CommitId::new("1".repeat(40)).unwrap()),
         deployments: vec![DeploymentStatus {
             service: "shop".parse().unwrap(),
             target: "static_file".parse().unwrap(),
@@ -77,7 +77,7 @@ pub fn full_status() -> Status {
             health: Health::Degraded,
             desired: vec![artifact("v2")],
             running: vec![artifact("v1")],
-            fleet_commit: Some("2".repeat(40).parse().unwrap()),
+            fleet_commit: Some(CommitId::new("2".repeat(40)).unwrap()),
             since: rfc3339(1_700_000_000_000),
             waiting_for: Some("two approvals".into()),
             reason: Some("a check failed".into()),

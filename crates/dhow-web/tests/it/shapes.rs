@@ -1,6 +1,9 @@
+use dhow_core::rollout::Event;
 use dhow_web::Role;
+use dhow_web::shape::{History, Status};
 use serde_json::Value;
 
+use crate::engine::full_status;
 use crate::fixture::Api;
 
 /// Every field of the value stands in the schema, and every required field of the schema in the value.
@@ -64,4 +67,16 @@ async fn status_is_as_the_design_has_it() {
     let (_, answer) = api.call(&token, "GET", "/api/v1/status?service=shop", "").await;
     assert_eq!(api.asked(), ["status Some(ServiceName(\"shop\"))"]);
     insta::assert_json_snapshot!(answer);
+}
+
+#[tokio::test]
+async fn a_client_reads_back_what_was_sent() {
+    let api = Api::new();
+    let token = api.token(Role::Reader).await;
+    api.engine.happen("shop", "a reason");
+    let (_, answer) = api.call(&token, "GET", "/api/v1/history", "").await;
+    let history: History = serde_json::from_value(answer).unwrap();
+    assert!(matches!(&history.events[0].event, Event::Stalled { reason, .. } if reason == "a reason"));
+    let (_, answer) = api.call(&token, "GET", "/api/v1/status", "").await;
+    assert_eq!(serde_json::from_value::<Status>(answer).unwrap(), full_status());
 }
