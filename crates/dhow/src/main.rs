@@ -1,9 +1,11 @@
 //! Dhow carries every change from Git to the servers where it runs, and proves that it arrived.
 
+mod client;
 mod command;
 mod control;
 mod dir_tree;
 mod serve;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,18 @@ enum Command {
     Demo(command::demo::Args),
     Serve(command::serve::Args),
     Publish(command::publish::Args),
+    Status(command::status::Args),
+    History(command::history::Args),
+    Wait(command::wait::Args),
+    Plan(command::plan::Args),
+    Promote(command::promote::Args),
+    Approve(command::approve::Args),
+    Reject(command::reject::Args),
+    Rollback(command::rollback::Args),
+    Resume(command::resume::Args),
+    Quarantine(command::quarantine::Args),
+    Sync(command::sync::Args),
+    Token(command::token::Args),
     Validate(command::validate::Args),
     Update(command::update::Args),
     Policy(command::policy::Args),
@@ -42,6 +56,18 @@ async fn main() -> ExitCode {
         Command::Demo(args) => command::demo::run(args).await,
         Command::Serve(args) => command::serve::run(args).await,
         Command::Publish(args) => command::publish::run(args).await,
+        Command::Status(args) => command::status::run(args).await,
+        Command::History(args) => command::history::run(args).await,
+        Command::Wait(args) => command::wait::run(args).await,
+        Command::Plan(args) => command::plan::run(args).await,
+        Command::Promote(args) => command::promote::run(args).await,
+        Command::Approve(args) => command::approve::run(args).await,
+        Command::Reject(args) => command::reject::run(args).await,
+        Command::Rollback(args) => command::rollback::run(args).await,
+        Command::Resume(args) => command::resume::run(args).await,
+        Command::Quarantine(args) => command::quarantine::run(args).await,
+        Command::Sync(args) => command::sync::run(args).await,
+        Command::Token(args) => command::token::run(args).await,
         Command::Validate(args) => command::validate::run(args),
         Command::Update(args) => command::update::run(args),
         Command::Policy(args) => command::policy::run(args),

@@ -1,8 +1,20 @@
 //! The commands: one file each.
 
+pub mod approve;
 pub mod demo;
+pub mod history;
+pub mod plan;
 pub mod policy;
+pub mod promote;
 pub mod publish;
+pub mod quarantine;
+pub mod reject;
+pub mod resume;
+pub mod rollback;
 pub mod serve;
+pub mod status;
+pub mod sync;
+pub mod token;
 pub mod update;
 pub mod validate;
+pub mod wait;
