@@ -1,7 +1,7 @@
 //! The voyage: watch, select, update, sync, rollout, report. One module a step.
 //!
 //! [`Engine`] owns nothing of the outside: it is given [`Ports`]. Every decision about a service in an environment is
-//! taken under that pair's lock ([`locks`]) and stored, with the facts it makes, in one batch ([`journal`]).
+//! taken under that pair's lock (`locks`) and stored, with the facts it makes, in one batch ([`journal`]).
 
 pub mod check;
 mod clock;

@@ -22,7 +22,7 @@ const MAX_TOKEN: u64 = 4 << 10;
 /// Where the API is, and with which token
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Connection {
-    /// Address of the API, as in https://dhow.acme.dev; the token is read from DHOW_TOKEN
+    /// Address of the API, as in `https://dhow.acme.dev`; the token is read from DHOW_TOKEN
     #[arg(long, env = "DHOW_URL", value_name = "URL", help_heading = "Connection")]
     url: Option<Url>,
     /// File that holds the token, in place of DHOW_TOKEN

@@ -1,6 +1,6 @@
 //! Checks: ask a deployment until it has shown that it works, or its time is over.
 //!
-//! One file a probe ([`http`], [`tcp`], [`command`]); [`run`] is the patience around them. Nothing is stored here: after
+//! One file a probe (`http`, `tcp`, `command`); [`run`] is the patience around them. Nothing is stored here: after
 //! a crash the phase is checked again from its start.
 
 mod answer;
