@@ -16,12 +16,13 @@ pub(crate) struct Aliases {
 }
 
 impl Aliases {
-    /// The aliases of a fleet that declares or uses these names. Where it has two names of one group, they are two
-    /// environments and each stands for itself.
-    pub(crate) fn of(used: &BTreeSet<String>) -> Self {
+    /// The aliases of a fleet whose root file declares and whose folders use these names. Where it declares two names of
+    /// one group, or uses two, they are two environments and each stands for itself. A fleet that declares `production`
+    /// and has folders `prod` means one: its gates must bind them.
+    pub(crate) fn of(declared: &BTreeSet<String>, used: &BTreeSet<String>) -> Self {
         let mut means = BTreeMap::new();
         for group in GROUPS {
-            if group.iter().filter(|name| used.contains(**name)).count() <= 1 {
+            if two_of(group, declared).is_none() && two_of(group, used).is_none() {
                 means.extend(group.iter().map(|name| (*name, group[0])));
             }
         }
@@ -40,20 +41,33 @@ impl Aliases {
 }
 
 /// Groups of which a fleet has more than one name: legal, but seldom meant.
-pub(crate) fn doubtful(used: &BTreeSet<String>) -> Vec<Vec<&'static str>> {
-    GROUPS
-        .iter()
-        .map(|group| group.iter().copied().filter(|name| used.contains(*name)).collect::<Vec<_>>())
-        .filter(|names| names.len() > 1)
-        .collect()
+pub(crate) fn doubtful(declared: &BTreeSet<String>, used: &BTreeSet<String>) -> Vec<Vec<&'static str>> {
+    GROUPS.iter().filter_map(|group| two_of(group, declared).or_else(|| two_of(group, used))).collect()
+}
+
+/// The names of a group among these, where they are two or more.
+fn two_of(group: &[&'static str], names: &BTreeSet<String>) -> Option<Vec<&'static str>> {
+    let found: Vec<&str> = group.iter().copied().filter(|name| names.contains(*name)).collect();
+    (found.len() > 1).then_some(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn declaring(declared: &[&str], used: &[&str]) -> Aliases {
+        let set = |names: &[&str]| names.iter().map(|s| (*s).to_owned()).collect();
+        Aliases::of(&set(declared), &set(used))
+    }
+
     fn aliases(used: &[&str]) -> Aliases {
-        Aliases::of(&used.iter().map(|s| (*s).to_owned()).collect())
+        declaring(&[], used)
+    }
+
+    #[test]
+    fn gates_declared_under_one_name_bind_folders_under_the_other() {
+        let one = declaring(&["production"], &["prod"]);
+        assert_eq!(one.resolve("prod").unwrap().as_str(), "production");
     }
 
     #[test]
@@ -62,6 +76,8 @@ mod tests {
         assert_eq!(aliases(&["preprod"]).resolve("preprod").unwrap().as_str(), "stage");
         let both = aliases(&["prod", "production"]);
         assert_eq!(both.resolve("prod").unwrap().as_str(), "prod");
+        let declared = declaring(&["prod", "production"], &["prod"]);
+        assert_eq!(declared.resolve("prod").unwrap().as_str(), "prod");
         assert_eq!(aliases(&["qa"]).resolve("qa").unwrap().as_str(), "qa");
     }
 }

@@ -40,7 +40,7 @@ impl Index {
 pub fn load(tree: &dyn Tree) -> Fleet {
     let root = Arc::new(Root::read(tree));
     let found = layout::discover(tree, &root, None);
-    let aliases = Aliases::of(&used(&root, found.values().flat_map(spelled)));
+    let aliases = Aliases::of(&root.spelled(), &owned(found.values().flat_map(spelled)));
     let nested = nested(found.values().flat_map(|f| f.candidates.iter().map(|c| c.folder.as_str())));
     let context = Context { tree, root: &root, aliases: &aliases, nested: &nested };
     let parts =
@@ -61,7 +61,8 @@ pub fn reload(before: &Fleet, tree: &dyn Tree, changed: &[String]) -> Fleet {
     let mut parts = index.parts.clone();
     parts.retain(|name, _| !touched.contains(name));
     let spelled_now = parts.values().flat_map(|part| part.spelled.iter().map(String::as_str));
-    let aliases = Aliases::of(&used(&index.root, spelled_now.chain(found.values().flat_map(spelled))));
+    let aliases =
+        Aliases::of(&index.root.spelled(), &owned(spelled_now.chain(found.values().flat_map(spelled))));
     let folders_now = parts.values().flat_map(|part| part.folders.iter().map(String::as_str));
     let new = found.values().flat_map(|f| f.candidates.iter().map(|c| c.folder.as_str()));
     if aliases != index.aliases || !nested(folders_now.chain(new)).is_empty() {
@@ -79,8 +80,8 @@ fn spelled(found: &Found) -> impl Iterator<Item = &str> {
     found.candidates.iter().map(|c| c.spelled.as_str())
 }
 
-fn used<'a>(root: &Root, folders: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
-    folders.map(str::to_owned).chain(root.spelled()).collect()
+fn owned<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    names.map(str::to_owned).collect()
 }
 
 /// Folders that lie inside of others.

@@ -34,9 +34,8 @@ pub(super) fn assemble(root: &Root, aliases: &Aliases, parts: &BTreeMap<String, 
             fleet.services.insert(service.name.clone(), Arc::clone(service));
         }
     }
-    let spelled: BTreeSet<String> =
-        root.spelled().into_iter().chain(parts.values().flat_map(|p| p.spelled.iter().cloned())).collect();
-    for names in alias::doubtful(&spelled) {
+    let used: BTreeSet<String> = parts.values().flat_map(|p| p.spelled.iter().cloned()).collect();
+    for names in alias::doubtful(&root.spelled(), &used) {
         let message = format!("the fleet uses {}: they are different environments", names.join(" and "));
         let found = Diagnostic::warning(FILE, message);
         fleet.diagnostics.push(found.help("keep one of the names if they are meant to be one environment"));

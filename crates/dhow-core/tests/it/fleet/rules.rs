@@ -52,10 +52,10 @@ fn names_in_files_mean_what_the_folders_names_mean() {
         ("services/a/compose/production/compose.yaml", COMPOSE),
         ("services/a/dhow.yaml", "checks: [{tcp: }]\n"),
     ]);
-    // Both names are used here: they are two environments.
-    assert_eq!(fleet.environments.len(), 3);
+    // The root file says prod, the folder production: they mean one environment.
+    assert_eq!(fleet.environments.len(), 2);
     let deployment = fleet.deployments.values().next().unwrap();
-    assert!(deployment.settings.servers.is_empty());
+    assert_eq!(deployment.settings.servers.iter().map(|s| s.as_str()).collect::<Vec<_>>(), ["web1"]);
     assert_eq!(deployment.settings.checks.len(), 1);
 }
 
