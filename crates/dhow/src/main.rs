@@ -16,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Dhow carries every change from Git to the servers where it runs, and proves that it arrived.
 #[derive(Debug, Parser)]
-#[command(name = "dhow", version, propagate_version = true)]
+#[command(name = "dhow", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

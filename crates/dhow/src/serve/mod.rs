@@ -113,7 +113,7 @@ impl Server {
                 tracing::error!(%error, "the voyage cannot begin; mend it and start again");
             }
         });
-        std::fs::write(config.state.join("listen"), format!("http://{listen}\n"))
+        std::fs::write(config.state.join("listen"), format!("{listen}\n"))
             .with_context(|| format!("{} cannot be written", config.state.join("listen").display()))?;
         Ok(Self { engine, listen, sites: sites_address, stop, tasks, state: config.state, _lock: lock })
     }
