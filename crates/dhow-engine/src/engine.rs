@@ -1,10 +1,12 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use dhow_core::noun::{DeploymentId, PersonName, Repository, TargetType};
-use dhow_core::port::{Clock, FleetRepo, FleetRepoError, Lease, Store, StoreError, Target, VersionSource};
+use dhow_core::noun::{DeploymentId, Repository, TargetType};
+use dhow_core::port::{
+    Clock, CommitId, FleetRepo, FleetRepoError, Lease, Store, StoreError, Target, VersionSource,
+};
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -116,7 +118,7 @@ pub(crate) struct Inner {
     pub selecting: std::sync::atomic::AtomicUsize,
     pub creations: Semaphore,
     pub workers: Mutex<HashMap<DeploymentId, Worker>>,
-    pub authors: Mutex<HashMap<DeploymentId, BTreeSet<PersonName>>>,
+    pub compared: Mutex<Option<CommitId>>,
     pub looks: Mutex<HashMap<DeploymentId, dhow_core::port::Instant>>,
     pub rollout_numbers: std::sync::atomic::AtomicU64,
     pub tracker: TaskTracker,
@@ -181,7 +183,7 @@ impl Engine {
             selecting: std::sync::atomic::AtomicUsize::new(0),
             creations,
             workers: Mutex::new(HashMap::new()),
-            authors: Mutex::new(HashMap::new()),
+            compared: Mutex::new(None),
             looks: Mutex::new(HashMap::new()),
             rollout_numbers: std::sync::atomic::AtomicU64::new(newest + 1),
             tracker: TaskTracker::new(),

@@ -60,6 +60,7 @@ impl Inner {
             let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
             self.conclude(rollout).await?;
         }
+        self.withdraw_fallen(&id.service).await?;
         self.spawn_select(&id.service, &id.environment);
         Ok(Turn::On)
     }

@@ -3,37 +3,58 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dhow_core::noun::{DeploymentId, PersonName};
+use dhow_core::fleet::DesiredHash;
+use dhow_core::noun::DeploymentId;
 use dhow_core::policy;
 use dhow_core::port::{Scan, StoreExt as _};
 use dhow_core::rollout::{
-    DeploymentRow, Event, Health, Hold, HoldReason, Quarantined, Release, Rollout, State, Transition, next,
+    Ask, DeploymentRow, Event, Health, Hold, HoldReason, ProposalStatus, Quarantined, Release, Rollout,
+    State, Transition, next,
 };
 
 use super::desired::{Desired, Ready};
-use super::gates::Authors;
+use super::gates::Touch;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::update::propose::closed;
 use crate::view::View;
 
 impl Inner {
-    /// Compares a deployment with the fleet's head and makes the rollout that follows. Repeatable.
+    /// Compares a deployment with the fleet's head and makes the rollout that follows. Repeatable. True: it cannot be
+    /// told yet, and is to be asked again.
     pub(crate) async fn sync_deployment(
         self: &Arc<Self>,
         view: &Arc<View>,
         id: &DeploymentId,
-        authors: &Authors,
-    ) -> Result<(), EngineError> {
-        let people = view.fleet.deployments.get(id).map(|d| authors.of(d)).unwrap_or_default();
+        touch: Touch,
+    ) -> Result<bool, EngineError> {
         let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let mut row = self.row(id).await?;
         let frozen = view.fleet.broken_root || view.fleet.broken_services.contains(&id.service);
         if frozen && row.desired.is_some() {
-            return Ok(());
+            return Ok(false);
         }
-        row.removing = false;
-        match self.desired(view, id).await? {
-            Desired::Ready(ready) => self.sync_ready(view, row, *ready, people).await,
+        if row.removing {
+            row.removing = false;
+            row.waiting_for = None;
+            self.void_removal(id).await?;
+        }
+        let desired = self.desired(view, id).await?;
+        if let Desired::Ready(ready) = desired {
+            return self.sync_ready(view, row, *ready, touch).await;
+        }
+        let again = matches!(desired, Desired::Later(_));
+        // What it should run is not known: whatever it turns out to be is compared anew.
+        row.desired = None;
+        self.tell_undesired(row, desired).await?;
+        Ok(again)
+    }
+
+    /// Says why it is not known what a deployment should run.
+    async fn tell_undesired(&self, mut row: DeploymentRow, why: Desired) -> Result<(), EngineError> {
+        let id = row.id.clone();
+        match why {
+            Desired::Ready(_) => Ok(()),
             Desired::NoVersion(artifact) => {
                 self.wait(row, Some(format!("a first version of {artifact}"))).await
             }
@@ -49,17 +70,46 @@ impl Inner {
             }
             Desired::Broken(reason) => {
                 let mut entry = Entry::new();
-                entry.event(Event::Stalled { deployment: id.clone(), reason: reason.clone() });
+                entry.event(Event::Stalled { deployment: id, reason: reason.clone() });
                 self.journal.write(entry).await?;
                 row.reason = Some(reason);
                 self.wait(row, Some("a commit that mends it; what runs stays".into())).await
             }
             Desired::Later(reason) => {
                 tracing::warn!(deployment = %id, reason, "it cannot be told yet what should run");
-                row.reason = Some(reason);
-                self.wait(row, Some("its registry".into())).await
+                row.reason = Some(reason.clone());
+                self.wait(row, Some(format!("its registry: {reason}"))).await
             }
         }
+    }
+
+    /// Its folder is there again: nobody is asked about its removal any more.
+    async fn void_removal(&self, id: &DeploymentId) -> Result<(), EngineError> {
+        let mut entry = Entry::new();
+        for mut question in self.open_proposals(&id.service, &id.environment).await? {
+            if question.ask == Ask::Removal && question.hashes.contains_key(id) {
+                question.status = ProposalStatus::Void;
+                entry.event(closed(&question, "its folder is there again")).put(&question)?;
+            }
+        }
+        Ok(self.journal.write(entry).await?)
+    }
+
+    /// What people were asked about a release that the fleet does not say any more.
+    async fn void_stale(
+        &self,
+        id: &DeploymentId,
+        desired: &DesiredHash,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        for mut question in self.open_proposals(&id.service, &id.environment).await? {
+            let stale = question.hashes.get(id).is_some_and(|hash| hash != desired);
+            if stale && matches!(question.ask, Ask::Rollout { .. }) {
+                question.status = ProposalStatus::Void;
+                entry.event(closed(&question, "what it named has changed")).put(&question)?;
+            }
+        }
+        Ok(())
     }
 
     async fn wait(&self, mut row: DeploymentRow, waiting_for: Option<String>) -> Result<(), EngineError> {
@@ -77,16 +127,20 @@ impl Inner {
         view: &Arc<View>,
         mut row: DeploymentRow,
         ready: Ready,
-        people: BTreeSet<PersonName>,
-    ) -> Result<(), EngineError> {
+        touch: Touch,
+    ) -> Result<bool, EngineError> {
         let id = row.id.clone();
         let mut entry = Entry::new();
         let first_sight = row.desired.is_none() && row.rollout.is_none() && row.running.is_none();
         if row.desired.as_ref() == Some(&ready.hash) {
             entry.put(&row)?;
-            return Ok(self.journal.write(entry).await?);
+            self.journal.write(entry).await?;
+            return Ok(false);
         }
-        self.notice_lowering(view, &row, &ready, &mut entry).await?;
+        if touch.by_person {
+            self.notice_lowering(view, &row, &ready, &mut entry).await?;
+        }
+        self.void_stale(&id, &ready.hash, &mut entry).await?;
         row.desired = Some(ready.hash);
         row.desired_pins = ready.rendered.pins.clone();
         row.reason = None;
@@ -106,8 +160,9 @@ impl Inner {
         if first_sight && self.first_sight(&mut row, &ready, &mut entry).await? {
             row.commit = Some(view.commit.clone());
             entry.put(&row)?;
+            let again = row.desired.is_none();
             self.journal.write(entry).await?;
-            return Ok(());
+            return Ok(again);
         }
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
         if let Some(hold) = hold.as_ref().filter(|h| h.hashes.contains(&ready.hash)) {
@@ -115,9 +170,10 @@ impl Inner {
                 "{}; `dhow resume {} {}` lets it go on",
                 hold.message, id.service, id.environment
             ));
-            self.supersede_waiting(&id, &mut entry).await?;
+            self.supersede_waiting(&mut row, &mut entry).await?;
             entry.put(&row)?;
-            return Ok(self.journal.write(entry).await?);
+            self.journal.write(entry).await?;
+            return Ok(false);
         }
         let hold = match hold {
             Some(hold) if hold.files => {
@@ -129,17 +185,19 @@ impl Inner {
         };
         if row.running.as_ref() == Some(&ready.hash) || self.underway(&row, &ready.hash).await? {
             if row.running.as_ref() == Some(&ready.hash) {
-                self.supersede_waiting(&id, &mut entry).await?;
+                self.supersede_waiting(&mut row, &mut entry).await?;
             }
             self.settle_hold(&row, hold, &mut entry)?;
             row.commit = Some(view.commit.clone());
             entry.put(&row)?;
-            return Ok(self.journal.write(entry).await?);
+            self.journal.write(entry).await?;
+            return Ok(false);
         }
-        let rollout = self.new_rollout(&mut row, &ready.hash, &view.commit, false);
+        let mut rollout = self.new_rollout(&mut row, &ready.hash, &view.commit, false);
+        rollout.authors = touch.people;
+        rollout.authors.extend(self.authors_of(&id).await?);
         self.enqueue(row, rollout, entry).await?;
-        self.remember_authors(&id, people);
-        Ok(())
+        Ok(false)
     }
 
     /// A rollout of a deployment to a release, not yet stored.
@@ -169,6 +227,7 @@ impl Inner {
             notes: Vec::new(),
             blame: false,
             cancelled_by: None,
+            authors: BTreeSet::new(),
             times: [("queued".to_owned(), now)].into(),
         }
     }
@@ -176,12 +235,12 @@ impl Inner {
     /// Stores a rollout in the place of those that wait, and drives it. The caller holds the scope's lock.
     pub(crate) async fn enqueue(
         self: &Arc<Self>,
-        row: DeploymentRow,
+        mut row: DeploymentRow,
         rollout: Rollout,
         mut entry: Entry,
     ) -> Result<(), EngineError> {
         let id = row.id.clone();
-        self.supersede_waiting(&id, &mut entry).await?;
+        self.supersede_waiting(&mut row, &mut entry).await?;
         entry.event(Event::RolloutQueued {
             deployment: id.clone(),
             rollout: rollout.number,
@@ -195,13 +254,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Of rollouts that wait, only the newest is kept.
+    /// Of rollouts that wait, only the newest is kept. The caller stores the row.
     pub(crate) async fn supersede_waiting(
         &self,
-        id: &DeploymentId,
+        row: &mut DeploymentRow,
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
-        for mut rollout in self.open_rollouts(id).await? {
+        let id = row.id.clone();
+        for mut rollout in self.open_rollouts(&id).await? {
             if let (true, Ok(to)) = (rollout.state.is_waiting(), next(rollout.state, Transition::Supersede)) {
                 let reason = Some("a newer commit took its place".to_owned());
                 entry.event(Event::RolloutMoved {
@@ -214,6 +274,9 @@ impl Inner {
                 rollout.state = to;
                 rollout.reason = reason;
                 entry.put(&rollout)?;
+                if row.rollout == Some(rollout.number) {
+                    row.phase = Some(to);
+                }
             }
         }
         Ok(())
@@ -311,8 +374,9 @@ impl Inner {
                 continue;
             };
             let tags = [old_tag.as_str(), new_tag.as_str()];
-            let lowered =
-                matches!(policy::select(rule, tags.into_iter()), Ok(Some(best)) if best == old_tag.as_str());
+            // A policy that follows a tag has no higher and lower.
+            let lowered = old_tag != new_tag
+                && matches!(policy::select(rule, tags.into_iter()), Ok(Some(best)) if best == old_tag.as_str());
             let quarantine = Quarantined::key_of(&id.service, &id.environment, &old.repository, &old.digest);
             let ours = self.ports.store.load::<Quarantined>(&quarantine).await?.is_some();
             let hold: Option<Hold> = self.ports.store.load(&key).await?;

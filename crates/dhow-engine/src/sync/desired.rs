@@ -51,7 +51,7 @@ impl Inner {
             Ok(Ok(pins)) => pins,
             Ok(Err(artifact)) => return Ok(Desired::NoVersion(artifact)),
             Err(SourceError::NotFound(what)) => {
-                return Ok(Desired::Broken(format!("{what} is not in its registry")));
+                return Ok(Desired::Later(format!("{what} is not in its registry")));
             }
             Err(error) => return Ok(Desired::Later(error.to_string())),
         };

@@ -1,7 +1,7 @@
 //! Who must say yes, to what, and who may.
 
-use crate::support::World;
 use crate::support::fleet::{page, root, service, site};
+use crate::support::{World, actor, name, place};
 
 const PRODUCTION: &str = "shop/static_file/production";
 
@@ -202,4 +202,32 @@ fn a_proposal_is_replaced_by_a_newer_set_until_its_first_approval() {
     world.approve("bob", "shop", "production").unwrap();
     assert!(world.live(PRODUCTION).contains(&"1.2.0".to_owned()), "{:?}", world.live(PRODUCTION));
     assert!(!world.live(PRODUCTION).contains(&"1.1.0".to_owned()));
+}
+
+#[test]
+fn who_wrote_what_would_run_with_a_proposal_is_its_author_too() {
+    let mut world = gated(1);
+    world.push_by("alice", [page("shop", "production", "two")]);
+    world.settle();
+    world.publish("shop/web", "1.1.0");
+    world.settle();
+    let ids: Vec<String> = world.questions("shop", "production").into_iter().map(|q| q.id).collect();
+    for id in ids {
+        let (who, shop, production) = (actor("alice"), name("shop"), place("production"));
+        world.ask(async move |e| e.approve(&who, &shop, &production, Some(&id)).await).unwrap_err();
+    }
+    assert_eq!(world.live(PRODUCTION).len(), 1, "alice approved her own page");
+}
+
+#[test]
+fn what_is_put_back_as_it_runs_is_not_asked_about_any_more() {
+    let mut world = gated(1);
+    world.push_by("alice", [page("shop", "production", "two")]);
+    world.settle();
+    world.push_by("alice", [page("shop", "production", "one")]);
+    world.settle();
+    assert!(world.questions("shop", "production").is_empty());
+    assert_eq!(world.phase(PRODUCTION), "superseded");
+    assert_eq!(world.waits(PRODUCTION), "");
+    assert_eq!(world.live(PRODUCTION).len(), 1);
 }

@@ -147,23 +147,65 @@ fn a_registry_that_fails_costs_time_and_nothing_else() {
     assert_eq!(world.own_commits().len(), 1);
 }
 
+/// shop runs 1.0.0, and only people change its version.
+fn pinned_by_people() -> World {
+    let plain = "artifacts:\n  web: { bundle: r.test/shop/web }\n".to_owned();
+    let files = [("services/shop/dhow.yaml".into(), plain), site("shop", "stage", "1.0.0")];
+    let mut world = World::new(files);
+    world.publish("shop/web", "1.0.0");
+    world.start();
+    world
+}
+
+fn by_tag(tag: &str) -> (String, String) {
+    (site_path("shop", "stage"), format!("bundle: r.test/shop/web:{tag}\n"))
+}
+
 #[test]
 fn a_commit_whose_registry_did_not_answer_is_looked_at_again() {
-    let mut world = two();
-    world.publish("shop/web", "1.1.0");
-    world.source.set_down(Some(dhow_core::port::SourceError::Unavailable {
-        message: "503".into(),
-        retry_after: None,
-    }));
-    let by_tag = "bundle: r.test/shop/web:1.1.0\n".to_owned();
-    world.push_by("alice", [(site_path("shop", "stage"), by_tag)]);
+    let down = || dhow_core::port::SourceError::Unavailable { message: "503".into(), retry_after: None };
+    for restarted in [false, true] {
+        let mut world = pinned_by_people();
+        world.content_of("shop/web", "1.1.0");
+        world.source.set_down(Some(down()));
+        world.push_by("alice", [by_tag("1.1.0")]);
+        world.settle();
+        if restarted {
+            world.restart();
+        }
+        assert_eq!(world.running(STAGE), "1.0.0");
+        assert!(world.waits(STAGE).contains("503"), "{}", world.waits(STAGE));
+        world.source.set_down(None);
+        world.settle();
+        assert_eq!(world.running(STAGE), "1.1.0");
+        assert_eq!(world.waits(STAGE), "");
+        assert_eq!(world.runs(STAGE).len(), 2);
+    }
+}
+
+#[test]
+fn a_tag_that_is_published_after_its_commit_is_rolled_out_then() {
+    let mut world = pinned_by_people();
+    world.push_by("alice", [by_tag("1.1.0")]);
     world.settle();
-    assert_eq!(world.running(STAGE), "1.0.0");
-    assert!(!world.waits(STAGE).is_empty());
-    world.source.set_down(None);
+    assert!(world.waits(STAGE).contains("1.1.0"), "{}", world.waits(STAGE));
+    world.push_by("alice", [("readme.md".into(), "meanwhile\n".into())]);
+    world.settle();
+    world.publish("shop/web", "1.1.0");
     world.settle();
     assert_eq!(world.running(STAGE), "1.1.0");
+}
+
+#[test]
+fn a_commit_that_cannot_be_rolled_out_and_is_taken_back_leaves_no_trace() {
+    let mut world = pinned_by_people();
+    world.push_by("alice", [by_tag("9.9.9")]);
+    world.settle();
+    world.push_by("alice", [site("shop", "stage", "1.0.0")]);
+    world.settle();
     assert_eq!(world.waits(STAGE), "");
+    assert_eq!(world.row(STAGE).reason, None);
+    assert_eq!(world.runs(STAGE), ["1.0.0 succeeded"]);
 }
 
 #[test]

@@ -120,9 +120,26 @@ fn what_failed_upstream_is_not_promoted_although_it_was_healthy_there_before() {
             e.quarantine_add(&actor("bob"), &name("shop"), &place("stage"), &reference, "it leaks").await
         })
         .unwrap();
-    // The question may be closed by now; if it is not, its answer must not bring it in.
-    let _ = world.approve("bob", "shop", "production");
-    world.settle();
+    world.approve("bob", "shop", "production").unwrap_err();
     assert_eq!(world.pinned("shop", "production"), "1.0.0");
     assert_eq!(world.running(PRODUCTION), "1.0.0");
+}
+
+#[test]
+fn what_is_quarantined_after_its_approval_is_not_committed() {
+    let mut world = promoting();
+    world.push_by("alice", [root("{ from: stage, approvals: { needed: 1, from: [bob] } }")]);
+    world.publish("shop/web", "1.1.0");
+    world.settle();
+    world.fleet.set_reachable(false);
+    world.approve("bob", "shop", "production").unwrap();
+    let reference = "r.test/shop/web:1.1.0".parse().unwrap();
+    world
+        .ask(async |e| {
+            e.quarantine_add(&actor("bob"), &name("shop"), &place("stage"), &reference, "it leaks").await
+        })
+        .unwrap();
+    world.fleet.set_reachable(true);
+    world.settle();
+    assert_eq!(world.pinned("shop", "production"), "1.0.0");
 }

@@ -120,3 +120,50 @@ fn a_removal_waits_for_the_approvals_of_its_environment() {
     world.approve("bob", "shop", "production").unwrap();
     assert_eq!(world.running("shop/static_file/production"), "");
 }
+
+#[test]
+fn nobody_is_asked_about_the_removal_of_what_is_there_again() {
+    let files = [
+        root("{ approvals: { needed: 1, from: [alice, bob] } }"),
+        service("shop", "{ semver: '>=0' }"),
+        site("shop", "production", "1.0.0"),
+        service("blog", "{ semver: '>=0' }"),
+        site("blog", "production", "1.0.0"),
+    ];
+    let mut world = World::new(files);
+    world.publish("shop/web", "1.0.0");
+    world.publish("blog/web", "1.0.0");
+    world.start();
+    world.approve("bob", "shop", "production").unwrap();
+    world.remove_by("alice", &[&site_path("shop", "production")]);
+    world.settle();
+    world.push_by("alice", [site("shop", "production", "1.0.0")]);
+    world.settle();
+    world.approve("bob", "shop", "production").unwrap_err();
+    assert_eq!(world.running("shop/static_file/production"), "1.0.0");
+    assert_eq!(world.waits("shop/static_file/production"), "");
+}
+
+#[test]
+fn a_confirmed_removal_confirms_no_other_one_after_a_restart() {
+    let mut world = world("{ update: commit }", &["shop", "blog"]);
+    world.remove_by("alice", &[&site_path("shop", "stage"), &site_path("blog", "stage")]);
+    world.settle();
+    world.sync("alice", "shop", "stage").unwrap();
+    world.kill();
+    world.push_by("alice", [("readme.md".into(), "something else\n".into())]);
+    world.start();
+    assert_eq!(world.running("shop/static_file/stage"), "");
+    assert_eq!(world.running("blog/static_file/stage"), "1.0.0");
+}
+
+#[test]
+fn a_removal_that_fails_is_tried_again() {
+    let mut world = world("{ update: commit }", &["shop", "blog"]);
+    world.dock("shop/static_file/stage").refuse_removals(2);
+    world.remove_by("alice", &[&site_path("shop", "stage"), "services/shop/dhow.yaml"]);
+    world.publish("blog/web", "1.1.0");
+    world.settle();
+    assert_eq!(world.running("shop/static_file/stage"), "");
+    assert_eq!(world.running("blog/static_file/stage"), "1.1.0");
+}

@@ -246,6 +246,7 @@ fn a_service_with_two_types_goes_back_together_whichever_fails() {
         world.publish("app/api", "1.1.0");
         world.settle();
         assert_eq!((world.running(fails), world.running(other)), ("1.0.0".into(), "1.0.0".into()));
+        assert_eq!(world.phase(fails), "rolled_back", "a version in a file was taken for another file");
         assert_eq!((pinned(&world, "compose"), pinned(&world, "swarm")), ("1.0.0".into(), "1.0.0".into()));
         assert_eq!(world.own_commits().len(), 2, "{:?}", world.own_commits());
         assert!(world.list::<Hold>("").is_empty(), "{:?}", world.list::<Hold>(""));

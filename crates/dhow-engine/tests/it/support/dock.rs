@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ pub struct Dock {
     broken: Mutex<BTreeSet<(Option<DeploymentId>, Digest)>>,
     slow: Mutex<BTreeMap<DeploymentId, watch::Sender<bool>>>,
     switched: Mutex<Vec<(DeploymentId, DesiredHash)>>,
+    refused_removals: AtomicUsize,
 }
 
 impl Dock {
@@ -29,6 +31,7 @@ impl Dock {
             broken: Mutex::default(),
             slow: Mutex::default(),
             switched: Mutex::default(),
+            refused_removals: AtomicUsize::new(0),
         })
     }
 
@@ -46,6 +49,11 @@ impl Dock {
     pub fn fail_verifying(&self, deployment: DeploymentId) {
         let error = TargetError::Failed("the front door answers 500".into());
         self.target.fail_in(Some(deployment), Phase::Verifying, error);
+    }
+
+    /// So many removals fail first.
+    pub fn refuse_removals(&self, count: usize) {
+        self.refused_removals.store(count, Ordering::SeqCst);
     }
 
     /// Rollouts of this deployment do not come to an end, until [`Dock::let_go`].
@@ -144,6 +152,11 @@ impl Target for Dock {
     }
 
     async fn remove(&self, id: &DeploymentId, place: &Place, epoch: u64) -> Result<(), TargetError> {
+        let left =
+            self.refused_removals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if left.is_ok() {
+            return Err(TargetError::Passing("it is busy".into()));
+        }
         self.target.remove(id, place, epoch).await
     }
 
