@@ -8,6 +8,7 @@ use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::port::{RenderInput, Rendered, SourceError, Target, TargetError};
 
 use crate::engine::{EngineError, Inner};
+use crate::update::without_versions;
 use crate::view::View;
 
 /// What a deployment should run.
@@ -66,7 +67,8 @@ impl Inner {
             Err(error) => return Ok(Desired::Broken(error.to_string())),
         };
         let hash = desired_hash(view.tree.as_ref(), &deployment, &rendered.reads, &pins)?;
-        let files = desired_hash(view.tree.as_ref(), &deployment, &rendered.reads, &BTreeMap::new())?;
+        let blank = without_versions(view, id)?;
+        let files = desired_hash(&blank, &deployment, &rendered.reads, &BTreeMap::new())?;
         Ok(Desired::Ready(Box::new(Ready { rendered, hash, files, target })))
     }
 

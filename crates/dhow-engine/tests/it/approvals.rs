@@ -1,6 +1,6 @@
 //! Who must say yes, to what, and who may.
 
-use crate::support::fleet::{page, root, service, site};
+use crate::support::fleet::{image_service, page, root, service, site, stack};
 use crate::support::{World, actor, name, place};
 
 const PRODUCTION: &str = "shop/static_file/production";
@@ -230,4 +230,23 @@ fn what_is_put_back_as_it_runs_is_not_asked_about_any_more() {
     assert_eq!(world.phase(PRODUCTION), "superseded");
     assert_eq!(world.waits(PRODUCTION), "");
     assert_eq!(world.live(PRODUCTION).len(), 1);
+}
+
+#[test]
+fn an_approved_image_is_not_asked_about_a_second_time() {
+    let compose = "app/compose/production";
+    let files = [
+        root("{ approvals: { needed: 1, from: [alice, bob] } }"),
+        image_service("app", "{ semver: '>=0' }"),
+        stack("app", "compose", "production", "1.0.0"),
+    ];
+    let mut world = World::new(files);
+    world.publish("app/api", "1.0.0");
+    world.start();
+    world.approve("bob", "app", "production").unwrap();
+    world.publish("app/api", "1.1.0");
+    world.settle();
+    world.approve("bob", "app", "production").unwrap();
+    assert_eq!(world.phase(compose), "succeeded");
+    assert_eq!(world.running(compose), "1.1.0");
 }

@@ -75,12 +75,21 @@ fn a_promotion_that_needs_approval_is_proposed_on_its_branch_and_then_committed(
 #[test]
 fn a_digest_pinned_by_hand_that_never_ran_upstream_waits() {
     let mut world = world("{ from: stage }");
-    world.content_of("shop/web", "9.0.0");
-    world.push_by("alice", [site("shop", "production", "9.0.0")]);
+    world.content_of("shop/web", "nightly");
+    world.push_by("alice", [site("shop", "production", "nightly")]);
     world.pass(std::time::Duration::from_secs(10));
     assert_eq!(world.phase(PRODUCTION), "awaiting_approval");
     assert!(world.waits(PRODUCTION).contains("stage"), "{}", world.waits(PRODUCTION));
+    world.restart();
+    assert_eq!(
+        world.phase(PRODUCTION),
+        "awaiting_approval",
+        "a person's word was overwritten by a promotion"
+    );
     assert_eq!(world.running(PRODUCTION), "1.0.0");
+    world.publish("shop/web", "1.1.0");
+    world.settle();
+    assert_eq!(world.running(PRODUCTION), "1.1.0", "what is newer upstream is not promoted any more");
 }
 
 #[test]
