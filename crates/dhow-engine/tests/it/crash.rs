@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dhow_core::noun::Digest;
 use dhow_core::rollout::{CommitAttempt, Hold, Quarantined, UpdateRow};
@@ -55,6 +56,8 @@ fn voyage(cut: Option<Cut>) -> World {
         page("shop", "production", "one"),
     ];
     let mut world = World::new(files);
+    // Much less than any pass: what is to come must come by itself, or by the start after a death.
+    world.patience = Duration::from_secs(20);
     if let Some(cut) = cut {
         world.store.cut_at(cut);
     }
