@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Why;
 use super::state::State;
-use crate::fleet::{DesiredHash, Environment};
+use crate::fleet::{CheckSpec, DesiredHash, Environment};
 use crate::noun::{
     ArtifactName, DeploymentId, Digest, EnvironmentName, PersonName, Pin, Repository, ServiceName, Tag,
     Version,
@@ -192,6 +192,9 @@ pub struct Release {
     pub rendered: Rendered,
     /// Hash of all that is in it but the versions: two releases with equal `files` differ in versions only.
     pub files: DesiredHash,
+    /// Its own checks, where its folder declares some: the fleet's head may say others by now.
+    #[serde(default)]
+    pub checks: Vec<CheckSpec>,
     /// When it was last healthy, milliseconds since 1970; none: never.
     pub healthy_at_ms: Option<i64>,
 }

@@ -274,6 +274,19 @@ impl Inner {
         let host = target.host(&release.rendered);
         let context =
             CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
+        // A newer one waits already: a first answer that is bad is the last.
+        if self.newer_waits(rollout).await? {
+            for spec in &checks {
+                if let Err(answer) = check::try_once(spec, &context).await {
+                    let failure =
+                        CheckFailure { check: spec.probe.describe(), answers: vec![answer.clone()] };
+                    return Err(Stop::Failed(
+                        format!("the check {} fails and a newer rollout waits: {answer}", failure.check),
+                        Some(failure),
+                    ));
+                }
+            }
+        }
         let interrupt = self.worker(&rollout.deployment).interrupt;
         match check::run_all(&checks, &context, self.ports.clock.as_ref(), &interrupt).await {
             Ok(()) => Ok(()),
@@ -283,24 +296,8 @@ impl Inner {
                     if front == Front::Candidate { "before it went live" } else { "through the front door" };
                 Err(Stop::Failed(format!("the check {} failed {side}: {last}", failure.check), Some(failure)))
             }
-            Err(Failed::Interrupted) => {
-                let rollout: Option<Rollout> =
-                    self.ports.store.load(&Rollout::key_of(&rollout.deployment, rollout.number)).await?;
-                if rollout.is_some_and(|r| r.cancelled_by.is_some()) {
-                    return Err(Stop::Interrupted);
-                }
-                for spec in &checks {
-                    if let Err(answer) = check::try_once(spec, &context).await {
-                        let failure =
-                            CheckFailure { check: spec.probe.describe(), answers: vec![answer.clone()] };
-                        return Err(Stop::Failed(
-                            format!("the check {} fails and a newer rollout waits: {answer}", failure.check),
-                            Some(failure),
-                        ));
-                    }
-                }
-                Err(Stop::Interrupted)
-            }
+            // The phase begins again, and sees who waits.
+            Err(Failed::Interrupted) => Err(Stop::Interrupted),
         }
     }
 
@@ -310,14 +307,12 @@ impl Inner {
         release: &Release,
         target: &dyn Target,
     ) -> Result<Vec<CheckSpec>, TargetError> {
-        let id = &release.deployment;
-        let view = self.view().ok();
-        let own = view.as_ref().and_then(|v| v.fleet.deployments.get(id)).map(|d| d.settings.checks.clone());
-        let checks = own.filter(|c| !c.is_empty()).or_else(|| {
-            let view = view.as_ref()?;
-            view.fleet.services.get(&id.service).map(|s| s.checks.clone())
-        });
-        match checks.filter(|c| !c.is_empty()) {
+        let of_service = || {
+            let view = self.view().ok()?;
+            view.fleet.services.get(&release.deployment.service).map(|s| s.checks.clone())
+        };
+        let own = Some(release.checks.clone()).filter(|c| !c.is_empty());
+        match own.or_else(of_service).filter(|c| !c.is_empty()) {
             Some(checks) => Ok(checks),
             None => {
                 let probe = target.default_probe(&release.rendered, &release.hash).await?;

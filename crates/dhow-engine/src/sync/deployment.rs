@@ -151,6 +151,7 @@ impl Inner {
             commit: view.commit.clone(),
             rendered: ready.rendered.clone(),
             files: ready.files,
+            checks: view.fleet.deployments.get(&id).map(|d| d.settings.checks.clone()).unwrap_or_default(),
             healthy_at_ms: None,
         };
         let known = self.release(&id, &ready.hash).await?;
