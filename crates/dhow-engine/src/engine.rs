@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::journal::Journal;
 use crate::locks::Locks;
+use crate::trouble::{About, Troubles};
 use crate::view::{Scope, View};
 
 /// The outside, as the engine sees it.
@@ -118,6 +119,9 @@ pub(crate) struct Inner {
     pub workers: Mutex<HashMap<DeploymentId, Worker>>,
     pub authors: Mutex<HashMap<DeploymentId, BTreeSet<PersonName>>>,
     pub looks: Mutex<HashMap<DeploymentId, dhow_core::port::Instant>>,
+    pub troubles: Troubles,
+    /// Deployments of which it could not be told what they should run: they are compared again.
+    pub unsettled: Mutex<BTreeSet<DeploymentId>>,
     pub rollout_numbers: std::sync::atomic::AtomicU64,
     pub tracker: TaskTracker,
     pub stop: CancellationToken,
@@ -183,6 +187,8 @@ impl Engine {
             workers: Mutex::new(HashMap::new()),
             authors: Mutex::new(HashMap::new()),
             looks: Mutex::new(HashMap::new()),
+            troubles: Troubles::default(),
+            unsettled: Mutex::new(BTreeSet::new()),
             rollout_numbers: std::sync::atomic::AtomicU64::new(newest + 1),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -194,7 +200,7 @@ impl Engine {
 
     /// Runs the voyage until [`Engine::stop`]. What a crash left open is settled first.
     pub async fn run(&self) -> Result<(), EngineError> {
-        self.inner.recover_commits().await?;
+        self.inner.recover().await?;
         self.inner.resume_rollouts().await?;
         let inner = &self.inner;
         inner.tracker.spawn(Arc::clone(inner).keep_lease());
@@ -227,6 +233,9 @@ impl Engine {
         let nudged = &self.inner.nudged;
         nudged.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.clone(), ());
         self.inner.tags_nudge.notify_one();
+        if !self.inner.unsettled.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            self.inner.fleet_nudge.notify_one();
+        }
     }
 
     /// The fleet may have moved: look now.
@@ -244,6 +253,11 @@ impl Engine {
         &self.inner.ports.store
     }
 
+    /// The fleet at its head, with its files; `None` until it was read for the first time.
+    pub fn fleet(&self) -> Option<Arc<View>> {
+        self.inner.view().ok()
+    }
+
     /// The fleet has been read and compared at least once.
     pub fn ready(&self) -> bool {
         self.inner.view().is_ok()
@@ -254,6 +268,26 @@ impl Engine {
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 impl Inner {
+    /// Settles what a crash left open in Git, as soon as Git can be reached.
+    async fn recover(&self) -> Result<(), EngineError> {
+        let mut failures = 0u32;
+        loop {
+            match self.recover_commits().await {
+                Ok(()) => return Ok(()),
+                Err(EngineError::Fleet(error)) => {
+                    tracing::warn!(%error, "what was open in Git cannot be looked up now; it is tried again");
+                    self.troubles.note(About::Fleet, &error.to_string());
+                    failures += 1;
+                }
+                Err(error) => return Err(error),
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(()),
+                () = self.ports.clock.sleep(Self::jitter(Duration::from_secs(1 << failures.min(5)))) => {}
+            }
+        }
+    }
+
     async fn keep_lease(self: Arc<Self>) {
         loop {
             tokio::select! {

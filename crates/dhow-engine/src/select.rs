@@ -11,6 +11,7 @@ use dhow_core::rollout::{Event, Hold, Quarantined, TagRow, UpdateRow, VersionRow
 
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::trouble::About;
 use crate::view::View;
 
 /// Tags that were just read, so that they are not read again.
@@ -49,7 +50,8 @@ impl Inner {
                 _ => match self.ports.source.tags(&artifact.repository).await {
                     Ok(tags) => Arc::new(tags),
                     Err(error) => {
-                        return self.select_failed(service, environment, &artifact.name, error).await;
+                        self.select_failed(service, environment, &artifact.name, &error).await?;
+                        return Err(EngineError::Refused(error.to_string()));
                     }
                 },
             };
@@ -71,8 +73,12 @@ impl Inner {
                     }
                 }
                 Ok(None) => {}
-                Err(error) => return self.select_failed(service, environment, &artifact.name, error).await,
+                Err(error) => {
+                    self.select_failed(service, environment, &artifact.name, &error).await?;
+                    return Err(EngineError::Refused(error.to_string()));
+                }
             }
+            self.troubles.over(&About::Select(service.clone(), environment.clone(), artifact.name.clone()));
         }
         if wanted.is_empty() {
             return Ok(());
@@ -312,13 +318,18 @@ impl Inner {
         Ok(false)
     }
 
-    async fn select_failed(
+    /// Tells that nothing can be selected, once for each reason.
+    pub(crate) async fn select_failed(
         &self,
         service: &ServiceName,
         environment: &EnvironmentName,
         artifact: &ArtifactName,
-        error: SourceError,
+        error: &SourceError,
     ) -> Result<(), EngineError> {
+        let about = About::Select(service.clone(), environment.clone(), artifact.clone());
+        if !self.troubles.note(about, &error.to_string()) {
+            return Ok(());
+        }
         let mut entry = Entry::new();
         entry.event(Event::SelectFailed {
             service: service.clone(),
@@ -326,8 +337,7 @@ impl Inner {
             artifact: artifact.clone(),
             reason: error.to_string(),
         });
-        self.journal.write(entry).await?;
-        Err(EngineError::Refused(error.to_string()))
+        Ok(self.journal.write(entry).await?)
     }
 }
 

@@ -10,6 +10,7 @@ use dhow_core::port::{Instant, SourceError};
 use futures::stream::{self, StreamExt as _};
 
 use crate::engine::Inner;
+use crate::view::View;
 
 /// When a repository is read next, and how often reading it failed in a row.
 #[derive(Debug, Clone, Copy)]
@@ -90,14 +91,35 @@ impl Inner {
     }
 
     async fn read_tags(self: &Arc<Self>, repository: &Repository) -> Result<(), SourceError> {
-        let tags: Vec<Tag> = self.ports.source.tags(repository).await?;
-        let tags = Arc::new(tags);
-        let Ok(view) = self.view() else { return Ok(()) };
+        let tags: Result<Vec<Tag>, SourceError> = self.ports.source.tags(repository).await;
+        let Ok(view) = self.view() else { return tags.map(|_| ()) };
+        let tags = match tags {
+            Ok(tags) => Arc::new(tags),
+            Err(error) => {
+                self.unreadable(&view, repository, &error).await;
+                return Err(error);
+            }
+        };
         for (service, environment) in view.readers(repository) {
             if let Err(error) = self.select(&service, &environment, Some((repository, &tags))).await {
                 tracing::warn!(%service, %environment, %error, "nothing could be selected");
             }
         }
         Ok(())
+    }
+
+    /// Tells those who read a repository that its tags cannot be read.
+    async fn unreadable(&self, view: &View, repository: &Repository, error: &SourceError) {
+        for (service, environment) in view.readers(repository) {
+            let Some(declared) = view.fleet.services.get(&service) else { continue };
+            for artifact in declared.artifacts.values().filter(|a| a.repository == *repository) {
+                if declared.rule(&environment, &artifact.name).is_none() {
+                    continue;
+                }
+                if let Err(error) = self.select_failed(&service, &environment, &artifact.name, error).await {
+                    tracing::warn!(%service, %environment, %error, "a failure could not be stored");
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One deployment against the fleet's head.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use dhow_core::noun::{DeploymentId, PersonName};
 use dhow_core::policy;
@@ -16,15 +16,24 @@ use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::view::View;
 
+/// What a deployment waits for whose versions cannot be looked up now.
+pub(super) const REGISTRY: &str = "its registry";
+/// What a deployment waits for that cannot run as it stands.
+pub(super) const MENDING: &str = "a commit that mends it; what runs stays";
+
 impl Inner {
-    /// Compares a deployment with the fleet's head and makes the rollout that follows. Repeatable.
+    /// Compares a deployment with the fleet's head and makes the rollout that follows. Repeatable. Without `authors`
+    /// they are who they were the last time.
     pub(crate) async fn sync_deployment(
         self: &Arc<Self>,
         view: &Arc<View>,
         id: &DeploymentId,
-        authors: &Authors,
+        authors: Option<&Authors>,
     ) -> Result<(), EngineError> {
-        let people = view.fleet.deployments.get(id).map(|d| authors.of(d)).unwrap_or_default();
+        let people = match authors {
+            Some(authors) => view.fleet.deployments.get(id).map(|d| authors.of(d)).unwrap_or_default(),
+            None => self.authors_of(id),
+        };
         let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let mut row = self.row(id).await?;
         let frozen = view.fleet.broken_root || view.fleet.broken_services.contains(&id.service);
@@ -32,6 +41,7 @@ impl Inner {
             return Ok(());
         }
         row.removing = false;
+        self.unsettle(id, false);
         match self.desired(view, id).await? {
             Desired::Ready(ready) => self.sync_ready(view, row, *ready, people).await,
             Desired::NoVersion(artifact) => {
@@ -48,17 +58,33 @@ impl Inner {
                 .await
             }
             Desired::Broken(reason) => {
-                let mut entry = Entry::new();
-                entry.event(Event::Stalled { deployment: id.clone(), reason: reason.clone() });
-                self.journal.write(entry).await?;
+                if row.reason.as_ref() != Some(&reason) {
+                    let mut entry = Entry::new();
+                    entry.event(Event::Stalled { deployment: id.clone(), reason: reason.clone() });
+                    self.journal.write(entry).await?;
+                }
+                self.remember_authors(id, people);
+                self.unsettle(id, true);
                 row.reason = Some(reason);
-                self.wait(row, Some("a commit that mends it; what runs stays".into())).await
+                self.wait(row, Some(MENDING.into())).await
             }
             Desired::Later(reason) => {
                 tracing::warn!(deployment = %id, reason, "it cannot be told yet what should run");
+                self.remember_authors(id, people);
+                self.unsettle(id, true);
                 row.reason = Some(reason);
-                self.wait(row, Some("its registry".into())).await
+                self.wait(row, Some(REGISTRY.into())).await
             }
+        }
+    }
+
+    /// Whether a deployment is compared again although nothing changed in the fleet.
+    fn unsettle(&self, id: &DeploymentId, is_unsettled: bool) {
+        let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_unsettled {
+            unsettled.insert(id.clone());
+        } else {
+            unsettled.remove(id);
         }
     }
 
@@ -83,6 +109,10 @@ impl Inner {
         let mut entry = Entry::new();
         let first_sight = row.desired.is_none() && row.rollout.is_none() && row.running.is_none();
         if row.desired.as_ref() == Some(&ready.hash) {
+            if matches!(row.waiting_for.as_deref(), Some(REGISTRY | MENDING)) {
+                row.waiting_for = None;
+                row.reason = None;
+            }
             entry.put(&row)?;
             return Ok(self.journal.write(entry).await?);
         }
@@ -258,6 +288,7 @@ impl Inner {
                 Err(error) => {
                     row.waiting_for = Some(format!("what runs cannot be seen: {error}"));
                     row.desired = None;
+                    self.unsettle(&row.id, true);
                     return Ok(true);
                 }
             };

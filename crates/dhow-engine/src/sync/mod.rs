@@ -6,7 +6,7 @@ mod gates;
 mod removal;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use dhow_core::fleet;
 use dhow_core::noun::DeploymentId;
@@ -14,10 +14,12 @@ use dhow_core::port::{Relation, Scan, StoreExt as _};
 use dhow_core::rollout::{DeploymentRow, Event, FleetCursor};
 use futures::stream::{self, StreamExt as _};
 
+use deployment::{MENDING, REGISTRY};
 pub(crate) use desired::Desired;
 
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::trouble::About;
 use crate::view::{Scope, View};
 
 /// Deployments that are compared at a time.
@@ -29,8 +31,12 @@ impl Inner {
         let mut failures = 0u32;
         loop {
             failures = match self.sync_once().await {
-                Ok(()) => 0,
+                Ok(()) => {
+                    self.troubles.over(&About::Fleet);
+                    0
+                }
                 Err(error) => {
+                    self.troubles.note(About::Fleet, &error.to_string());
                     tracing::warn!(%error, "the fleet could not be read; what runs is not touched");
                     failures + 1
                 }
@@ -54,8 +60,8 @@ impl Inner {
         let _one_at_a_time = self.syncing.lock().await;
         let head = self.ports.fleet.fetch().await?;
         let before = self.view().ok();
-        if before.as_ref().is_some_and(|v| v.commit == head.commit) {
-            return Ok(());
+        if let Some(view) = before.as_ref().filter(|v| v.commit == head.commit) {
+            return self.sync_unsettled(view).await;
         }
         let tree = self.ports.fleet.tree(&head.commit).await?;
         let cursor: Option<FleetCursor> = self.ports.store.load(FleetCursor::KEY).await?;
@@ -79,6 +85,8 @@ impl Inner {
             before.is_none() && cursor.as_ref().is_some_and(|c| c.commit == view.commit);
         if unchanged_since_last_time {
             self.set_view(Arc::clone(&view));
+            self.find_unsettled(&view).await?;
+            self.sync_unsettled(&view).await?;
             self.kick_waiting().await?;
             self.tags_nudge.notify_one();
             return Ok(());
@@ -109,6 +117,14 @@ impl Inner {
         self.journal.write(entry).await?;
         self.take_gates(&view).await?;
         self.set_view(Arc::clone(&view));
+        self.troubles.retain(|about| match about {
+            About::Fleet => true,
+            About::Select(service, environment, artifact) => {
+                let declared = view.fleet.services.get(service);
+                declared.is_some_and(|s| s.rule(environment, artifact).is_some())
+                    && !view.deployments_of(service, environment).is_empty()
+            }
+        });
 
         let affected: Vec<DeploymentId> = view
             .fleet
@@ -121,7 +137,7 @@ impl Inner {
         let results: Vec<Result<(), EngineError>> = stream::iter(affected.clone())
             .map(|id| {
                 let (inner, view, authors) = (Arc::clone(self), Arc::clone(&view), &authors);
-                async move { inner.sync_deployment(&view, &id, authors).await }
+                async move { inner.sync_deployment(&view, &id, Some(authors)).await }
             })
             .buffer_unordered(WIDTH)
             .collect()
@@ -137,6 +153,31 @@ impl Inner {
             self.spawn_select(&service, &environment);
         }
         self.tags_nudge.notify_one();
+        Ok(())
+    }
+
+    /// Compares again those deployments of which it could not be told what they should run.
+    async fn sync_unsettled(self: &Arc<Self>, view: &Arc<View>) -> Result<(), EngineError> {
+        let unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for id in unsettled {
+            if !view.fleet.deployments.contains_key(&id) {
+                self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                continue;
+            }
+            self.sync_deployment(view, &id, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Finds them after a start: they have no desired hash, or say what they wait for without a rollout.
+    async fn find_unsettled(&self, view: &View) -> Result<(), EngineError> {
+        let rows: Vec<DeploymentRow> = self.ports.store.list(Scan::default()).await?;
+        let found = rows.into_iter().filter(|row| {
+            let waits = row.waiting_for.as_deref();
+            view.fleet.deployments.contains_key(&row.id)
+                && (row.desired.is_none() || waits == Some(REGISTRY) || waits == Some(MENDING))
+        });
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).extend(found.map(|row| row.id));
         Ok(())
     }
 

@@ -92,7 +92,7 @@ fn advice(status: &Status) -> String {
         });
     }
     for problem in &status.problems {
-        let _ = writeln!(text, "\nproblem in the fleet: {}", one_line(problem));
+        let _ = writeln!(text, "\nproblem: {}", one_line(problem));
     }
     text
 }
@@ -167,6 +167,6 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("(1 of 2): dhow approve shop production --id p1\n  web v1 -> v2"), "{text}");
-        assert!(text.contains("problem in the fleet: services/x/dhow.yaml:1:1"), "{text}");
+        assert!(text.contains("problem: services/x/dhow.yaml:1:1"), "{text}");
     }
 }
