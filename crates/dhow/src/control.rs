@@ -10,15 +10,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use crate::serve::Source;
+
 /// The engine behind the API.
 pub struct EngineControl {
     engine: Engine,
+    source: Source,
 }
 
 impl EngineControl {
-    /// The API over this engine.
-    pub fn new(engine: Engine) -> Self {
-        Self { engine }
+    /// The API over this engine and its source of versions.
+    pub fn new(engine: Engine, source: Source) -> Self {
+        Self { engine, source }
     }
 }
 
@@ -48,7 +51,9 @@ fn outcome(result: Result<command::Outcome, EngineError>) -> Result<Outcome, Con
 #[async_trait]
 impl Control for EngineControl {
     async fn status(&self, service: Option<ServiceName>) -> Result<Status, ControlError> {
-        shape(self.engine.status(service.as_ref()).await.map_err(failed)?)
+        let mut status: Status = shape(self.engine.status(service.as_ref()).await.map_err(failed)?)?;
+        status.problems.extend(self.source.problems());
+        Ok(status)
     }
 
     async fn history(&self, query: EventQuery) -> Result<Vec<HistoryEntry>, ControlError> {

@@ -12,10 +12,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args as ClapArgs, ValueEnum};
 use dhow_core::noun::{EnvironmentName, PersonName, ServiceName};
 use dhow_core::rollout::Health;
-use dhow_engine::Settings;
 use dhow_engine::command::Actor;
 use dhow_engine::report::Status;
 
+use crate::serve::config::FileConfig;
 use crate::serve::{Config, Server};
 use requests::Requests;
 use timeline::Report;
@@ -104,7 +104,7 @@ impl Demo {
             state: state.clone(),
             listen,
             sites: ([127, 0, 0, 1], 0).into(),
-            settings: Settings::default(),
+            file: FileConfig::default(),
         })
         .await?;
         say(&format!(
