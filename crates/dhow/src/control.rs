@@ -56,7 +56,8 @@ impl Control for EngineControl {
         Ok(status)
     }
 
-    async fn history(&self, query: EventQuery) -> Result<Vec<HistoryEntry>, ControlError> {
+    async fn history(&self, mut query: EventQuery) -> Result<Vec<HistoryEntry>, ControlError> {
+        query.environment = query.environment.map(|e| self.environment(e));
         shape(self.engine.history(query).await.map_err(failed)?)
     }
 
@@ -65,6 +66,7 @@ impl Control for EngineControl {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Vec<DeploymentPlan>, ControlError> {
+        let environment = self.environment(environment);
         shape(self.engine.plan(&service, &environment).await.map_err(failed)?)
     }
 
@@ -74,6 +76,7 @@ impl Control for EngineControl {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.promote(&actor(who), &service, &environment).await)
     }
 
@@ -84,6 +87,7 @@ impl Control for EngineControl {
         environment: EnvironmentName,
         id: Option<String>,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.approve(&actor(who), &service, &environment, id.as_deref()).await)
     }
 
@@ -94,6 +98,7 @@ impl Control for EngineControl {
         environment: EnvironmentName,
         reason: Option<String>,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.reject(&actor(who), &service, &environment, reason.as_deref()).await)
     }
 
@@ -104,6 +109,7 @@ impl Control for EngineControl {
         environment: EnvironmentName,
         to: RollbackTo,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         let to = match to {
             RollbackTo::Previous => command::RollbackTo::Previous,
             RollbackTo::Version(version) => command::RollbackTo::Version(version),
@@ -117,6 +123,7 @@ impl Control for EngineControl {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.resume(&actor(who), &service, &environment).await)
     }
 
@@ -126,6 +133,7 @@ impl Control for EngineControl {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.sync(&actor(who), &service, &environment).await)
     }
 
@@ -155,6 +163,7 @@ impl Control for EngineControl {
         reference: ImageReference,
         reason: String,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.quarantine_add(&actor(who), &service, &environment, &reference, &reason).await)
     }
 
@@ -165,7 +174,15 @@ impl Control for EngineControl {
         environment: EnvironmentName,
         reference: ImageReference,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.quarantine_remove(&actor(who), &service, &environment, &reference).await)
+    }
+
+    fn environment(&self, spelled: EnvironmentName) -> EnvironmentName {
+        match self.engine.fleet() {
+            Some(view) => view.fleet.environment(&spelled),
+            None => spelled,
+        }
     }
 
     fn ready(&self) -> bool {

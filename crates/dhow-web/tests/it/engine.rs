@@ -183,6 +183,10 @@ impl Control for FakeEngine {
         self.act("unquarantine", &a, (&s, &e), &format!(" {r}"))
     }
 
+    fn environment(&self, spelled: EnvironmentName) -> EnvironmentName {
+        if spelled.as_str() == "prod" { "production".parse().unwrap() } else { spelled }
+    }
+
     fn ready(&self) -> bool {
         *self.ready.lock().unwrap()
     }
