@@ -275,7 +275,12 @@ impl Inner {
         let context =
             CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
         let interrupt = self.worker(&rollout.deployment).interrupt;
-        match check::run_all(&checks, &context, self.ports.clock.as_ref(), &interrupt).await {
+        let ran = tokio::select! {
+            ran = check::run_all(&checks, &context, self.ports.clock.as_ref(), &interrupt) => ran,
+            // The next start checks again, from the beginning.
+            () = self.stop.cancelled() => return Err(Stop::Interrupted),
+        };
+        match ran {
             Ok(()) => Ok(()),
             Err(Failed::Check(failure)) => {
                 let last = failure.answers.last().cloned().unwrap_or_default();
@@ -292,7 +297,7 @@ impl Inner {
                 for spec in &checks {
                     if let Err(answer) = check::try_once(spec, &context).await {
                         let failure =
-                            CheckFailure { check: spec.probe.describe(), answers: vec![answer.clone()] };
+                            CheckFailure { check: context.describe(spec), answers: vec![answer.clone()] };
                         return Err(Stop::Failed(
                             format!("the check {} fails and a newer rollout waits: {answer}", failure.check),
                             Some(failure),
