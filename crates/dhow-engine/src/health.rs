@@ -110,7 +110,7 @@ impl Inner {
             CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
         for spec in &checks {
             if let Err(answer) = check::try_once(spec, &context).await {
-                return Some(format!("the check {} fails: {answer}", spec.probe.describe()));
+                return Some(format!("the check {} fails: {answer}", context.describe(spec)));
             }
         }
         None
@@ -127,7 +127,10 @@ impl Inner {
         match trouble {
             None => {
                 self.prove(row, &mut entry).await?;
-                row.reason = None;
+                // Any other reason is of the last rollout, and stays until the next.
+                if before == Health::Degraded {
+                    row.reason = None;
+                }
                 let now = self.ports.clock.monotonic();
                 let last = self.healthy_since(&row.id, now);
                 row.healthy_ms += u64::try_from(now.since(last).as_millis()).unwrap_or(0);

@@ -84,7 +84,7 @@ async fn ask(spec: &CheckSpec, context: &CheckContext<'_>, clock: &dyn Clock) ->
         let limit = words(spec.limit);
         keep(&mut answers, format!("only {row} of {needed} successes in a row came within {limit}"));
     }
-    Err(CheckFailure { check: cut(&spec.probe.describe(), LONGEST), answers: answers.into() })
+    Err(CheckFailure { check: cut(&context.describe(spec), LONGEST), answers: answers.into() })
 }
 
 /// Keeps the newest ones.

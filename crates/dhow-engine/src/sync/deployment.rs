@@ -119,7 +119,10 @@ impl Inner {
         self.notice_lowering(view, &row, &ready, &mut entry).await?;
         row.desired = Some(ready.hash);
         row.desired_pins = ready.rendered.pins.clone();
-        row.reason = None;
+        // Why the last rollout was taken back is told until the next one, also when the fleet says what runs again.
+        if row.phase != Some(State::RolledBack) {
+            row.reason = None;
+        }
         row.waiting_for = None;
         let release = Release {
             deployment: id.clone(),
@@ -184,6 +187,7 @@ impl Inner {
         let now = self.now_ms();
         row.rollout = Some(number);
         row.phase = Some(State::Queued);
+        row.reason = None;
         row.since_ms = now;
         Rollout {
             number,
