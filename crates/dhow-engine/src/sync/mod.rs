@@ -36,8 +36,9 @@ impl Inner {
                     0
                 }
                 Err(error) => {
-                    self.troubles.note(About::Fleet, &error.to_string());
-                    tracing::warn!(%error, "the fleet could not be read; what runs is not touched");
+                    if self.troubles.note(About::Fleet, &error.to_string()) {
+                        tracing::warn!(%error, "the fleet could not be read; what runs is not touched");
+                    }
                     failures + 1
                 }
             };

@@ -267,7 +267,7 @@ impl Demo {
     fn show_what_next(&self, dir: &std::path::Path) {
         let (listen, state, sites) = (self.server.listen, self.state.display(), self.server.sites);
         say(&format!(
-            "\nIt keeps serving; Ctrl-C ends it. Look at it:\n  curl -H 'Host: site.production.localhost' http://{sites}/\n  dhow status --state {state}\n  git --git-dir {} log\nDeliver something of your own, from another terminal:\n  DHOW_TOKEN=$(cat {state}/admin.token) dhow publish ./my-folder --to {listen}/site/web:4.0.0",
+            "\nIt keeps serving; Ctrl-C ends it. Look at it:\n  curl -H 'Host: site.production.localhost' http://{sites}/\n  dhow status --state {state}\n  git --git-dir {} log\nDeliver something of your own, a folder with a file `health` that says ok, from another terminal:\n  DHOW_TOKEN=$(cat {state}/admin.token) dhow publish ./my-folder --to {listen}/site/web:4.0.0",
             dir.join("fleet.git").display()
         ));
     }
