@@ -1,10 +1,12 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use dhow_core::noun::{DeploymentId, PersonName, Repository, TargetType};
-use dhow_core::port::{Clock, FleetRepo, FleetRepoError, Lease, Store, StoreError, Target, VersionSource};
+use dhow_core::noun::{DeploymentId, Repository, TargetType};
+use dhow_core::port::{
+    Clock, CommitId, FleetRepo, FleetRepoError, Lease, Store, StoreError, Target, VersionSource,
+};
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -117,11 +119,9 @@ pub(crate) struct Inner {
     pub selecting: std::sync::atomic::AtomicUsize,
     pub creations: Semaphore,
     pub workers: Mutex<HashMap<DeploymentId, Worker>>,
-    pub authors: Mutex<HashMap<DeploymentId, BTreeSet<PersonName>>>,
+    pub compared: Mutex<Option<CommitId>>,
     pub looks: Mutex<HashMap<DeploymentId, dhow_core::port::Instant>>,
     pub troubles: Troubles,
-    /// Deployments of which it could not be told what they should run: they are compared again.
-    pub unsettled: Mutex<BTreeSet<DeploymentId>>,
     pub rollout_numbers: std::sync::atomic::AtomicU64,
     pub tracker: TaskTracker,
     pub stop: CancellationToken,
@@ -185,10 +185,9 @@ impl Engine {
             selecting: std::sync::atomic::AtomicUsize::new(0),
             creations,
             workers: Mutex::new(HashMap::new()),
-            authors: Mutex::new(HashMap::new()),
+            compared: Mutex::new(None),
             looks: Mutex::new(HashMap::new()),
             troubles: Troubles::default(),
-            unsettled: Mutex::new(BTreeSet::new()),
             rollout_numbers: std::sync::atomic::AtomicU64::new(newest + 1),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -233,9 +232,6 @@ impl Engine {
         let nudged = &self.inner.nudged;
         nudged.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.clone(), ());
         self.inner.tags_nudge.notify_one();
-        if !self.inner.unsettled.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            self.inner.fleet_nudge.notify_one();
-        }
     }
 
     /// The fleet may have moved: look now.

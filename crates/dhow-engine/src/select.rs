@@ -217,7 +217,8 @@ impl Inner {
             }
             let Ok(tag) = Tag::new(tag) else { continue };
             if current.is_some_and(|c| c.tag.as_ref() == Some(&tag) && c.digest.is_some() && !follows(rule)) {
-                if let Err(error) = self.tag_written(repository, &tag).await {
+                let pinned = current.and_then(|c| c.digest);
+                if let Err(error) = self.tag_written(repository, &tag, pinned).await {
                     tracing::debug!(%repository, %tag, %error, "whether the tag moved could not be told");
                 }
                 return Ok(None);
@@ -273,16 +274,34 @@ impl Inner {
         Ok(Some(version))
     }
 
-    /// A tag was written again: told where it moved, and only once for each digest.
-    pub(crate) async fn tag_written(&self, repository: &Repository, tag: &Tag) -> Result<(), EngineError> {
-        let Some(row) = self.ports.store.load::<TagRow>(&format!("{repository}:{tag}")).await? else {
-            return Ok(());
-        };
+    /// A tag was written again: told where it moved, and only once for each digest. A tag that was never looked up is
+    /// compared with the digest that stands beside it in the fleet.
+    pub(crate) async fn tag_written(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        pinned: Option<dhow_core::noun::Digest>,
+    ) -> Result<(), EngineError> {
+        let known = self.ports.store.load::<TagRow>(&format!("{repository}:{tag}")).await?;
         let now = match self.ports.source.resolve(repository, tag).await {
             Ok(Some(digest)) => digest,
             _ => return Ok(()),
         };
-        if now == row.digest || row.moved_to == Some(now) {
+        let row = known.clone().unwrap_or_else(|| TagRow {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            digest: pinned.unwrap_or(now),
+            moved_to: None,
+        });
+        if now == row.digest {
+            if known.is_none() {
+                let mut entry = Entry::new();
+                entry.put(&row)?;
+                self.journal.write(entry).await?;
+            }
+            return Ok(());
+        }
+        if row.moved_to == Some(now) {
             return Ok(());
         }
         tracing::warn!(%repository, %tag, known = %row.digest, %now, "a tag was pushed again with other content; it is not followed");
@@ -293,7 +312,8 @@ impl Inner {
             known: row.digest,
             now,
         });
-        entry.put(&TagRow { moved_to: Some(now), ..row })?;
+        let first_seen = if known.is_some() { row.digest } else { now };
+        entry.put(&TagRow { digest: first_seen, moved_to: Some(now), ..row })?;
         Ok(self.journal.write(entry).await?)
     }
 

@@ -83,6 +83,11 @@ impl Tree for GitTree {
         Ok(self.folder(folder)?.map(|entries| entries.to_vec()).unwrap_or_default())
     }
 
+    fn content_of(&self, bytes: &[u8]) -> String {
+        let id = gix::objs::compute_hash(self.root.kind(), gix::objs::Kind::Blob, bytes);
+        id.map(|id| id.to_string()).unwrap_or_default()
+    }
+
     fn content(&self, path: &str) -> io::Result<Option<String>> {
         if path.is_empty() {
             return Ok(Some(self.root.to_string()));

@@ -47,6 +47,12 @@ pub trait Tree: Send + Sync {
         Ok(None)
     }
 
+    /// The identifier that a file of these bytes would have in this tree: so that a change can be judged before it is
+    /// made.
+    fn content_of(&self, bytes: &[u8]) -> String {
+        Digest::of(bytes).hex()
+    }
+
     /// The content identifier of a file; `None` where there is none.
     fn content(&self, path: &str) -> io::Result<Option<String>> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));

@@ -155,6 +155,9 @@ pub struct Rollout {
     pub blame: bool,
     /// Cancelled by a person.
     pub cancelled_by: Option<PersonName>,
+    /// Who wrote what it brings and never ran before: their votes may not count.
+    #[serde(default)]
+    pub authors: BTreeSet<PersonName>,
     /// When each state was reached, milliseconds since 1970.
     pub times: BTreeMap<String, i64>,
 }
@@ -555,6 +558,9 @@ impl Record for GatesRow {
 pub struct FleetCursor {
     /// The last commit that was compared, deployment by deployment.
     pub commit: CommitId,
+    /// What could not be told then, a registry being down: asked again, with who wrote it.
+    #[serde(default)]
+    pub later: BTreeMap<DeploymentId, BTreeSet<PersonName>>,
 }
 
 impl FleetCursor {

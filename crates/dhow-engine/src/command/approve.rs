@@ -29,6 +29,16 @@ impl Engine {
         let needs = gates.effective_approvals().unwrap_or_else(dhow_core::fleet::Approvals::any_one);
         let guard = inner.scopes.lock(&(service.clone(), environment.clone())).await;
         let mut proposal = inner.question(service, environment, id).await?;
+        if !inner.still_stands(&proposal).await? {
+            let gone = "what it proposes is quarantined, or is not in the fleet any more";
+            proposal.status = ProposalStatus::Withdrawn;
+            let mut entry = Entry::new();
+            entry.event(closed(&proposal, gone)).put(&proposal)?;
+            inner.journal.write(entry).await?;
+            drop(guard);
+            inner.tidy_branch(&proposal).await;
+            return Err(EngineError::Refused(format!("{gone}: it was withdrawn")));
+        }
         if needs.counted([&actor.person], &proposal.authors).is_empty() {
             return Err(EngineError::Refused(if proposal.authors.contains(&actor.person) {
                 format!(
@@ -180,7 +190,7 @@ impl Inner {
         })
     }
 
-    async fn tidy_branch(&self, proposal: &Proposal) {
+    pub(crate) async fn tidy_branch(&self, proposal: &Proposal) {
         if let (Some(_), Some(branch)) = (&proposal.commit, branch(&proposal.service, &proposal.environment))
             && let Err(error) = self.ports.fleet.push_proposal(&branch, None).await
         {

@@ -29,7 +29,8 @@ impl Inner {
                 self.step_to(&mut rollout, Transition::Gate, None, Entry::new()).await?;
             }
             if waits.asks {
-                self.propose_rollout(&id, &rollout.hash, &rollout.commit, self.authors_of(&id)).await?;
+                let authors = rollout.authors.clone();
+                self.propose_rollout(&id, &rollout.hash, &rollout.commit, authors).await?;
             }
             self.tell_waiting(&rollout, waits.reason).await?;
             return Ok(Turn::Rest);

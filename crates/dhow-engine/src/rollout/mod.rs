@@ -26,6 +26,9 @@ enum Turn {
     Rest,
 }
 
+/// Rollouts that are looked at for authors, at most. Each one's authors include those before it that never ran.
+const REMEMBERED: usize = 20;
+
 impl Inner {
     /// Drives again what a crash left open.
     pub(crate) async fn resume_rollouts(self: &Arc<Self>) -> Result<(), EngineError> {
@@ -163,12 +166,13 @@ impl Inner {
         Ok(self.journal.write(entry).await?)
     }
 
-    /// Keeps who wrote what a rollout brings, until it asks for approval.
-    pub(crate) fn remember_authors(&self, id: &DeploymentId, people: BTreeSet<PersonName>) {
-        self.authors.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), people);
-    }
-
-    pub(crate) fn authors_of(&self, id: &DeploymentId) -> BTreeSet<PersonName> {
-        self.authors.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned().unwrap_or_default()
+    /// Who wrote what stands in the fleet for a deployment and never ran there: the authors of every rollout since the
+    /// last one that succeeded.
+    pub(crate) async fn authors_of(&self, id: &DeploymentId) -> Result<BTreeSet<PersonName>, EngineError> {
+        let scan =
+            Scan { prefix: format!("{id}/"), descending: true, limit: Some(REMEMBERED), ..Scan::default() };
+        let newest: Vec<Rollout> = self.ports.store.list(scan).await?;
+        let unseen = newest.into_iter().take_while(|r| r.state != State::Succeeded);
+        Ok(unseen.flat_map(|r| r.authors).collect())
     }
 }

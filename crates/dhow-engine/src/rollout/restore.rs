@@ -16,6 +16,7 @@ use dhow_core::rollout::{
 use super::Turn;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::update::Edits;
 
 impl Inner {
     /// Takes the steps back, then draws the conclusions.
@@ -60,6 +61,7 @@ impl Inner {
             let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
             self.conclude(rollout).await?;
         }
+        self.withdraw_fallen(&id.service).await?;
         self.spawn_select(&id.service, &id.environment);
         Ok(Turn::On)
     }
@@ -102,8 +104,17 @@ impl Inner {
         let mut hold = self.hold(&rollout, HoldReason::Failed, &reason).await?;
         hold.files |= files_changed;
         hold.instead.insert(id.clone(), back.hash);
+        let restore = UpdateRow {
+            service: id.service.clone(),
+            environment: id.environment.clone(),
+            pins: BTreeMap::new(),
+            restore: restores(&versions, &back),
+            why: Why::Rollback,
+            by: None,
+            proposal: None,
+        };
         if files_changed {
-            hold.hashes.extend(self.new_files_old_versions(&id, &back).await?);
+            hold.hashes.extend(self.new_files_old_versions(&id, &restore).await?);
         }
         entry.put(&hold)?.event(Event::Held {
             service: id.service.clone(),
@@ -112,16 +123,7 @@ impl Inner {
             by: None,
         });
         if !versions.is_empty() {
-            let restore = restores(&versions, &back);
-            entry.put(&UpdateRow {
-                service: id.service.clone(),
-                environment: id.environment.clone(),
-                pins: BTreeMap::new(),
-                restore,
-                why: Why::Rollback,
-                by: None,
-                proposal: None,
-            })?;
+            entry.put(&restore)?;
         }
         if files_changed || versions.is_empty() {
             self.stall(
@@ -205,21 +207,12 @@ impl Inner {
     async fn new_files_old_versions(
         self: &Arc<Self>,
         id: &DeploymentId,
-        back: &Release,
+        back: &UpdateRow,
     ) -> Result<Option<DesiredHash>, EngineError> {
         let view = self.view()?;
-        let (Some(deployment), Some(target)) = (view.fleet.deployments.get(id), self.target(id.target))
-        else {
-            return Ok(None);
-        };
-        let pins = back.rendered.pins.clone();
-        let input = dhow_core::port::RenderInput {
-            deployment: Arc::clone(deployment),
-            tree: Arc::clone(&view.tree),
-            pins: pins.clone(),
-        };
-        let Ok(rendered) = target.render(input).await else { return Ok(None) };
-        Ok(Some(dhow_core::fleet::desired_hash(view.tree.as_ref(), deployment, &rendered.reads, &pins)?))
+        // Where the edit cannot be written, the fleet will not say it either.
+        let Ok(changes) = Edits::of(&view, back).apply(view.tree.as_ref()) else { return Ok(None) };
+        Ok(self.would_be(&view, &changes, &id.service, &id.environment).await?.remove(id))
     }
 
     /// Every deployment of the service that took a failed version goes back too. The caller holds the scope's lock.

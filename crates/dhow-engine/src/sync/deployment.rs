@@ -1,49 +1,60 @@
 //! One deployment against the fleet's head.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use dhow_core::noun::{DeploymentId, PersonName};
+use dhow_core::fleet::DesiredHash;
+use dhow_core::noun::DeploymentId;
 use dhow_core::policy;
 use dhow_core::port::{Scan, StoreExt as _};
 use dhow_core::rollout::{
-    DeploymentRow, Event, Health, Hold, HoldReason, Quarantined, Release, Rollout, State, Transition, next,
+    Ask, DeploymentRow, Event, Health, Hold, HoldReason, ProposalStatus, Quarantined, Release, Rollout,
+    State, Transition, next,
 };
 
 use super::desired::{Desired, Ready};
-use super::gates::Authors;
+use super::gates::Touch;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::update::propose::closed;
 use crate::view::View;
 
-/// What a deployment waits for whose versions cannot be looked up now.
-pub(super) const REGISTRY: &str = "its registry";
-/// What a deployment waits for that cannot run as it stands.
-pub(super) const MENDING: &str = "a commit that mends it; what runs stays";
-
 impl Inner {
-    /// Compares a deployment with the fleet's head and makes the rollout that follows. Repeatable. Without `authors`
-    /// they are who they were the last time.
+    /// Compares a deployment with the fleet's head and makes the rollout that follows. Repeatable. True: it cannot be
+    /// told yet, and is to be asked again.
     pub(crate) async fn sync_deployment(
         self: &Arc<Self>,
         view: &Arc<View>,
         id: &DeploymentId,
-        authors: Option<&Authors>,
-    ) -> Result<(), EngineError> {
-        let people = match authors {
-            Some(authors) => view.fleet.deployments.get(id).map(|d| authors.of(d)).unwrap_or_default(),
-            None => self.authors_of(id),
-        };
+        touch: Touch,
+    ) -> Result<bool, EngineError> {
         let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let mut row = self.row(id).await?;
         let frozen = view.fleet.broken_root || view.fleet.broken_services.contains(&id.service);
         if frozen && row.desired.is_some() {
-            return Ok(());
+            return Ok(false);
         }
-        row.removing = false;
-        self.unsettle(id, false);
-        match self.desired(view, id).await? {
-            Desired::Ready(ready) => self.sync_ready(view, row, *ready, people).await,
+        if row.removing {
+            row.removing = false;
+            row.waiting_for = None;
+            self.void_removal(id).await?;
+        }
+        let desired = self.desired(view, id).await?;
+        if let Desired::Ready(ready) = desired {
+            return self.sync_ready(view, row, *ready, touch).await;
+        }
+        let again = matches!(desired, Desired::Later(_));
+        // What it should run is not known: whatever it turns out to be is compared anew.
+        row.desired = None;
+        self.tell_undesired(row, desired).await?;
+        Ok(again)
+    }
+
+    /// Says why it is not known what a deployment should run.
+    async fn tell_undesired(&self, mut row: DeploymentRow, why: Desired) -> Result<(), EngineError> {
+        let id = row.id.clone();
+        match why {
+            Desired::Ready(_) => Ok(()),
             Desired::NoVersion(artifact) => {
                 self.wait(row, Some(format!("a first version of {artifact}"))).await
             }
@@ -58,34 +69,47 @@ impl Inner {
                 .await
             }
             Desired::Broken(reason) => {
-                if row.reason.as_ref() != Some(&reason) {
-                    let mut entry = Entry::new();
-                    entry.event(Event::Stalled { deployment: id.clone(), reason: reason.clone() });
-                    self.journal.write(entry).await?;
-                }
-                self.remember_authors(id, people);
-                self.unsettle(id, true);
+                let mut entry = Entry::new();
+                entry.event(Event::Stalled { deployment: id, reason: reason.clone() });
+                self.journal.write(entry).await?;
                 row.reason = Some(reason);
-                self.wait(row, Some(MENDING.into())).await
+                self.wait(row, Some("a commit that mends it; what runs stays".into())).await
             }
             Desired::Later(reason) => {
                 tracing::warn!(deployment = %id, reason, "it cannot be told yet what should run");
-                self.remember_authors(id, people);
-                self.unsettle(id, true);
-                row.reason = Some(reason);
-                self.wait(row, Some(REGISTRY.into())).await
+                row.reason = Some(reason.clone());
+                self.wait(row, Some(format!("its registry: {reason}"))).await
             }
         }
     }
 
-    /// Whether a deployment is compared again although nothing changed in the fleet.
-    fn unsettle(&self, id: &DeploymentId, is_unsettled: bool) {
-        let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_unsettled {
-            unsettled.insert(id.clone());
-        } else {
-            unsettled.remove(id);
+    /// Its folder is there again: nobody is asked about its removal any more.
+    async fn void_removal(&self, id: &DeploymentId) -> Result<(), EngineError> {
+        let mut entry = Entry::new();
+        for mut question in self.open_proposals(&id.service, &id.environment).await? {
+            if question.ask == Ask::Removal && question.hashes.contains_key(id) {
+                question.status = ProposalStatus::Void;
+                entry.event(closed(&question, "its folder is there again")).put(&question)?;
+            }
         }
+        Ok(self.journal.write(entry).await?)
+    }
+
+    /// What people were asked about a release that the fleet does not say any more.
+    async fn void_stale(
+        &self,
+        id: &DeploymentId,
+        desired: &DesiredHash,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        for mut question in self.open_proposals(&id.service, &id.environment).await? {
+            let stale = question.hashes.get(id).is_some_and(|hash| hash != desired);
+            if stale && matches!(question.ask, Ask::Rollout { .. }) {
+                question.status = ProposalStatus::Void;
+                entry.event(closed(&question, "what it named has changed")).put(&question)?;
+            }
+        }
+        Ok(())
     }
 
     async fn wait(&self, mut row: DeploymentRow, waiting_for: Option<String>) -> Result<(), EngineError> {
@@ -103,20 +127,20 @@ impl Inner {
         view: &Arc<View>,
         mut row: DeploymentRow,
         ready: Ready,
-        people: BTreeSet<PersonName>,
-    ) -> Result<(), EngineError> {
+        touch: Touch,
+    ) -> Result<bool, EngineError> {
         let id = row.id.clone();
         let mut entry = Entry::new();
         let first_sight = row.desired.is_none() && row.rollout.is_none() && row.running.is_none();
         if row.desired.as_ref() == Some(&ready.hash) {
-            if matches!(row.waiting_for.as_deref(), Some(REGISTRY | MENDING)) {
-                row.waiting_for = None;
-                row.reason = None;
-            }
             entry.put(&row)?;
-            return Ok(self.journal.write(entry).await?);
+            self.journal.write(entry).await?;
+            return Ok(false);
         }
-        self.notice_lowering(view, &row, &ready, &mut entry).await?;
+        if touch.by_person {
+            self.notice_lowering(view, &row, &ready, &mut entry).await?;
+        }
+        self.void_stale(&id, &ready.hash, &mut entry).await?;
         row.desired = Some(ready.hash);
         row.desired_pins = ready.rendered.pins.clone();
         // Why the last rollout was taken back is told until the next one, also when the fleet says what runs again.
@@ -139,8 +163,9 @@ impl Inner {
         if first_sight && self.first_sight(&mut row, &ready, &mut entry).await? {
             row.commit = Some(view.commit.clone());
             entry.put(&row)?;
+            let again = row.desired.is_none();
             self.journal.write(entry).await?;
-            return Ok(());
+            return Ok(again);
         }
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
         if let Some(hold) = hold.as_ref().filter(|h| h.hashes.contains(&ready.hash)) {
@@ -148,9 +173,10 @@ impl Inner {
                 "{}; `dhow resume {} {}` lets it go on",
                 hold.message, id.service, id.environment
             ));
-            self.supersede_waiting(&id, &mut entry).await?;
+            self.supersede_waiting(&mut row, &mut entry).await?;
             entry.put(&row)?;
-            return Ok(self.journal.write(entry).await?);
+            self.journal.write(entry).await?;
+            return Ok(false);
         }
         let hold = match hold {
             Some(hold) if hold.files => {
@@ -162,17 +188,19 @@ impl Inner {
         };
         if row.running.as_ref() == Some(&ready.hash) || self.underway(&row, &ready.hash).await? {
             if row.running.as_ref() == Some(&ready.hash) {
-                self.supersede_waiting(&id, &mut entry).await?;
+                self.supersede_waiting(&mut row, &mut entry).await?;
             }
             self.settle_hold(&row, hold, &mut entry)?;
             row.commit = Some(view.commit.clone());
             entry.put(&row)?;
-            return Ok(self.journal.write(entry).await?);
+            self.journal.write(entry).await?;
+            return Ok(false);
         }
-        let rollout = self.new_rollout(&mut row, &ready.hash, &view.commit, false);
+        let mut rollout = self.new_rollout(&mut row, &ready.hash, &view.commit, false);
+        rollout.authors = touch.people;
+        rollout.authors.extend(self.authors_of(&id).await?);
         self.enqueue(row, rollout, entry).await?;
-        self.remember_authors(&id, people);
-        Ok(())
+        Ok(false)
     }
 
     /// A rollout of a deployment to a release, not yet stored.
@@ -203,6 +231,7 @@ impl Inner {
             notes: Vec::new(),
             blame: false,
             cancelled_by: None,
+            authors: BTreeSet::new(),
             times: [("queued".to_owned(), now)].into(),
         }
     }
@@ -210,12 +239,12 @@ impl Inner {
     /// Stores a rollout in the place of those that wait, and drives it. The caller holds the scope's lock.
     pub(crate) async fn enqueue(
         self: &Arc<Self>,
-        row: DeploymentRow,
+        mut row: DeploymentRow,
         rollout: Rollout,
         mut entry: Entry,
     ) -> Result<(), EngineError> {
         let id = row.id.clone();
-        self.supersede_waiting(&id, &mut entry).await?;
+        self.supersede_waiting(&mut row, &mut entry).await?;
         entry.event(Event::RolloutQueued {
             deployment: id.clone(),
             rollout: rollout.number,
@@ -229,13 +258,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Of rollouts that wait, only the newest is kept.
+    /// Of rollouts that wait, only the newest is kept. The caller stores the row.
     pub(crate) async fn supersede_waiting(
         &self,
-        id: &DeploymentId,
+        row: &mut DeploymentRow,
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
-        for mut rollout in self.open_rollouts(id).await? {
+        let id = row.id.clone();
+        for mut rollout in self.open_rollouts(&id).await? {
             if let (true, Ok(to)) = (rollout.state.is_waiting(), next(rollout.state, Transition::Supersede)) {
                 let reason = Some("a newer commit took its place".to_owned());
                 entry.event(Event::RolloutMoved {
@@ -248,6 +278,9 @@ impl Inner {
                 rollout.state = to;
                 rollout.reason = reason;
                 entry.put(&rollout)?;
+                if row.rollout == Some(rollout.number) {
+                    row.phase = Some(to);
+                }
             }
         }
         Ok(())
@@ -292,7 +325,6 @@ impl Inner {
                 Err(error) => {
                     row.waiting_for = Some(format!("what runs cannot be seen: {error}"));
                     row.desired = None;
-                    self.unsettle(&row.id, true);
                     return Ok(true);
                 }
             };
@@ -346,8 +378,9 @@ impl Inner {
                 continue;
             };
             let tags = [old_tag.as_str(), new_tag.as_str()];
-            let lowered =
-                matches!(policy::select(rule, tags.into_iter()), Ok(Some(best)) if best == old_tag.as_str());
+            // A policy that follows a tag has no higher and lower.
+            let lowered = old_tag != new_tag
+                && matches!(policy::select(rule, tags.into_iter()), Ok(Some(best)) if best == old_tag.as_str());
             let quarantine = Quarantined::key_of(&id.service, &id.environment, &old.repository, &old.digest);
             let ours = self.ports.store.load::<Quarantined>(&quarantine).await?.is_some();
             let hold: Option<Hold> = self.ports.store.load(&key).await?;

@@ -8,6 +8,7 @@ use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::port::{RenderInput, Rendered, SourceError, Target, TargetError};
 
 use crate::engine::{EngineError, Inner};
+use crate::update::without_versions;
 use crate::view::View;
 
 /// What a deployment should run.
@@ -51,7 +52,7 @@ impl Inner {
             Ok(Ok(pins)) => pins,
             Ok(Err(artifact)) => return Ok(Desired::NoVersion(artifact)),
             Err(SourceError::NotFound(what)) => {
-                return Ok(Desired::Broken(format!("{what} is not in its registry")));
+                return Ok(Desired::Later(format!("{what} is not in its registry")));
             }
             Err(error) => return Ok(Desired::Later(error.to_string())),
         };
@@ -66,7 +67,8 @@ impl Inner {
             Err(error) => return Ok(Desired::Broken(error.to_string())),
         };
         let hash = desired_hash(view.tree.as_ref(), &deployment, &rendered.reads, &pins)?;
-        let files = desired_hash(view.tree.as_ref(), &deployment, &rendered.reads, &BTreeMap::new())?;
+        let blank = without_versions(view, id)?;
+        let files = desired_hash(&blank, &deployment, &rendered.reads, &BTreeMap::new())?;
         Ok(Desired::Ready(Box::new(Ready { rendered, hash, files, target })))
     }
 

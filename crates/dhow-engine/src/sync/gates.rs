@@ -118,18 +118,29 @@ pub(crate) struct Authors {
 
 impl Authors {
     /// Who touched a deployment: its folder, what it depends on, its service's file or the root's.
-    pub fn of(&self, deployment: &Arc<dhow_core::fleet::Deployment>) -> BTreeSet<PersonName> {
+    pub fn of(&self, deployment: &Arc<dhow_core::fleet::Deployment>) -> Touch {
         let folder = format!("{}/", deployment.folder);
         let service = format!("services/{}/dhow.yaml", deployment.id.service);
-        self.paths
-            .iter()
-            .filter(|(path, _)| {
-                path.starts_with(&folder)
-                    || **path == service
-                    || *path == "dhow.yaml"
-                    || deployment.dependencies.iter().any(|d| d == *path)
-            })
-            .flat_map(|(_, people)| people.iter().cloned())
-            .collect()
+        let mut touch = Touch::default();
+        for (path, people) in &self.paths {
+            if path.starts_with(&folder)
+                || *path == service
+                || path == "dhow.yaml"
+                || deployment.dependencies.contains(path)
+            {
+                touch.by_person = true;
+                touch.people.extend(people.iter().cloned());
+            }
+        }
+        touch
     }
+}
+
+/// What people did to a deployment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Touch {
+    /// Those whose names are known.
+    pub people: BTreeSet<PersonName>,
+    /// Somebody did something: it is not only commits of our own.
+    pub by_person: bool,
 }

@@ -5,7 +5,7 @@ mod desired;
 mod gates;
 mod removal;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use dhow_core::fleet;
@@ -14,8 +14,8 @@ use dhow_core::port::{Relation, Scan, StoreExt as _};
 use dhow_core::rollout::{DeploymentRow, Event, FleetCursor};
 use futures::stream::{self, StreamExt as _};
 
-use deployment::{MENDING, REGISTRY};
 pub(crate) use desired::Desired;
+use gates::Touch;
 
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
@@ -61,8 +61,10 @@ impl Inner {
         let _one_at_a_time = self.syncing.lock().await;
         let head = self.ports.fleet.fetch().await?;
         let before = self.view().ok();
+        // A view whose comparison failed half-way is compared again, as after a restart.
+        let before = before.filter(|view| self.was_compared(view));
         if let Some(view) = before.as_ref().filter(|v| v.commit == head.commit) {
-            return self.sync_unsettled(view).await;
+            return self.sync_later(view).await;
         }
         let tree = self.ports.fleet.tree(&head.commit).await?;
         let cursor: Option<FleetCursor> = self.ports.store.load(FleetCursor::KEY).await?;
@@ -86,13 +88,43 @@ impl Inner {
             before.is_none() && cursor.as_ref().is_some_and(|c| c.commit == view.commit);
         if unchanged_since_last_time {
             self.set_view(Arc::clone(&view));
-            self.find_unsettled(&view).await?;
-            self.sync_unsettled(&view).await?;
             self.kick_waiting().await?;
+            self.set_compared(&view);
             self.tags_nudge.notify_one();
             return Ok(());
         }
-        self.compare(cursor, before, view).await
+        self.compare(cursor, before, Arc::clone(&view)).await?;
+        self.set_compared(&view);
+        Ok(())
+    }
+
+    fn was_compared(&self, view: &View) -> bool {
+        let compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        compared.as_ref() == Some(&view.commit)
+    }
+
+    fn set_compared(&self, view: &View) {
+        *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = Some(view.commit.clone());
+    }
+
+    /// Asks again what could not be told when its commit was compared.
+    async fn sync_later(self: &Arc<Self>, view: &Arc<View>) -> Result<(), EngineError> {
+        let Some(mut cursor) = self.ports.store.load::<FleetCursor>(FleetCursor::KEY).await? else {
+            return Ok(());
+        };
+        if cursor.later.is_empty() {
+            return Ok(());
+        }
+        for (id, people) in std::mem::take(&mut cursor.later) {
+            let by_person = !people.is_empty();
+            let touch = Touch { people: people.clone(), by_person };
+            if view.fleet.deployments.contains_key(&id) && self.sync_deployment(view, &id, touch).await? {
+                cursor.later.insert(id, people);
+            }
+        }
+        let mut entry = Entry::new();
+        entry.put(&cursor)?;
+        Ok(self.journal.write(entry).await?)
     }
 
     async fn compare(
@@ -101,7 +133,7 @@ impl Inner {
         before: Option<Arc<View>>,
         view: Arc<View>,
     ) -> Result<(), EngineError> {
-        let last = cursor.map(|c| c.commit);
+        let (last, later) = cursor.map_or_else(Default::default, |c| (Some(c.commit), c.later));
         let forced = match &last {
             Some(last) => self.ports.fleet.relation(last, &view.commit).await? == Relation::Diverged,
             None => false,
@@ -118,36 +150,42 @@ impl Inner {
         self.journal.write(entry).await?;
         self.take_gates(&view).await?;
         self.set_view(Arc::clone(&view));
-        self.troubles.retain(|about| match about {
-            About::Fleet => true,
-            About::Select(service, environment, artifact) => {
-                let declared = view.fleet.services.get(service);
-                declared.is_some_and(|s| s.rule(environment, artifact).is_some())
-                    && !view.deployments_of(service, environment).is_empty()
-            }
-        });
+        self.forget_troubles(&view);
 
         let affected: Vec<DeploymentId> = view
             .fleet
             .deployments
             .keys()
-            .filter(|id| before.as_ref().is_none_or(|b| !b.unchanged(&view, id)))
+            .filter(|id| later.contains_key(*id) || before.as_ref().is_none_or(|b| !b.unchanged(&view, id)))
             .cloned()
             .collect();
         let authors = self.authors(last.as_ref(), &view).await?;
-        let results: Vec<Result<(), EngineError>> = stream::iter(affected.clone())
-            .map(|id| {
-                let (inner, view, authors) = (Arc::clone(self), Arc::clone(&view), &authors);
-                async move { inner.sync_deployment(&view, &id, Some(authors)).await }
+        let touches = affected.iter().map(|id| {
+            let mut touch = view.fleet.deployments.get(id).map(|d| authors.of(d)).unwrap_or_default();
+            touch.people.extend(later.get(id).into_iter().flatten().cloned());
+            (id.clone(), touch)
+        });
+        let results: Vec<Result<Option<_>, EngineError>> = stream::iter(touches.collect::<Vec<_>>())
+            .map(|(id, touch)| {
+                let (inner, view) = (Arc::clone(self), Arc::clone(&view));
+                async move {
+                    let people = touch.people.clone();
+                    let again = inner.sync_deployment(&view, &id, touch).await?;
+                    Ok(again.then_some((id, people)))
+                }
             })
             .buffer_unordered(WIDTH)
             .collect()
             .await;
-        results.into_iter().collect::<Result<Vec<()>, _>>()?;
+        if before.is_none() {
+            self.kick_waiting().await?;
+        }
+        let later =
+            results.into_iter().filter_map(Result::transpose).collect::<Result<BTreeMap<_, _>, _>>()?;
         self.sync_removals(before.as_deref(), &view).await?;
 
         let mut entry = Entry::new();
-        entry.put(&FleetCursor { commit: view.commit.clone() })?;
+        entry.put(&FleetCursor { commit: view.commit.clone(), later })?;
         self.journal.write(entry).await?;
         let scopes: BTreeSet<Scope> = affected.into_iter().map(|id| (id.service, id.environment)).collect();
         for (service, environment) in scopes {
@@ -157,29 +195,16 @@ impl Inner {
         Ok(())
     }
 
-    /// Compares again those deployments of which it could not be told what they should run.
-    async fn sync_unsettled(self: &Arc<Self>, view: &Arc<View>) -> Result<(), EngineError> {
-        let unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for id in unsettled {
-            if !view.fleet.deployments.contains_key(&id) {
-                self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-                continue;
+    /// Forgets the troubles of what is not in the fleet any more.
+    fn forget_troubles(&self, view: &View) {
+        self.troubles.retain(|about| match about {
+            About::Fleet => true,
+            About::Select(service, environment, artifact) => {
+                let declared = view.fleet.services.get(service);
+                declared.is_some_and(|s| s.rule(environment, artifact).is_some())
+                    && !view.deployments_of(service, environment).is_empty()
             }
-            self.sync_deployment(view, &id, None).await?;
-        }
-        Ok(())
-    }
-
-    /// Finds them after a start: they have no desired hash, or say what they wait for without a rollout.
-    async fn find_unsettled(&self, view: &View) -> Result<(), EngineError> {
-        let rows: Vec<DeploymentRow> = self.ports.store.list(Scan::default()).await?;
-        let found = rows.into_iter().filter(|row| {
-            let waits = row.waiting_for.as_deref();
-            view.fleet.deployments.contains_key(&row.id)
-                && (row.desired.is_none() || waits == Some(REGISTRY) || waits == Some(MENDING))
         });
-        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).extend(found.map(|row| row.id));
-        Ok(())
     }
 
     /// Selects for a service in an environment, beside whatever goes on.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use dhow_core::fleet::Fleet;
 use dhow_core::noun::{DeploymentId, EnvironmentName};
 use dhow_core::port::{Place, Scan, StoreExt as _};
 use dhow_core::rollout::{Ask, DeploymentRow, Event};
@@ -21,16 +22,17 @@ impl Inner {
         if view.fleet.broken_root {
             return Ok(());
         }
-        let known: Vec<DeploymentId> = match before {
+        let whole =
+            |fleet: &Fleet| !fleet.broken_root && fleet.broken.is_empty() && fleet.broken_services.is_empty();
+        let known: Vec<DeploymentId> = match before.filter(|b| whole(&b.fleet)) {
             Some(before) => before.fleet.deployments.keys().cloned().collect(),
-            None => self
-                .ports
-                .store
-                .list::<DeploymentRow>(Scan::default())
-                .await?
-                .into_iter()
-                .map(|r| r.id)
-                .collect(),
+            // What went while something could not be read is in no view.
+            None => {
+                let rows: Vec<DeploymentRow> = self.ports.store.list(Scan::default()).await?;
+                // Where people are asked already, their answer is what is waited for.
+                let asked = |row: &DeploymentRow| row.removing && row.waiting_for.is_some();
+                rows.into_iter().filter(|row| !asked(row)).map(|row| row.id).collect()
+            }
         };
         let gone: Vec<DeploymentId> = known
             .iter()
@@ -72,24 +74,25 @@ impl Inner {
         row.removing = true;
         let hash = row.running.or(row.desired);
         if let (Some(_), Some(hash)) = (gates.effective_approvals(), hash) {
+            // Asked first: a row that says so without a question would wait for ever.
+            let summary = vec![format!("remove {id}; its data stays")];
+            let hashes = BTreeMap::from([(id.clone(), hash)]);
+            self.ask(&id.service, &id.environment, Ask::Removal, hashes, BTreeSet::new(), summary).await?;
             row.waiting_for =
                 Some(format!("approval of its removal: `dhow approve {} {}`", id.service, id.environment));
             let mut entry = Entry::new();
             entry.put(&row)?;
             self.journal.write(entry).await?;
-            let summary = vec![format!("remove {id}; its data stays")];
-            let hashes = BTreeMap::from([(id.clone(), hash)]);
-            self.ask(&id.service, &id.environment, Ask::Removal, hashes, BTreeSet::new(), summary).await?;
             return Ok(());
         }
         self.remove_now(row).await
     }
 
     /// Removes a deployment from where it runs. The caller holds the scope's lock.
-    pub(crate) async fn remove_now(self: &Arc<Self>, row: DeploymentRow) -> Result<(), EngineError> {
+    pub(crate) async fn remove_now(self: &Arc<Self>, mut row: DeploymentRow) -> Result<(), EngineError> {
         let id = row.id.clone();
         let mut entry = Entry::new();
-        self.supersede_waiting(&id, &mut entry).await?;
+        self.supersede_waiting(&mut row, &mut entry).await?;
         entry.event(Event::RemovalStarted { deployment: id.clone() });
         entry.put(&DeploymentRow { removing: true, waiting_for: None, ..row })?;
         self.journal.write(entry).await?;

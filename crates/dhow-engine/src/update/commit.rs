@@ -130,6 +130,12 @@ impl Inner {
         if edits.is_empty() {
             return Ok(None);
         }
+        for pin in update.pins.values() {
+            if self.is_quarantined(&update.service, &update.environment, pin).await? {
+                self.spawn_select(&update.service, &update.environment);
+                return Ok(None);
+            }
+        }
         let changes = edits.apply(view.tree.as_ref())?;
         if update.proposal.is_some() {
             let hashes = self.would_be(view, &changes, &update.service, &update.environment).await?;

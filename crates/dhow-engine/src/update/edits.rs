@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use dhow_core::edit::{self, Site};
 use dhow_core::fleet::{self, DesiredHash, Entry, Tree};
-use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Pin, ServiceName};
+use dhow_core::noun::{
+    ArtifactName, DeploymentId, Digest, EnvironmentName, ImageReference, Pin, ServiceName, Tag,
+};
 use dhow_core::port::FileChange;
 use dhow_core::rollout::UpdateRow;
 
@@ -93,6 +95,27 @@ impl Edits {
     }
 }
 
+/// The fleet without the versions of a deployment: the same scalars hold the same nothing, whatever stood there. What
+/// cannot be blanked stays as it is.
+pub(crate) fn without_versions(view: &View, id: &DeploymentId) -> Result<Overlay, EngineError> {
+    let mut by_file: BTreeMap<&str, Vec<(Site, ImageReference)>> = BTreeMap::new();
+    for version in view.sites(id) {
+        let Some(repository) = view.repository(id, version) else { continue };
+        let tag = Tag::new("none").ok();
+        let nothing = ImageReference { repository, tag, digest: Some(Digest::of(b"")) };
+        by_file.entry(&version.site.file).or_default().push((version.site.clone(), nothing));
+    }
+    let mut changes = Vec::new();
+    for (path, sites) in by_file {
+        let Some(bytes) = view.tree.read(path)? else { continue };
+        let Ok(text) = String::from_utf8(bytes) else { continue };
+        if let Ok(blank) = edit::write(&text, &sites) {
+            changes.push(FileChange { path: path.to_owned(), content: Some(blank.into_bytes()) });
+        }
+    }
+    Ok(Overlay::new(Arc::clone(&view.tree), &changes))
+}
+
 /// A tree with some files changed: what the fleet would be.
 pub(crate) struct Overlay {
     base: Arc<dyn Tree>,
@@ -116,7 +139,25 @@ impl Tree for Overlay {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<Entry>> {
-        self.base.list(folder)
+        let mut entries = self.base.list(folder)?;
+        for entry in &mut entries {
+            let changed = match folder {
+                "" => self.files.get(&entry.name),
+                _ => self.files.get(&format!("{folder}/{}", entry.name)),
+            };
+            if let Some(bytes) = changed {
+                entry.content = self.base.content_of(bytes);
+            }
+        }
+        Ok(entries)
+    }
+
+    fn link(&self, path: &str) -> io::Result<Option<String>> {
+        self.base.link(path)
+    }
+
+    fn content_of(&self, bytes: &[u8]) -> String {
+        self.base.content_of(bytes)
     }
 }
 

@@ -33,11 +33,36 @@ impl Inner {
         let gates = self.gates(&view, environment).await?;
         let Some(from) = gates.from.clone() else { return Ok(()) };
         match self.promotable(&view, service, &from, environment, gates.soak).await? {
+            Promotable::Set(pins)
+                if by.is_none() && self.was_here(&view, service, environment, &pins).await? =>
+            {
+                Ok(())
+            }
             Promotable::Set(pins) if !Edits::set(&view, service, environment, &pins).is_empty() => {
                 self.want(service, environment, pins, Why::Promotion, by, &gates).await
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether all deployments of a service in an environment have these versions as their last healthy release: where
+    /// the fleet says something else now, a person said it, and the set is not promoted a second time by itself.
+    async fn was_here(
+        &self,
+        view: &View,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+        pins: &BTreeMap<ArtifactName, Pin>,
+    ) -> Result<bool, EngineError> {
+        for id in view.deployments_of(service, environment) {
+            let Some(hash) = self.row(&id).await?.healthy_release else { return Ok(false) };
+            let Some(release) = self.release(&id, &hash).await? else { return Ok(false) };
+            let had = &release.rendered.pins;
+            if pins.iter().any(|(name, pin)| had.get(name).is_some_and(|h| h.digest != pin.digest)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The digests of a service that were proven upstream, by every deployment there that takes the artifact.

@@ -50,12 +50,15 @@ impl Inner {
         {
             return Ok(());
         }
+        // What others committed and never ran would run with it: theirs is no vote on it either.
+        let mut authors: BTreeSet<PersonName> = by.iter().cloned().collect();
+        for id in hashes.keys() {
+            authors.extend(self.authors_of(id).await?);
+        }
         let summary = summary(&view, service, environment, &pins);
         let draft = CommitDraft { parent: view.commit.clone(), changes, message: message(&view, &[&update]) };
         let ask = Ask::Update { pins, why, by: by.clone() };
-        let Some(proposal) =
-            self.ask(service, environment, ask, hashes, by.into_iter().collect(), summary).await?
-        else {
+        let Some(proposal) = self.ask(service, environment, ask, hashes, authors, summary).await? else {
             return Ok(());
         };
         self.show_on_branch(proposal, draft).await
@@ -170,7 +173,7 @@ impl Inner {
     }
 
     /// Whether what an update's proposal names can still be had: none of it was quarantined since.
-    async fn still_stands(&self, proposal: &Proposal) -> Result<bool, EngineError> {
+    pub(crate) async fn still_stands(&self, proposal: &Proposal) -> Result<bool, EngineError> {
         if let Ask::Update { pins, .. } = &proposal.ask {
             for pin in pins.values() {
                 if self.is_quarantined(&proposal.service, &proposal.environment, pin).await? {
@@ -181,6 +184,25 @@ impl Inner {
             return Ok(proposal.hashes.keys().all(|id| view.fleet.deployments.contains_key(id)));
         }
         Ok(true)
+    }
+
+    /// Closes every question about a service whose versions cannot be had any more. The caller holds no scope's lock.
+    pub(crate) async fn withdraw_fallen(&self, service: &ServiceName) -> Result<(), EngineError> {
+        let scan = Scan { prefix: format!("{service}/"), open_only: true, ..Scan::default() };
+        for found in self.ports.store.list::<Proposal>(scan).await? {
+            let _guard = self.scopes.lock(&(service.clone(), found.environment.clone())).await;
+            let now = self.open_proposals(service, &found.environment).await?;
+            let Some(mut question) = now.into_iter().find(|q| q.id == found.id) else { continue };
+            if self.still_stands(&question).await? {
+                continue;
+            }
+            question.status = ProposalStatus::Withdrawn;
+            let mut entry = Entry::new();
+            entry.event(closed(&question, "what it proposed is quarantined or gone")).put(&question)?;
+            self.journal.write(entry).await?;
+            self.tidy_branch(&question).await;
+        }
+        Ok(())
     }
 
     /// The open questions about a service in an environment.
