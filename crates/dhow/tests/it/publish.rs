@@ -134,3 +134,14 @@ async fn a_version_in_quarantine_is_not_selected_until_it_is_let_out() {
     serve.dhow(&["quarantine", "remove", "shop", "stage", two]).await.ok();
     serve.reaches("shop", "stage", "2.0.0").await;
 }
+
+#[tokio::test]
+async fn a_version_that_is_committed_before_it_is_pushed_is_waited_for() {
+    let fleet = Fleet::with(&[SHOP[0], (SHOP[1].0, "bundle: dhow.test/shop/web:1.0.0\n")]).await;
+    let serve = fleet.serve().start().await;
+    serve.until("status", |s| s["deployments"][0]["waiting_for"].is_string()).await;
+    let status = serve.dhow(&["status"]).await.ok();
+    assert!(status.stdout.contains("dhow.test/shop/web:1.0.0 is not in its registry"), "{}", status.stdout);
+    serve.publish(&site("one"), "shop/web:1.0.0").await.ok();
+    serve.reaches("shop", "stage", "1.0.0").await;
+}
