@@ -133,7 +133,7 @@ impl Inner {
             CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
         for spec in &checks {
             if let Err(answer) = check::try_once(spec, &context).await {
-                return Some(format!("the check {} fails: {answer}", spec.probe.describe()));
+                return Some(format!("the check {} fails: {answer}", context.describe(spec)));
             }
         }
         None

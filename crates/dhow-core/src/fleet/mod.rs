@@ -35,4 +35,5 @@ pub use model::{
     Artifact, ArtifactKind, Deployment, DeploymentSettings, Environment, Fleet, OobPath, Person,
     RegistrySettings, Route, SecretReference, Server, Service,
 };
+pub use secret::InvalidSecretReference;
 pub use tree::{Entry, EntryKind, MemoryTree, Tree};

@@ -31,6 +31,13 @@ pub struct CheckContext<'a> {
     pub allow_commands: bool,
 }
 
+impl CheckContext<'_> {
+    /// A check for people, with the host in its place.
+    pub fn describe(&self, spec: &CheckSpec) -> String {
+        spec.probe.describe().replace("{host}", self.host)
+    }
+}
+
 /// One try, ended after the check's `timeout`.
 ///
 /// An error is the answer for people, of at most 500 characters. Dropping the future ends what it began: the

@@ -81,7 +81,7 @@ async fn ask(
                 row = 0;
                 keep(&mut answers, answer);
                 if impatient {
-                    let check = cut(&spec.probe.describe(), LONGEST);
+                    let check = cut(&context.describe(spec), LONGEST);
                     return Err(Failed::GaveWay(CheckFailure { check, answers: answers.into() }));
                 }
                 spec.retry
@@ -99,7 +99,7 @@ async fn ask(
         let limit = words(spec.limit);
         keep(&mut answers, format!("only {row} of {needed} successes in a row came within {limit}"));
     }
-    let check = cut(&spec.probe.describe(), LONGEST);
+    let check = cut(&context.describe(spec), LONGEST);
     Err(Failed::Check(CheckFailure { check, answers: answers.into() }))
 }
 

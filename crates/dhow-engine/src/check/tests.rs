@@ -286,7 +286,7 @@ async fn a_failing_check_is_asked_until_the_limit_and_its_last_five_answers_are_
     let spec = CheckSpec { retry: 10 * SECOND, ..http(None) };
     let failure = check_failure(run_on(&spec, &server, &Leaping::default()).await);
     assert_eq!(server.heard().len(), 6);
-    assert_eq!(failure.check, "http https://{host}/health?deep=1");
+    assert_eq!(failure.check, "http https://site.stage.localhost/health?deep=1");
     assert_eq!(failure.answers.len(), 5);
     assert!(failure.answers[0].starts_with("status 501 "), "{failure:?}");
     assert!(failure.answers[4].starts_with("status 505 "), "{failure:?}");

@@ -37,10 +37,19 @@ impl Engine {
         }
         Ok(Outcome::new(match (begun, removed) {
             (0, 0) => "nothing to do: it runs what the fleet says, or is being rolled out".to_owned(),
-            (begun, 0) => format!("{begun} rollouts begin"),
-            (begun, removed) => format!("{begun} rollouts begin, {removed} deployments are removed"),
+            (begun, 0) => rollouts(begun),
+            (0, removed) => removals(removed),
+            (begun, removed) => format!("{}, {}", rollouts(begun), removals(removed)),
         }))
     }
+}
+
+fn rollouts(begun: usize) -> String {
+    if begun == 1 { "1 rollout begins".into() } else { format!("{begun} rollouts begin") }
+}
+
+fn removals(removed: usize) -> String {
+    if removed == 1 { "1 deployment is removed".into() } else { format!("{removed} deployments are removed") }
 }
 
 impl Inner {

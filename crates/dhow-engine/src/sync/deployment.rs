@@ -124,7 +124,10 @@ impl Inner {
         }
         row.desired = Some(ready.hash);
         row.desired_pins.clone_from(&ready.rendered.pins);
-        row.reason = None;
+        // Why the last rollout was taken back is told until the next one, also when the fleet says what runs again.
+        if row.phase != Some(State::RolledBack) {
+            row.reason = None;
+        }
         row.waiting_for = None;
         if self.release(&id, &ready.hash).await?.is_none() {
             entry.put(&ready.release(&view.commit))?;

@@ -24,6 +24,7 @@ impl Inner {
         let now = self.now_ms();
         row.rollout = Some(number);
         row.phase = Some(State::Queued);
+        row.reason = None;
         row.since_ms = now;
         Rollout {
             number,

@@ -75,7 +75,7 @@ impl Inner {
         }
         if self.held_back(service, environment, &pins).await? {
             return Ok(Promotable::Nothing(format!(
-                "{service} is held in {environment}; `dhow resume` lifts it"
+                "{service} is held in {environment}; `dhow resume {service} {environment}` lifts it"
             )));
         }
         Ok(Promotable::Set(pins))

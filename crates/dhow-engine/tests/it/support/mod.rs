@@ -40,6 +40,9 @@ pub struct World {
     pub fleet: Arc<MemoryFleetRepo>,
     pub source: Arc<MemorySource>,
     docks: BTreeMap<TargetType, Arc<Dock>>,
+    /// How long [`World::settle`] waits.
+    pub patience: Duration,
+    pub settings: Settings,
 }
 
 impl World {
@@ -51,7 +54,17 @@ impl World {
         fleet.person_commits(changes(files), "founder");
         let docks = [TargetType::StaticFile, TargetType::Compose, TargetType::Swarm];
         let docks = docks.into_iter().map(|kind| (kind, Dock::new(kind))).collect();
-        Self { runtime: None, engine: None, clock, store, fleet, source: Arc::default(), docks }
+        Self {
+            runtime: None,
+            engine: None,
+            clock,
+            store,
+            fleet,
+            source: Arc::default(),
+            docks,
+            patience: WHILE,
+            settings: Settings::default(),
+        }
     }
 
     /// Starts Dhow, and waits until nothing comes by itself any more.
@@ -74,8 +87,9 @@ impl World {
             targets,
             clock: self.clock.clone(),
         };
+        let settings = self.settings.clone();
         let opened = runtime.block_on(async {
-            let engine = Engine::open(ports, Settings::default(), "test").await.unwrap();
+            let engine = Engine::open(ports, settings, "test").await.unwrap();
             let running = engine.clone();
             tokio::spawn(async move { running.run().await.unwrap() });
             engine
@@ -123,7 +137,7 @@ impl World {
 
     /// Waits until nothing comes by itself any more.
     pub fn settle(&mut self) {
-        self.pass(WHILE);
+        self.pass(self.patience);
     }
 
     /// A person asks something of Dhow. `None`: it died before it answered, and was started again.
