@@ -49,6 +49,8 @@ pub enum ControlError {
 
 /// What the API asks of the engine.
 ///
+/// Environments come as they were asked for: [`Control::environment`] says which is meant, and the actions know it.
+///
 /// *Guarantees wanted*: an action that returned is stored; a crash in it leaves it done or not done, never half done.
 /// The future of an action is not dropped when the caller goes away.
 #[async_trait]
@@ -83,12 +85,13 @@ pub trait Control: Send + Sync {
         id: Option<String>,
     ) -> Result<Outcome, ControlError>;
 
-    /// Says no to what waits.
+    /// Says no to what waits; to the only open question where no id is given.
     async fn reject(
         &self,
         actor: Actor,
         service: ServiceName,
         environment: EnvironmentName,
+        id: Option<String>,
         reason: Option<String>,
     ) -> Result<Outcome, ControlError>;
 
@@ -141,6 +144,9 @@ pub trait Control: Send + Sync {
         environment: EnvironmentName,
         reference: ImageReference,
     ) -> Result<Outcome, ControlError>;
+
+    /// The environment that a spelling means in this fleet, as in `prod` for `production`.
+    fn environment(&self, spelled: EnvironmentName) -> EnvironmentName;
 
     /// The fleet was read and the engine works.
     fn ready(&self) -> bool;

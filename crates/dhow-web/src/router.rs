@@ -51,7 +51,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     const KEY: &[&str] = &["service", "environment", "reference"];
     const EVENTS: &[&str] = &["service", "environment", "after", "before", "limit", "newest_first"];
     vec![
-        read("/status", "Every deployment, and what people are asked", &["service"], "Status", get(status::show)),
+        read("/status", "Every deployment, and what people are asked", &["service", "environment"], "Status", get(status::show)),
         read("/history", "What happened", EVENTS, "History", get(history::list)),
         read("/events", "What happens, as server-sent events", &["service", "environment", "after"], "HistoryEntry", get(events::follow)),
         read("/plan/{service}/{environment}", "What a rollout would do now", &[], "Plans", get(plan::show)),

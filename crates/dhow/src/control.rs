@@ -10,15 +10,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use crate::serve::Source;
+
 /// The engine behind the API.
 pub struct EngineControl {
     engine: Engine,
+    source: Source,
 }
 
 impl EngineControl {
-    /// The API over this engine.
-    pub fn new(engine: Engine) -> Self {
-        Self { engine }
+    /// The API over this engine and its source of versions.
+    pub fn new(engine: Engine, source: Source) -> Self {
+        Self { engine, source }
     }
 }
 
@@ -48,10 +51,13 @@ fn outcome(result: Result<command::Outcome, EngineError>) -> Result<Outcome, Con
 #[async_trait]
 impl Control for EngineControl {
     async fn status(&self, service: Option<ServiceName>) -> Result<Status, ControlError> {
-        shape(self.engine.status(service.as_ref()).await.map_err(failed)?)
+        let mut status: Status = shape(self.engine.status(service.as_ref()).await.map_err(failed)?)?;
+        status.problems.extend(self.source.problems());
+        Ok(status)
     }
 
-    async fn history(&self, query: EventQuery) -> Result<Vec<HistoryEntry>, ControlError> {
+    async fn history(&self, mut query: EventQuery) -> Result<Vec<HistoryEntry>, ControlError> {
+        query.environment = query.environment.map(|e| self.environment(e));
         shape(self.engine.history(query).await.map_err(failed)?)
     }
 
@@ -60,6 +66,7 @@ impl Control for EngineControl {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Vec<DeploymentPlan>, ControlError> {
+        let environment = self.environment(environment);
         shape(self.engine.plan(&service, &environment).await.map_err(failed)?)
     }
 
@@ -69,6 +76,7 @@ impl Control for EngineControl {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.promote(&actor(who), &service, &environment).await)
     }
 
@@ -79,6 +87,7 @@ impl Control for EngineControl {
         environment: EnvironmentName,
         id: Option<String>,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.approve(&actor(who), &service, &environment, id.as_deref()).await)
     }
 
@@ -87,9 +96,13 @@ impl Control for EngineControl {
         who: Actor,
         service: ServiceName,
         environment: EnvironmentName,
+        id: Option<String>,
         reason: Option<String>,
     ) -> Result<Outcome, ControlError> {
-        outcome(self.engine.reject(&actor(who), &service, &environment, reason.as_deref()).await)
+        let environment = self.environment(environment);
+        outcome(
+            self.engine.reject(&actor(who), &service, &environment, id.as_deref(), reason.as_deref()).await,
+        )
     }
 
     async fn rollback(
@@ -99,6 +112,7 @@ impl Control for EngineControl {
         environment: EnvironmentName,
         to: RollbackTo,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         let to = match to {
             RollbackTo::Previous => command::RollbackTo::Previous,
             RollbackTo::Version(version) => command::RollbackTo::Version(version),
@@ -112,6 +126,7 @@ impl Control for EngineControl {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.resume(&actor(who), &service, &environment).await)
     }
 
@@ -121,6 +136,7 @@ impl Control for EngineControl {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.sync(&actor(who), &service, &environment).await)
     }
 
@@ -150,6 +166,7 @@ impl Control for EngineControl {
         reference: ImageReference,
         reason: String,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.quarantine_add(&actor(who), &service, &environment, &reference, &reason).await)
     }
 
@@ -160,7 +177,15 @@ impl Control for EngineControl {
         environment: EnvironmentName,
         reference: ImageReference,
     ) -> Result<Outcome, ControlError> {
+        let environment = self.environment(environment);
         outcome(self.engine.quarantine_remove(&actor(who), &service, &environment, &reference).await)
+    }
+
+    fn environment(&self, spelled: EnvironmentName) -> EnvironmentName {
+        match self.engine.fleet() {
+            Some(view) => view.fleet.environment(&spelled),
+            None => spelled,
+        }
     }
 
     fn ready(&self) -> bool {

@@ -26,7 +26,7 @@ mod tree;
 mod whole;
 mod window;
 
-pub use alias::PULL_REQUEST;
+pub use alias::{PULL_REQUEST, other_names};
 pub use check::{CheckSpec, Probe};
 pub use gate::{Approvals, UpdateMode, Window};
 pub use hash::{DesiredHash, InvalidDesiredHash, desired_hash};
@@ -35,4 +35,5 @@ pub use model::{
     Artifact, ArtifactKind, Deployment, DeploymentSettings, Environment, Fleet, OobPath, Person,
     RegistrySettings, Route, SecretReference, Server, Service,
 };
+pub use secret::InvalidSecretReference;
 pub use tree::{Entry, EntryKind, MemoryTree, Tree};

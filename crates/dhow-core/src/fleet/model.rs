@@ -45,6 +45,13 @@ pub struct Fleet {
     pub index: Arc<Index>,
 }
 
+impl Fleet {
+    /// The environment that a spelling means here: `prod` is `production` unless the fleet tells the two apart.
+    pub fn environment(&self, spelled: &EnvironmentName) -> EnvironmentName {
+        self.index.aliases.meant(spelled)
+    }
+}
+
 /// One environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {

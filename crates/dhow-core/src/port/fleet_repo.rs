@@ -180,6 +180,11 @@ pub enum PushOutcome {
     Refused(String),
 }
 
+/// A branch for people.
+fn branch_in_words(branch: &str) -> String {
+    if branch == "HEAD" { "its default branch".into() } else { format!("the branch {branch:?}") }
+}
+
 /// What goes wrong with the fleet's repository.
 #[derive(Debug, Clone, Error)]
 pub enum FleetRepoError {
@@ -192,7 +197,7 @@ pub enum FleetRepoError {
         reason: String,
     },
     /// The branch has no commit, or there is no such branch.
-    #[error("the fleet {remote} has no branch {branch:?} with a commit; push a first commit to it")]
+    #[error("the fleet {remote} has no commit on {}; push a first one", branch_in_words(branch))]
     NoCommits {
         /// The remote, without credentials.
         remote: String,

@@ -17,6 +17,7 @@ use std::time::Duration;
 use dhow_core::fleet::{CheckSpec, Probe};
 use dhow_core::port::CheckAddress;
 
+pub(crate) use self::command::REFUSED as COMMANDS_REFUSED;
 pub use self::run::{Failed, run, run_all};
 
 /// What a check needs to know of its deployment.
@@ -28,6 +29,13 @@ pub struct CheckContext<'a> {
     pub host: &'a str,
     /// Commands may run on this machine.
     pub allow_commands: bool,
+}
+
+impl CheckContext<'_> {
+    /// A check for people, with the host in its place.
+    pub fn describe(&self, spec: &CheckSpec) -> String {
+        spec.probe.describe().replace("{host}", self.host)
+    }
 }
 
 /// One try, ended after the check's `timeout`.

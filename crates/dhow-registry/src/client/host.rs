@@ -24,9 +24,12 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub fn new(name: &str, settings: &Settings) -> Result<Self, ErrorKind> {
-        let own = settings.hosts.get(name).cloned().unwrap_or_default();
-        let authority = if name == "docker.io" { "registry-1.docker.io" } else { name };
+    pub fn new(name: &str, own: HostSettings, settings: &Settings) -> Result<Self, ErrorKind> {
+        let authority = match &own.address {
+            Some(address) => address,
+            None if name == "docker.io" => "registry-1.docker.io",
+            None => name,
+        };
         let plain = own.plain_http || is_loopback(authority);
         // A certificate means that it speaks TLS, loopback or not.
         let scheme = if plain && own.ca.is_none() { "http" } else { "https" };
@@ -112,10 +115,7 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_this_machine_or_by_name() {
-        let mut settings = Settings::default();
-        settings
-            .hosts
-            .insert("plain.acme.dev".into(), HostSettings { plain_http: true, ..Default::default() });
+        let settings = Settings::default();
         for (name, base) in [
             ("docker.io", "https://registry-1.docker.io/v2/"),
             ("ghcr.io", "https://ghcr.io/v2/"),
@@ -125,15 +125,22 @@ mod tests {
             ("plain.acme.dev", "http://plain.acme.dev/v2/"),
             ("127.0.0.1.acme.dev", "https://127.0.0.1.acme.dev/v2/"),
         ] {
-            assert_eq!(Host::new(name, &settings).unwrap().base.as_str(), base);
+            let own = HostSettings { plain_http: name == "plain.acme.dev", ..Default::default() };
+            assert_eq!(Host::new(name, own, &settings).unwrap().base.as_str(), base);
         }
     }
 
     #[test]
+    fn a_registry_with_an_address_is_called_there() {
+        let own = HostSettings { address: Some("127.0.0.1:8080".into()), ..Default::default() };
+        let host = Host::new("dhow.acme.dev", own, &Settings::default()).unwrap();
+        assert_eq!((host.name.as_str(), host.base.as_str()), ("dhow.acme.dev", "http://127.0.0.1:8080/v2/"));
+    }
+
+    #[test]
     fn a_broken_ca_is_told() {
-        let mut settings = Settings::default();
         let pem = b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n".to_vec();
-        settings.hosts.insert("a.dev".into(), HostSettings { ca: Some(pem), ..Default::default() });
-        assert!(matches!(Host::new("a.dev", &settings), Err(ErrorKind::Local(_))));
+        let own = HostSettings { ca: Some(pem), ..Default::default() };
+        assert!(matches!(Host::new("a.dev", own, &Settings::default()), Err(ErrorKind::Local(_))));
     }
 }

@@ -16,8 +16,8 @@ mod tags;
 mod token;
 mod version;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use dhow_core::noun::Repository;
 use reqwest::{Method, Url};
@@ -40,6 +40,8 @@ pub struct Client {
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
+    /// What is known of single registries now: it may be replaced while the client is used.
+    known: RwLock<Arc<BTreeMap<String, HostSettings>>>,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
 }
 
@@ -57,8 +59,22 @@ enum Access {
 
 impl Client {
     /// A client with these settings. Connects to nothing yet.
-    pub fn new(settings: Settings) -> Self {
-        Self { inner: Arc::new(Inner { settings, hosts: Mutex::default() }) }
+    pub fn new(mut settings: Settings) -> Self {
+        let known = RwLock::new(Arc::new(std::mem::take(&mut settings.hosts)));
+        Self { inner: Arc::new(Inner { settings, known, hosts: Mutex::default() }) }
+    }
+
+    /// Replaces what is known of single registries, for this client and its clones. Calls that run end as they began;
+    /// registries of which nothing changed keep their connections and tokens.
+    pub fn set_hosts(&self, hosts: BTreeMap<String, HostSettings>) {
+        let mut open = self.inner.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|name, host| hosts.get(name).unwrap_or(&HostSettings::default()).same(&host.settings));
+        *self.inner.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(hosts);
+    }
+
+    /// What is known of single registries.
+    fn known(&self) -> Arc<BTreeMap<String, HostSettings>> {
+        Arc::clone(&self.inner.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn host(&self, name: &str) -> Result<Arc<Host>, ErrorKind> {
@@ -66,7 +82,11 @@ impl Client {
         if let Some(host) = hosts.get(name) {
             return Ok(host.clone());
         }
-        let host = Arc::new(Host::new(name, &self.inner.settings)?);
+        let own = self.known().get(name).cloned().unwrap_or_default();
+        if let Some(why) = &own.refused {
+            return Err(ErrorKind::Forbidden(why.clone()));
+        }
+        let host = Arc::new(Host::new(name, own, &self.inner.settings)?);
         hosts.insert(name.to_owned(), host.clone());
         Ok(host)
     }

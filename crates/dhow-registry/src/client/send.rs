@@ -149,7 +149,7 @@ impl Client {
     /// Plain HTTP goes to hosts that are allowed by name, and from a registry on this machine to this machine.
     pub(crate) fn allowed(&self, host: &Host, url: &Url) -> Result<(), ErrorKind> {
         let target = authority(url);
-        let by_name = self.inner.settings.hosts.get(&target).is_some_and(|settings| settings.plain_http);
+        let by_name = self.known().get(&target).is_some_and(|settings| settings.plain_http);
         let local = is_loopback(&target) && is_loopback(&host_authority(host));
         match url.scheme() {
             "https" => Ok(()),

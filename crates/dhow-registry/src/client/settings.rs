@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// Settings of a [`super::Client`].
 #[derive(Debug, Clone)]
@@ -48,6 +48,26 @@ pub struct HostSettings {
     pub ca: Option<Vec<u8>>,
     /// Plain HTTP, although it is not on this machine.
     pub plain_http: bool,
+    /// `host[:port]` where it is called, in place of its name.
+    pub address: Option<String>,
+    /// Why it is not to be called at all: every call fails with this.
+    pub refused: Option<String>,
+}
+
+impl HostSettings {
+    /// Whether nothing differs.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        let credentials = match (&self.credentials, &other.credentials) {
+            (None, None) => true,
+            (Some(one), Some(two)) => one.same(two),
+            _ => false,
+        };
+        credentials
+            && self.ca == other.ca
+            && self.plain_http == other.plain_http
+            && self.address == other.address
+            && self.refused == other.refused
+    }
 }
 
 /// What a registry is shown.
@@ -66,6 +86,21 @@ pub enum Credentials {
     Identity(SecretString),
     /// A token of a Dhow. Sent only to a registry that calls itself one; any other gets what Docker's configuration has.
     Dhow(SecretString),
+}
+
+impl Credentials {
+    fn same(&self, other: &Self) -> bool {
+        let equal = |a: &SecretString, b: &SecretString| a.expose_secret() == b.expose_secret();
+        match (self, other) {
+            (Self::Basic { user: a, password: b }, Self::Basic { user: c, password: d }) => {
+                a == c && equal(b, d)
+            }
+            (Self::Bearer(a), Self::Bearer(b))
+            | (Self::Identity(a), Self::Identity(b))
+            | (Self::Dhow(a), Self::Dhow(b)) => equal(a, b),
+            _ => false,
+        }
+    }
 }
 
 /// Which of Docker's configurations holds credentials.

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args as ClapArgs;
 use dhow_core::port::BranchName;
-use dhow_engine::Settings;
 
+use crate::serve::config::FileConfig;
 use crate::serve::{Config, Server};
 
 /// Run the control plane: watch, update, roll out, verify, until it is stopped.
@@ -32,6 +32,9 @@ pub struct Args {
     /// The fleet's branch; by default the remote's HEAD.
     #[arg(long, value_parser = branch)]
     branch: Option<BranchName>,
+    /// What the fleet may not say: which secrets exist and for which hosts, intervals; see docs/operations.md.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 fn branch(text: &str) -> Result<BranchName, String> {
@@ -41,13 +44,14 @@ fn branch(text: &str) -> Result<BranchName, String> {
 /// Serves until SIGINT or SIGTERM.
 pub async fn run(args: Args) -> Result<ExitCode> {
     let state = args.state.clone();
+    let file = args.config.as_deref().map(FileConfig::read).transpose()?.unwrap_or_default();
     let server = Server::start(Config {
         fleet: args.fleet,
         branch: args.branch,
         state: args.state,
         listen: args.listen,
         sites: args.sites,
-        settings: Settings::default(),
+        file,
     })
     .await?;
     eprintln!("dhow listens on http://{}, sites on http://{}", server.listen, server.sites);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use dhow_core::noun::ServiceName;
+use dhow_core::noun::{EnvironmentName, ServiceName};
 use dhow_core::rollout::Health;
 use dhow_web::shape::{ArtifactStatus, DeploymentStatus, Status};
 
@@ -17,6 +17,8 @@ pub struct Args {
     connection: Connection,
     /// Of this service only
     service: Option<ServiceName>,
+    /// In this environment only
+    environment: Option<EnvironmentName>,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -27,7 +29,8 @@ pub struct Args {
 /// # Errors
 /// The API does not answer.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let query: Vec<_> = args.service.iter().map(|s| ("service", s.to_string())).collect();
+    let mut query: Vec<_> = args.service.iter().map(|s| ("service", s.to_string())).collect();
+    query.extend(args.environment.iter().map(|e| ("environment", e.to_string())));
     let status: Status = args.connection.client()?.get(&["status"], &query).await?;
     if args.output == Output::Json {
         print_json(&status)?;
@@ -92,7 +95,7 @@ fn advice(status: &Status) -> String {
         });
     }
     for problem in &status.problems {
-        let _ = writeln!(text, "\nproblem in the fleet: {}", one_line(problem));
+        let _ = writeln!(text, "\nproblem: {}", one_line(problem));
     }
     text
 }
@@ -167,6 +170,6 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("(1 of 2): dhow approve shop production --id p1\n  web v1 -> v2"), "{text}");
-        assert!(text.contains("problem in the fleet: services/x/dhow.yaml:1:1"), "{text}");
+        assert!(text.contains("problem: services/x/dhow.yaml:1:1"), "{text}");
     }
 }

@@ -105,15 +105,16 @@ async fn nudge(events: &mut Option<Response>) {
 
 async fn look(client: &Client, scope: &Scope, watch: &mut Watch) -> anyhow::Result<Verdict> {
     let service = [("service", scope.service.to_string())];
-    let status: Status = client.get(&["status"], &service).await?;
+    let query = [("service", scope.service.to_string()), ("environment", scope.environment.to_string())];
+    let status: Status = client.get(&["status"], &query).await?;
     let verdict = watch.judge(scope, &status);
     let (Verdict::Pending(_), Some(tag), false) = (&verdict, &watch.wanted, watch.seen) else {
         return Ok(verdict);
     };
     let list: QuarantineList = client.get(&["quarantine"], &service).await?;
+    let meant = status.deployments.first().map_or(&scope.environment, |d| &d.environment);
     let here = list.quarantined.into_iter().filter(|q| q.service == scope.service);
-    let mut here =
-        here.filter(|q| q.environment == scope.environment && q.reference.tag.as_ref() == Some(tag));
+    let mut here = here.filter(|q| q.environment == *meant && q.reference.tag.as_ref() == Some(tag));
     Ok(here
         .next()
         .map_or(verdict, |q| Verdict::Failed(format!("{tag} is in quarantine: {}", one_line(&q.reason)))))
@@ -127,8 +128,8 @@ struct Watch {
 
 impl Watch {
     fn judge(&mut self, scope: &Scope, status: &Status) -> Verdict {
-        let mine = |d: &&DeploymentStatus| d.service == scope.service && d.environment == scope.environment;
-        let rows: Vec<_> = status.deployments.iter().filter(mine).collect();
+        // The environment may be spelled otherwise than asked for: the answer has those that were meant.
+        let rows: Vec<_> = status.deployments.iter().filter(|d| d.service == scope.service).collect();
         let name = format!("{}/{}", scope.service, scope.environment);
         if rows.is_empty() && status.fleet_commit.is_none() {
             return Verdict::Pending("the fleet was not read yet".into());

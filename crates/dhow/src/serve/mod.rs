@@ -1,9 +1,12 @@
 //! The control plane: adapters, engine and listeners, put together. `serve` and `demo` run the same.
 
+pub mod config;
 mod registry;
+mod secrets;
+mod source;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +14,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use dhow_core::noun::TargetType;
 use dhow_core::port::{BranchName, Clock, Store, Target};
-use dhow_engine::{Engine, Ports, Settings, SystemClock};
+use dhow_engine::{Engine, Ports, SystemClock};
 use dhow_git::{GitFleet, GitFleetConfig};
-use dhow_registry::client::{Client, Credentials, HostSettings};
 use dhow_registry::server;
 use dhow_static::{Sites, StaticTarget, StaticTargetConfig};
 use dhow_store::{SqliteStore, StateLock};
@@ -21,6 +23,9 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use config::FileConfig;
+pub use source::Source;
 
 /// What `serve` is told.
 #[derive(Debug, Clone)]
@@ -35,8 +40,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address of the sites.
     pub sites: SocketAddr,
-    /// Intervals and limits.
-    pub settings: Settings,
+    /// What the file of `--config` says.
+    pub file: FileConfig,
 }
 
 /// A running control plane.
@@ -47,14 +52,19 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Where the sites are served.
     pub sites: SocketAddr,
+    source: Source,
     stop: CancellationToken,
     tasks: TaskTracker,
     state: PathBuf,
     _lock: StateLock,
 }
 
-/// How long a stop waits for what runs.
-const GRACE: Duration = Duration::from_secs(10);
+/// The file of the state directory that says where the API listens.
+const LISTEN: &str = "listen";
+/// How long a stop waits for steps that run; with [`CONNECTIONS`] it is below the 10 s that service managers wait.
+const STEPS: Duration = Duration::from_secs(6);
+/// How long a stop then waits for connections.
+const CONNECTIONS: Duration = Duration::from_secs(3);
 
 impl Server {
     /// Starts everything. When it returns, the listeners answer; the fleet is read right after.
@@ -71,7 +81,10 @@ impl Server {
         fleet.branch.clone_from(&config.branch);
         let fleet = Arc::new(GitFleet::open(fleet).await?);
         let own_secret = random_secret();
-        let source = Arc::new(Client::new(own_registry(listen, &own_secret)));
+        let mut own_hosts = own_hosts(listen);
+        own_hosts.extend(config.file.registry_hosts.iter().cloned());
+        let settings = config.file.settings();
+        let source = Source::new(config.file, &own_hosts, &reachable(listen).to_string(), &own_secret);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let sites = Sites::default();
         let target = StaticTarget::open(StaticTargetConfig {
@@ -83,17 +96,18 @@ impl Server {
         .await?;
         let mut targets: BTreeMap<TargetType, Arc<dyn Target>> = BTreeMap::new();
         targets.insert(TargetType::StaticFile, Arc::new(target));
-        let ports = Ports { store, fleet, source, targets, clock };
-        let engine = Engine::open(ports, config.settings, &StateLock::me()).await?;
+        let ports = Ports { store, fleet, source: Arc::new(source.clone()), targets, clock };
+        let engine = Engine::open(ports, settings, &StateLock::me()).await?;
+        source.follow(Some(engine.clone()));
 
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let (registry, tags) =
             registry::open(&config.state.join("registry"), tokens.clone(), own_secret, &engine)?;
-        tasks.spawn(registry::follow_tags(tags, engine.clone(), own_hosts(listen), stop.clone()));
+        tasks.spawn(registry::follow_tags(tags, engine.clone(), own_hosts, stop.clone()));
         tasks.spawn(registry::collect(registry.clone(), engine.clone(), stop.clone()));
         let api = dhow_web::router(dhow_web::AppState::new(
-            Arc::new(crate::control::EngineControl::new(engine.clone())),
+            Arc::new(crate::control::EngineControl::new(engine.clone(), source.clone())),
             tokens,
             stop.clone(),
         ));
@@ -113,9 +127,18 @@ impl Server {
                 tracing::error!(%error, "the voyage cannot begin; mend it and start again");
             }
         });
-        std::fs::write(config.state.join("listen"), format!("{listen}\n"))
-            .with_context(|| format!("{} cannot be written", config.state.join("listen").display()))?;
-        Ok(Self { engine, listen, sites: sites_address, stop, tasks, state: config.state, _lock: lock })
+        std::fs::write(config.state.join(LISTEN), format!("{listen}\n"))
+            .with_context(|| format!("{} cannot be written", config.state.join(LISTEN).display()))?;
+        Ok(Self {
+            engine,
+            listen,
+            sites: sites_address,
+            source,
+            stop,
+            tasks,
+            state: config.state,
+            _lock: lock,
+        })
     }
 
     /// Where its state is kept.
@@ -125,11 +148,16 @@ impl Server {
 
     /// Stops: listeners first, then the voyage; what is open goes on at the next start.
     pub async fn stop(self) {
-        self.engine.stop(GRACE).await;
+        // Whoever looks for us by the state directory should not be sent to another's port.
+        if let Err(error) = std::fs::remove_file(self.state.join(LISTEN)) {
+            tracing::warn!(%error, "{} could not be removed", self.state.join(LISTEN).display());
+        }
+        self.engine.stop(STEPS).await;
+        self.source.follow(None);
         self.stop.cancel();
         self.tasks.close();
-        if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
-            tracing::warn!("some connections did not end in {GRACE:?}; they are cut");
+        if tokio::time::timeout(CONNECTIONS, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some connections did not end in {CONNECTIONS:?}; they are cut");
         }
     }
 }
@@ -145,14 +173,14 @@ fn own_hosts(listen: SocketAddr) -> Vec<String> {
     vec![listen.to_string(), format!("127.0.0.1:{}", listen.port()), format!("localhost:{}", listen.port())]
 }
 
-fn own_registry(listen: SocketAddr, secret: &SecretString) -> dhow_registry::client::Settings {
-    let mut settings = dhow_registry::client::Settings::default();
-    for host in own_hosts(listen) {
-        let own =
-            HostSettings { credentials: Some(Credentials::Dhow(secret.clone())), ..HostSettings::default() };
-        settings.hosts.insert(host, own);
-    }
-    settings
+/// The address at which this process reaches its own listener.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 /// A secret of this process alone: the engine's own way into the embedded registry.

@@ -12,10 +12,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args as ClapArgs, ValueEnum};
 use dhow_core::noun::{EnvironmentName, PersonName, ServiceName};
 use dhow_core::rollout::Health;
-use dhow_engine::Settings;
 use dhow_engine::command::Actor;
 use dhow_engine::report::Status;
 
+use crate::serve::config::FileConfig;
 use crate::serve::{Config, Server};
 use requests::Requests;
 use timeline::Report;
@@ -104,7 +104,7 @@ impl Demo {
             state: state.clone(),
             listen,
             sites: ([127, 0, 0, 1], 0).into(),
-            settings: Settings::default(),
+            file: FileConfig::default(),
         })
         .await?;
         say(&format!(
@@ -267,7 +267,7 @@ impl Demo {
     fn show_what_next(&self, dir: &std::path::Path) {
         let (listen, state, sites) = (self.server.listen, self.state.display(), self.server.sites);
         say(&format!(
-            "\nIt keeps serving; Ctrl-C ends it. Look at it:\n  curl -H 'Host: site.production.localhost' http://{sites}/\n  dhow status --state {state}\n  git --git-dir {} log\nDeliver something of your own, from another terminal:\n  DHOW_TOKEN=$(cat {state}/admin.token) dhow publish ./my-folder --to {listen}/site/web:4.0.0",
+            "\nIt keeps serving; Ctrl-C ends it. Look at it:\n  curl -H 'Host: site.production.localhost' http://{sites}/\n  dhow status --state {state}\n  git --git-dir {} log\nDeliver something of your own, a folder with a file `health` that says ok, from another terminal:\n  DHOW_TOKEN=$(cat {state}/admin.token) dhow publish ./my-folder --to {listen}/site/web:4.0.0",
             dir.join("fleet.git").display()
         ));
     }
