@@ -12,6 +12,8 @@ pub(crate) enum About {
     Fleet,
     /// Selecting versions of an artifact.
     Select(ServiceName, EnvironmentName, ArtifactName),
+    /// Writing an update into the fleet's files.
+    Update(ServiceName, EnvironmentName),
 }
 
 /// The troubles of now. They are not stored: after a start they are met again, or are over.
@@ -40,6 +42,9 @@ impl Troubles {
         let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let told = troubles.iter().map(|(about, reason)| match about {
             About::Fleet => format!("the fleet cannot be read, what runs is not touched: {reason}"),
+            About::Update(service, environment) => {
+                format!("the update of {service} in {environment} cannot be written: {reason}")
+            }
             About::Select(service, environment, artifact) => {
                 format!("no version of {artifact} can be selected for {service} in {environment}: {reason}")
             }

@@ -85,12 +85,13 @@ pub trait Control: Send + Sync {
         id: Option<String>,
     ) -> Result<Outcome, ControlError>;
 
-    /// Says no to what waits.
+    /// Says no to what waits; to the only open question where no id is given.
     async fn reject(
         &self,
         actor: Actor,
         service: ServiceName,
         environment: EnvironmentName,
+        id: Option<String>,
         reason: Option<String>,
     ) -> Result<Outcome, ControlError>;
 

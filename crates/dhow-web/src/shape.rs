@@ -181,6 +181,8 @@ pub struct ApproveRequest {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RejectRequest {
+    /// The proposal's id; none: the only open one.
+    pub id: Option<String>,
     /// Why.
     pub reason: Option<String>,
 }

@@ -96,10 +96,13 @@ impl Control for EngineControl {
         who: Actor,
         service: ServiceName,
         environment: EnvironmentName,
+        id: Option<String>,
         reason: Option<String>,
     ) -> Result<Outcome, ControlError> {
         let environment = self.environment(environment);
-        outcome(self.engine.reject(&actor(who), &service, &environment, reason.as_deref()).await)
+        outcome(
+            self.engine.reject(&actor(who), &service, &environment, id.as_deref(), reason.as_deref()).await,
+        )
     }
 
     async fn rollback(

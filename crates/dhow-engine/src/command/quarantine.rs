@@ -29,7 +29,7 @@ impl Engine {
     ) -> Result<Outcome, EngineError> {
         let inner = &self.inner;
         let pin = inner.pin_of(reference).await?;
-        let guard = inner.scopes.lock(&(service.clone(), environment.clone())).await;
+        let _guard = inner.scopes.lock(&(service.clone(), environment.clone())).await;
         let mut entry = Entry::new();
         entry.event(Event::Quarantined {
             service: service.clone(),
@@ -47,8 +47,7 @@ impl Engine {
             at_ms: inner.now_ms(),
         })?;
         inner.journal.write(entry).await?;
-        drop(guard);
-        inner.withdraw_fallen(service).await?;
+        inner.select_downstream(service, environment);
         Ok(Outcome::new(format!(
             "{} is not selected for {service} in {environment} any more",
             pin.reference()
@@ -83,7 +82,7 @@ impl Engine {
             });
             inner.journal.write(entry).await?;
         }
-        inner.spawn_select(service, environment);
+        inner.select_downstream(service, environment);
         Ok(Outcome::new(format!("{reference} may be selected again")))
     }
 }

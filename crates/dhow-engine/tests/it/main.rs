@@ -1,5 +1,7 @@
 //! The rules of the voyage, one test a promise: the real engine, on twins in memory and a clock that takes no time.
 
+#![expect(clippy::unwrap_used, reason = "a test panics where a promise is broken")]
+
 mod approvals;
 mod crash;
 mod first_sight;

@@ -64,6 +64,23 @@ fn a_newer_one_that_waits_makes_a_failing_one_go_back_at_once() {
 }
 
 #[test]
+fn a_newer_one_that_waited_before_the_checks_began_makes_a_failing_one_go_back_at_once() {
+    let mut world = world();
+    let (path, text) = site("shop", "stage", "1.1.0");
+    world.content_of("shop/web", "1.1.0");
+    world.dock(STAGE).slow_down(deployment(STAGE));
+    world.push_by("alice", [(path, format!("{text}checks:\n  - tcp: {{ port: 1 }}\n    limit: 1h\n"))]);
+    world.pass(Duration::from_secs(5));
+    world.push_by("alice", [site("shop", "stage", "1.2.0")]);
+    world.content_of("shop/web", "1.2.0");
+    world.pass(Duration::from_secs(5));
+    world.dock(STAGE).let_go(&deployment(STAGE));
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.runs(STAGE), ["1.0.0 succeeded", "1.1.0 rolled_back", "1.2.0 succeeded"]);
+    assert!(world.list::<Quarantined>("").is_empty());
+}
+
+#[test]
 fn a_running_one_that_does_not_fail_comes_to_its_end_before_a_newer_one_begins() {
     let mut world = world();
     world.dock(STAGE).slow_down(deployment(STAGE));

@@ -16,5 +16,6 @@ pub(crate) async fn act(
     Body(body): Body<RejectRequest>,
 ) -> Result<Json<Outcome>, ApiError> {
     let reason = body.reason.map(|text| bounded("the reason", text)).transpose()?;
-    whole(async move { state.control.reject(identity.actor(), service, environment, reason).await }).await
+    whole(async move { state.control.reject(identity.actor(), service, environment, body.id, reason).await })
+        .await
 }

@@ -130,7 +130,14 @@ impl Control for FakeEngine {
         self.act("approve", &a, (&s, &e), &format!(" {id:?}"))
     }
 
-    async fn reject(&self, a: Actor, s: ServiceName, e: EnvironmentName, reason: Option<String>) -> Done {
+    async fn reject(
+        &self,
+        a: Actor,
+        s: ServiceName,
+        e: EnvironmentName,
+        _id: Option<String>,
+        reason: Option<String>,
+    ) -> Done {
         self.act("reject", &a, (&s, &e), &format!(" {reason:?}"))
     }
 

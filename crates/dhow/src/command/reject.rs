@@ -14,6 +14,9 @@ pub struct Args {
     connection: Connection,
     #[command(flatten)]
     scope: Scope,
+    /// Id of the proposal, as `dhow status` shows it; needed where more than one is open
+    #[arg(long)]
+    id: Option<String>,
     /// Why, for those who asked
     #[arg(long)]
     reason: Option<String>,
@@ -28,7 +31,8 @@ pub struct Args {
 /// It is refused, or the API does not answer.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = args.connection.client()?;
-    let outcome = client.act("reject", &args.scope, &RejectRequest { reason: args.reason }).await?;
+    let outcome =
+        client.act("reject", &args.scope, &RejectRequest { id: args.id, reason: args.reason }).await?;
     print_outcome(&outcome, args.output)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -176,7 +176,7 @@ impl World {
 
     pub fn reject(&mut self, who: &str, service: &str, environment: &str) -> Result<Outcome, EngineError> {
         let (actor, service, environment) = (actor(who), name(service), place(environment));
-        self.ask(async move |e| e.reject(&actor, &service, &environment, None).await)
+        self.ask(async move |e| e.reject(&actor, &service, &environment, None, None).await)
     }
 
     pub fn sync(&mut self, who: &str, service: &str, environment: &str) -> Result<Outcome, EngineError> {
