@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::{Args as ClapArgs, ValueEnum};
 use dhow_core::noun::{ImageReference, SourceLabels};
-use dhow_registry::bundle::publish;
-use dhow_registry::client::{Client, Credentials, Settings};
+use dhow_registry::bundle::{PublishError, publish};
+use dhow_registry::client::{Client, Credentials, ErrorKind, Settings};
 use secrecy::SecretString;
 
 /// Pack a folder of files into an OCI artifact and push it.
@@ -54,13 +54,20 @@ enum Output {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut settings = Settings::default();
     let host = settings.hosts.entry(args.to.repository.registry().to_owned()).or_default();
+    let has_token = args.token.is_some();
     host.credentials = args.token.map(Credentials::Dhow);
     host.plain_http = args.plain_http;
     if let Some(path) = &args.ca {
         host.ca = Some(std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?);
     }
     let labels = SourceLabels { source: args.source, revision: args.revision, ..SourceLabels::default() };
-    let version = publish(&Client::new(settings), &args.dir, &args.to, &labels).await?;
+    let published = publish(&Client::new(settings), &args.dir, &args.to, &labels).await;
+    let version = published.map_err(|error| match &error {
+        PublishError::Client(refused) if !has_token && matches!(refused.kind, ErrorKind::Unauthorized(_)) => {
+            anyhow!("{error}; where this is the registry of a Dhow, set DHOW_TOKEN to a token of it")
+        }
+        _ => error.into(),
+    })?;
     let mut out = anstream::stdout();
     use std::io::Write as _;
     match args.output {

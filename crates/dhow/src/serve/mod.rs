@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use dhow_core::noun::TargetType;
-use dhow_core::port::{BranchName, Clock, Store, Target};
+use dhow_core::port::{BranchName, Clock, Store, StoreError, Target};
 use dhow_engine::{Engine, Ports, SystemClock};
 use dhow_git::{GitFleet, GitFleetConfig};
 use dhow_registry::server;
@@ -69,7 +69,12 @@ const CONNECTIONS: Duration = Duration::from_secs(3);
 impl Server {
     /// Starts everything. When it returns, the listeners answer; the fleet is read right after.
     pub async fn start(config: Config) -> Result<Self> {
-        let lock = StateLock::acquire(&config.state)?;
+        let lock = StateLock::acquire(&config.state).map_err(|error| match error {
+            StoreError::Held { .. } => {
+                anyhow!("the state {error}; stop that `dhow serve`, or give another directory with --state")
+            }
+            error => error.into(),
+        })?;
         let listener = bind(config.listen, "--listen").await?;
         let sites_listener = bind(config.sites, "--sites").await?;
         let (listen, sites_address) = (listener.local_addr()?, sites_listener.local_addr()?);

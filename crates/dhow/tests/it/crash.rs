@@ -121,3 +121,37 @@ async fn killed_at_each_step_of_a_rollback_it_goes_back_once_in_the_world_and_in
         assert_eq!(serve.events("rollout_queued").await.len(), n + 2, "killed at {at:?}");
     }
 }
+
+/// Production takes what runs in stage after one vote.
+const GATED: [(&str, &str); 4] = [
+    (
+        "dhow.yaml",
+        "environments:\n  stage: { update: commit }\n  production: { from: stage, approvals: { needed: 1 } }\n",
+    ),
+    (
+        "services/shop/dhow.yaml",
+        "artifacts:\n  web: { bundle: dhow.test/shop/web, policy: { semver: \"*\" } }\n",
+    ),
+    ("services/shop/static_file/stage/dhow.yaml", "bundle: dhow.test/shop/web\n"),
+    ("services/shop/static_file/production/dhow.yaml", "bundle: dhow.test/shop/web\n"),
+];
+
+#[tokio::test]
+async fn killed_around_an_approval_it_asks_once_and_keeps_every_vote() {
+    let fleet = Fleet::with(&GATED).await;
+    let mut serve = fleet.serve().start().await;
+    for (n, version) in ["1.0.0", "2.0.0"].into_iter().enumerate() {
+        serve = killed_at(&fleet, serve, &site(version), version, &("proposal_opened", None)).await;
+        serve.until("status", |s| s["proposals"].as_array().unwrap().len() == 1).await;
+        serve.reaches("shop", "stage", version).await;
+        serve.dhow(&["approve", "shop", "production"]).await.ok();
+        // The answer was given: from here on the vote counts, whatever happens.
+        serve.kill().await;
+        serve = fleet.serve().start().await;
+        serve.reaches("shop", "production", version).await;
+        assert_eq!(serve.events("proposal_opened").await.len(), n + 1, "it asks once a version");
+        let log = fleet.log().await;
+        let commits = log.iter().filter(|s| s.contains(&format!("production: web {version}"))).count();
+        assert_eq!(commits, 1, "{log:?}");
+    }
+}

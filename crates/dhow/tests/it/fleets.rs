@@ -94,3 +94,30 @@ fn row(status: &serde_json::Value, service: &str) -> serde_json::Value {
 fn row_text(status: &serde_json::Value, service: &str) -> String {
     row(status, service)["waiting_for"].as_str().unwrap_or_default().to_owned()
 }
+
+#[tokio::test]
+async fn commits_that_a_person_pushes_meanwhile_are_neither_lost_nor_merged() {
+    let fleet = Fleet::with(&SHOP).await;
+    let serve = fleet.serve().start().await;
+    let names: Vec<String> = (1..=5).map(|n| format!("note-{n}.txt")).collect();
+    let publishes = async {
+        for n in 1..=5 {
+            serve.publish(&site(&n.to_string()), &format!("shop/web:{n}.0.0")).await.ok();
+        }
+    };
+    let person = async {
+        for name in &names {
+            fleet.push(name, &[(name, "a note\n")]).await;
+        }
+    };
+    tokio::join!(publishes, person);
+    serve.reaches("shop", "stage", "5.0.0").await;
+    let log = fleet.log().await;
+    for name in &names {
+        assert_eq!(fleet.read(name).await, "a note\n");
+        assert_eq!(log.iter().filter(|subject| *subject == name).count(), 1, "{log:#?}");
+    }
+    assert!(!log.iter().any(|subject| subject.starts_with("Merge")), "{log:#?}");
+    let pinned = fleet.read("services/shop/static_file/stage/dhow.yaml").await;
+    assert!(pinned.contains("web:5.0.0@"), "{pinned}");
+}

@@ -145,3 +145,50 @@ async fn a_version_that_is_committed_before_it_is_pushed_is_waited_for() {
     serve.publish(&site("one"), "shop/web:1.0.0").await.ok();
     serve.reaches("shop", "stage", "1.0.0").await;
 }
+
+#[tokio::test]
+async fn a_tag_that_is_pushed_again_is_told_and_not_followed_but_under_policy_digest() {
+    let follows = "artifacts:\n  web: { bundle: dhow.test/follow/web, policy: { digest: latest } }\n";
+    let fleet = Fleet::with(&[
+        SHOP[0],
+        SHOP[1],
+        ("services/follow/dhow.yaml", follows),
+        ("services/follow/static_file/stage/dhow.yaml", "bundle: dhow.test/follow/web\n"),
+    ])
+    .await;
+    let serve = fleet.serve().start().await;
+    serve.publish(&site("one"), "shop/web:1.0.0").await.ok();
+    serve.reaches("shop", "stage", "1.0.0").await;
+    serve.publish(&site("another"), "shop/web:1.0.0").await.ok();
+    let told = |h: &serde_json::Value| h["events"].to_string().contains("tag_moved");
+    serve.until("history?limit=1000", told).await;
+    assert_eq!(page(&serve).await, "<h1>one</h1>\n");
+    let history = serve.dhow(&["history"]).await.ok().stdout;
+    assert!(history.contains("tag_moved") && history.contains("tag=1.0.0"), "{history}");
+
+    for text in ["first", "second"] {
+        let said = serve.publish(&site(text), "follow/web:latest").await.ok();
+        let digest = said.stdout.trim().split_once('@').unwrap().1.to_owned();
+        let runs = |s: &serde_json::Value| {
+            let row = &s["deployments"][0];
+            row["phase"] == "succeeded" && row["running"][0]["digest"] == digest.as_str()
+        };
+        serve.until("status?service=follow", runs).await;
+        assert_eq!(serve.page("follow.stage.localhost", "/").await.1, format!("<h1>{text}</h1>\n"));
+    }
+}
+
+#[tokio::test]
+async fn content_that_a_deployment_uses_cannot_be_deleted_and_the_reason_names_it() {
+    let fleet = Fleet::with(&SHOP).await;
+    let serve = fleet.serve().start().await;
+    let said = serve.publish(&site("one"), "shop/web:1.0.0").await.ok();
+    serve.reaches("shop", "stage", "1.0.0").await;
+    let digest = said.stdout.trim().split_once('@').unwrap().1;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{}/v2/shop/web/manifests/{digest}", serve.api);
+    let answer = http.delete(url).bearer_auth(serve.admin()).send().await.unwrap();
+    assert!(answer.status().is_client_error(), "{}", answer.status());
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("pinned by shop/static_file/stage at the fleet's head"), "{text}");
+}

@@ -19,6 +19,7 @@ async fn the_first_start_closes_the_state_to_others_and_never_says_the_token() {
     serve.until("status", |s| s["fleet_commit"].is_string()).await;
     assert!(!serve.said().contains(&serve.admin()), "the token is in the log");
     let database = std::fs::read(serve.state().join("dhow.db")).unwrap();
+    assert!(!serve.said().contains('\u{1b}'), "colours are for terminals: {}", serve.said());
     let token = serve.admin().into_bytes();
     assert!(!database.windows(token.len()).any(|w| w == token), "the token is stored as it is");
 }
@@ -28,7 +29,8 @@ async fn a_second_serve_on_the_same_state_is_refused_and_told_who_holds_it() {
     let fleet = Fleet::with(&SHOP).await;
     let serve = fleet.serve().start().await;
     let said = run(fleet.serve().command()).await;
-    said.refused(&[&format!("process {}", serve.pid()), &serve.state().display().to_string()]);
+    let state = serve.state().display().to_string();
+    said.refused(&[&format!("{state} is held by process {}", serve.pid()), "give another directory"]);
 }
 
 #[tokio::test]

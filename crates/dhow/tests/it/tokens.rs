@@ -89,4 +89,7 @@ async fn nothing_answers_without_a_token_but_the_signs_of_life() {
     let mut command = crate::support::process::dhow(&fleet.home());
     command.env("DHOW_URL", at("")).arg("status");
     run(command).await.refused(&["there is no token", "DHOW_TOKEN"]);
+    let mut command = crate::support::process::dhow(&fleet.home());
+    command.arg("publish").arg(fleet.work()).args(["--to", &format!("{}/shop/web:1.0.0", serve.api)]);
+    run(command).await.refused(&["access refused", "set DHOW_TOKEN"]);
 }

@@ -88,15 +88,28 @@ impl Fleet {
         }
     }
 
-    /// Commits files on top of what the branch has, and pushes.
+    /// Commits files on top of what the branch has, and pushes; again, as a person does, where somebody was quicker.
     pub async fn push(&self, message: &str, files: &[(&str, &str)]) {
-        if !self.log().await.is_empty() {
-            self.in_work(&["pull", "--quiet", "--rebase", "origin", "main"]).await.ok();
-        }
+        self.pull().await;
         self.write(files);
         self.in_work(&["add", "--all"]).await.ok();
         self.in_work(&["commit", "--quiet", "-m", message]).await.ok();
-        self.in_work(&["push", "--quiet", "origin", "main"]).await.ok();
+        let mut tries = 0;
+        loop {
+            let said = self.in_work(&["push", "--quiet", "origin", "main"]).await;
+            if said.code == Some(0) {
+                return;
+            }
+            tries += 1;
+            assert!(tries < 20, "{}", said.stderr);
+            self.pull().await;
+        }
+    }
+
+    async fn pull(&self) {
+        if !self.log().await.is_empty() {
+            self.in_work(&["pull", "--quiet", "--rebase", "origin", "main"]).await.ok();
+        }
     }
 
     /// The subjects of the branch's commits, newest first; none where it has no commit.

@@ -62,7 +62,7 @@ fn clean(mut command: Command, home: &Path) -> Command {
             command.env_remove(name);
         }
     }
-    command.env("HOME", home).env("GIT_CONFIG_NOSYSTEM", "1").env("NO_COLOR", "1").kill_on_drop(true);
+    command.env("HOME", home).env("GIT_CONFIG_NOSYSTEM", "1").kill_on_drop(true);
     command
 }
 
