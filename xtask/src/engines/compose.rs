@@ -29,7 +29,8 @@ pub fn plugin() -> anyhow::Result<PathBuf> {
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         eprintln!("xtask: building docker compose {version} into {}, once (minutes)", dir.display());
         let part = dir.join(format!("part-{}", std::process::id()));
-        process::run(&mut build(&version, &part)?).context("cannot build docker compose from its Go module")?;
+        process::run(&mut build(&version, &part)?)
+            .context("cannot build docker compose from its Go module")?;
         fs::rename(&part, &plugin).with_context(|| format!("cannot write {}", plugin.display()))?;
     }
     Ok(plugin)

@@ -75,7 +75,8 @@ fn command(state: &mut State, host: &Host, mut config: Value) -> anyhow::Result<
         Some(_) => (host.fs().join("run/dockerd.json"), PathBuf::from("/run/dockerd.json")),
         None => (host.dir.join("dockerd.json"), host.dir.join("dockerd.json")),
     };
-    fs::write(&file, serde_json::to_vec_pretty(&config)?).with_context(|| format!("cannot write {}", file.display()))?;
+    fs::write(&file, serde_json::to_vec_pretty(&config)?)
+        .with_context(|| format!("cannot write {}", file.display()))?;
     let mut command = host.command("dockerd")?;
     command.arg("--config-file").arg(seen);
     Ok(command)
@@ -126,6 +127,8 @@ pub fn get(socket: &Path, path: &str) -> anyhow::Result<String> {
     stream.read_to_string(&mut answer).with_context(cannot)?;
     match answer.split_once("\r\n\r\n") {
         Some((head, body)) if head.split_whitespace().nth(1) == Some("200") => Ok(body.to_owned()),
-        _ => bail!("{} answered {path} with: {}", socket.display(), answer.lines().next().unwrap_or_default()),
+        _ => {
+            bail!("{} answered {path} with: {}", socket.display(), answer.lines().next().unwrap_or_default())
+        }
     }
 }

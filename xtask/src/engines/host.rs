@@ -51,7 +51,8 @@ impl Host {
             Kind::Server { number, .. } => Some(Net::new(slot, number, name)),
         };
         let dir = state.dir().join(name);
-        let mut host = Self { name: name.to_owned(), dir, net, state: state.dir().to_owned(), noted: state.noted(name) };
+        let mut host =
+            Self { name: name.to_owned(), dir, net, state: state.dir().to_owned(), noted: state.noted(name) };
         if is_up(&host.noted) {
             return Ok(host);
         }
@@ -70,7 +71,8 @@ impl Host {
             Some(net) => net.make()?,
             None => net::make_bridge(slot)?,
         }
-        fs::create_dir_all(self.dir.join("fs")).with_context(|| format!("cannot make {}", self.dir.display()))?;
+        fs::create_dir_all(self.dir.join("fs"))
+            .with_context(|| format!("cannot make {}", self.dir.display()))?;
         self.hold()?;
         // Noted before its files are mounted: a half-made host is not up, as it has no first process yet.
         state.note(&self.name, Noted { init: None, ..self.noted.clone() })?;
@@ -87,7 +89,16 @@ impl Host {
 
     /// Starts the first process, which only waits and takes in orphans.
     fn hold(&mut self) -> anyhow::Result<()> {
-        let mut words = vec!["unshare", "--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--mount-proc"];
+        let mut words = vec![
+            "unshare",
+            "--mount",
+            "--propagation",
+            "slave",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ];
         let netns = self.net.as_ref().map(|net| format!("--net=/run/netns/{}", net.netns));
         if let Some(netns) = &netns {
             words.splice(0..0, ["nsenter", netns, "--"]);
@@ -99,12 +110,16 @@ impl Host {
         command.args(rest).env("PATH", process::search_path());
         let holder = self.spawn(&mut command, "host")?;
         self.noted.holder = Some(holder);
-        let is_tini = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "tini");
+        let is_tini = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "tini")
+        };
         machine::wait(|| {
             self.noted.init = children(holder.pid).into_iter().find(is_tini).and_then(Process::of);
             self.noted.init.is_some() || !holder.is_alive()
         })?;
-        self.noted.init.with_context(|| format!("the host's first process ended: see {}", self.log("host").display()))?;
+        self.noted
+            .init
+            .with_context(|| format!("the host's first process ended: see {}", self.log("host").display()))?;
         if self.net.is_some() {
             process::run(self.command("hostname")?.arg(&self.name))?;
         }
@@ -125,7 +140,10 @@ impl Host {
     pub fn command(&self, program: &str) -> anyhow::Result<Command> {
         let init = self.noted.init.context("the host does not run")?;
         let mut command = Command::new("nsenter");
-        command.env("PATH", process::search_path()).arg(format!("--target={}", init.pid)).args(["--mount", "--pid"]);
+        command
+            .env("PATH", process::search_path())
+            .arg(format!("--target={}", init.pid))
+            .args(["--mount", "--pid"]);
         if self.net.is_some() {
             command.args(["--net", "--uts"]);
         }
@@ -161,7 +179,12 @@ impl Host {
 
     /// Waits until a service answers.
     pub fn wait(&mut self, service: &str, answers: impl Fn() -> bool) -> anyhow::Result<()> {
-        let process = self.noted.services.get(service).copied().with_context(|| format!("{service} was not started"))?;
+        let process = self
+            .noted
+            .services
+            .get(service)
+            .copied()
+            .with_context(|| format!("{service} was not started"))?;
         machine::wait(|| answers() || !process.is_alive())
             .with_context(|| format!("{service} does not answer: see {}", self.log(service).display()))?;
         if process.is_alive() { Ok(()) } else { bail!(self.ended(service)) }
@@ -179,11 +202,13 @@ impl Host {
     /// In a process group of its own, so that Ctrl-C on us does not reach it, with our mark and a log.
     fn spawn(&self, command: &mut Command, service: &str) -> anyhow::Result<Process> {
         let shown = process::show(command);
-        let log = File::options().create(true).append(true).open(self.log(service)).context("cannot open a log")?;
+        let log =
+            File::options().create(true).append(true).open(self.log(service)).context("cannot open a log")?;
         let errors = log.try_clone().context("cannot open a log")?;
         command.env(MARK, &self.state).stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
         let child = command.spawn().with_context(|| format!("cannot start `{shown}`"))?;
-        Process::of(child.id()).with_context(|| format!("`{shown}` ended at once: see {}", self.log(service).display()))
+        Process::of(child.id())
+            .with_context(|| format!("`{shown}` ended at once: see {}", self.log(service).display()))
     }
 
     fn remove_files(&self) -> anyhow::Result<()> {

@@ -83,8 +83,9 @@ impl Ledger {
     /// Reads the ledger; an absent one is empty.
     pub fn read(file: &Path) -> anyhow::Result<Self> {
         match fs::read(file) {
-            Ok(text) => serde_json::from_slice(&text)
-                .with_context(|| format!("{} is damaged: stop what it lists by hand and remove it", file.display())),
+            Ok(text) => serde_json::from_slice(&text).with_context(|| {
+                format!("{} is damaged: stop what it lists by hand and remove it", file.display())
+            }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
         }
@@ -99,7 +100,8 @@ impl Ledger {
 /// Replaces a file: a reader sees the old one or the new one, never a part.
 pub fn write_whole(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let part = file.with_extension("part");
-    let written = fs::File::create(&part).and_then(|mut to| to.write_all(bytes)).and_then(|()| fs::rename(&part, file));
+    let written =
+        fs::File::create(&part).and_then(|mut to| to.write_all(bytes)).and_then(|()| fs::rename(&part, file));
     written.with_context(|| format!("cannot write {}", file.display()))
 }
 

@@ -33,7 +33,9 @@ pub fn kill_marked(state: &Path) -> anyhow::Result<()> {
     let mark = [MARK.as_bytes(), b"=", state.as_os_str().as_bytes()].concat();
     for process in pids().into_iter().filter_map(Process::of) {
         let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
-        if process.pid != std::process::id() && environment.split(|byte| *byte == 0).any(|entry| entry == mark) {
+        if process.pid != std::process::id()
+            && environment.split(|byte| *byte == 0).any(|entry| entry == mark)
+        {
             kill(process)?;
         }
     }
@@ -72,7 +74,10 @@ fn remove_tree(dir: &Path) -> bool {
 
 fn folders(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 #[cfg(test)]

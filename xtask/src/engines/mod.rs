@@ -136,10 +136,12 @@ pub fn list(dir: &Path) -> anyhow::Result<()> {
 /// What a person wants to know of an engine: one line.
 fn where_it_is(found: &Value) -> String {
     let text = |key: &str| found.get(key).and_then(Value::as_str);
-    let mut words: Vec<String> = ["host", "program", "plugin"].iter().filter_map(|key| text(key)).map(str::to_owned).collect();
+    let mut words: Vec<String> =
+        ["host", "program", "plugin"].iter().filter_map(|key| text(key)).map(str::to_owned).collect();
     words.extend(text("version").map(|version| format!("({version})")));
     for host in found.get("hosts").and_then(Value::as_array).into_iter().flatten() {
-        let part = |key: &str| host.get(key).map(|value| value.to_string().replace('"', "")).unwrap_or_default();
+        let part =
+            |key: &str| host.get(key).map(|value| value.to_string().replace('"', "")).unwrap_or_default();
         words.push(format!("{} root@{}:{}", part("name"), part("address"), part("port")));
     }
     words.join(" ")

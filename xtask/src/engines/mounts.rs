@@ -9,8 +9,15 @@ use anyhow::Context as _;
 use super::host::Host;
 
 /// Folders that are a host's own, with their modes. Nothing else may be written to on a host.
-const OWN: [(&str, u32); 7] =
-    [("run", 0o755), ("srv", 0o755), ("opt", 0o755), ("home", 0o755), ("root", 0o700), ("tmp", 0o1777), ("var", 0o755)];
+const OWN: [(&str, u32); 7] = [
+    ("run", 0o755),
+    ("srv", 0o755),
+    ("opt", 0o755),
+    ("home", 0o755),
+    ("root", 0o700),
+    ("tmp", 0o1777),
+    ("var", 0o755),
+];
 
 /// Folders that must stand in those.
 const INNER: [(&str, u32); 7] = [
@@ -45,7 +52,8 @@ pub fn make(fs: &Path, plugin: Option<&Path>) -> anyhow::Result<()> {
             mount_point(&home.join(PLUGIN))?;
         }
         for path in [home.clone(), home.join(".docker")].iter().filter(|path| path.exists()) {
-            chown(path, Some(id), Some(id)).with_context(|| format!("cannot give {} away", path.display()))?;
+            chown(path, Some(id), Some(id))
+                .with_context(|| format!("cannot give {} away", path.display()))?;
         }
     }
     if plugin.is_some() {
@@ -65,7 +73,8 @@ pub fn mount(host: &Host, fs: &Path, plugin: Option<&Path>) -> anyhow::Result<()
         bind(host, &fs.join(file), &Path::new("/").join(file))?;
     }
     let hides_state = |folder: &str| fs.starts_with(Path::new("/").join(folder));
-    let (last, first): (Vec<_>, Vec<_>) = OWN.iter().map(|(folder, _)| *folder).partition(|folder| hides_state(folder));
+    let (last, first): (Vec<_>, Vec<_>) =
+        OWN.iter().map(|(folder, _)| *folder).partition(|folder| hides_state(folder));
     for folder in first.into_iter().chain(last) {
         bind(host, &fs.join(folder), &Path::new("/").join(folder))?;
     }
@@ -116,7 +125,8 @@ fn join(groups: &str, group: &str, member: &str) -> String {
 }
 
 fn folder_with(path: &Path, mode: u32) -> anyhow::Result<()> {
-    let made = fs::create_dir_all(path).and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)));
+    let made =
+        fs::create_dir_all(path).and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)));
     made.with_context(|| format!("cannot make {}", path.display()))
 }
 

@@ -34,7 +34,12 @@ impl Net {
     pub fn new(slot: u8, host: u8, name: &str) -> Self {
         let third = slot * 16 + host.min(HOSTS - 1);
         let at = |last| Ipv4Addr::new(10, 213, third, last);
-        Self { netns: format!("{}{name}", netns(slot)), link: format!("{}{name}", link(slot)), gateway: at(1), address: at(2) }
+        Self {
+            netns: format!("{}{name}", netns(slot)),
+            link: format!("{}{name}", link(slot)),
+            gateway: at(1),
+            address: at(2),
+        }
     }
 
     /// Makes the namespace and the pair, and takes them up. Leftovers of the same names are removed before.
@@ -143,7 +148,8 @@ fn parse_links(text: &str) -> anyhow::Result<Vec<Link>> {
     let found: Vec<Value> = serde_json::from_str(text).context("`ip -json address show` printed no list")?;
     let links = found.iter().filter_map(|link| {
         let addresses = link.get("addr_info")?.as_array()?.iter();
-        let addresses = addresses.filter_map(|address| address.get("local")?.as_str()?.parse().ok()).collect();
+        let addresses =
+            addresses.filter_map(|address| address.get("local")?.as_str()?.parse().ok()).collect();
         Some(Link { name: link.get("ifname")?.as_str()?.to_owned(), addresses })
     });
     Ok(links.collect())
@@ -195,7 +201,8 @@ mod tests {
             {"ifname": "br-0123456789ab", "addr_info": [{"local": "10.212.17.1"}]},
             {"ifname": "br-ba9876543210", "addr_info": [{"local": "172.18.0.1"}]}]"#;
         let links = parse_links(text).unwrap();
-        let ours: Vec<_> = links.iter().filter(|link| is_of(link, 1)).map(|link| link.name.as_str()).collect();
+        let ours: Vec<_> =
+            links.iter().filter(|link| is_of(link, 1)).map(|link| link.name.as_str()).collect();
         assert_eq!(ours, ["br-0123456789ab"]);
         assert!(!links.iter().any(|link| is_of(link, 0)));
     }

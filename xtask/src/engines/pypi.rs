@@ -1,10 +1,10 @@
 //! Programs that PyPI ships as binaries: one environment each, in the cache.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use crate::{cache, debian, process};
 
@@ -13,11 +13,10 @@ use crate::{cache, debian, process};
 ///
 /// An interrupted installation is begun again: the mark of a whole one is written last.
 pub fn program(package: &str, program: &str) -> anyhow::Result<PathBuf> {
-    let requirements = process::root().join("tests/engines").join(package).join("requirements.txt");
-    let text = fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    let pin = pin(&text).with_context(|| format!("{} pins no version", requirements.display()))?;
+    let requirements = requirements(package);
+    let pin = pin(&requirements)?;
     let dir = cache::dir()?.join("engines").join(pin.replace("==", "-"));
-    let (program, whole) = (dir.join("bin").join(program), dir.join("whole"));
+    let whole = dir.join("whole");
     if !whole.is_file() {
         eprintln!("xtask: installing {pin} into {}, once", dir.display());
         if dir.exists() {
@@ -25,32 +24,41 @@ pub fn program(package: &str, program: &str) -> anyhow::Result<PathBuf> {
         }
         environment(&dir)?;
         let mut pip = Command::new(dir.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--requirement"]).arg(requirements);
-        process::run(&mut pip).with_context(|| format!("cannot install {pin} from PyPI"))?;
-        if !program.is_file() {
-            bail!("{pin} brought no {}: look into that package", program.display());
-        }
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--requirement"]);
+        process::run(pip.arg(requirements)).with_context(|| format!("cannot install {pin} from PyPI"))?;
         fs::write(&whole, "").with_context(|| format!("cannot write {}", whole.display()))?;
     }
-    Ok(program)
+    find(&dir, program).with_context(|| format!("{pin} in {} has no program {program}", dir.display()))
 }
 
-/// Where a package's files are, below its environment: for what it does not put beside its programs.
+/// The version that is pinned.
 pub fn version(package: &str) -> anyhow::Result<String> {
-    let requirements = process::root().join("tests/engines").join(package).join("requirements.txt");
-    let text = fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    let version = pin(&text).and_then(|pin| pin.split_once("==")).map(|(_, version)| version.to_owned());
-    version.with_context(|| format!("{} pins no version", requirements.display()))
+    Ok(pin(&requirements(package))?.split("==").skip(1).collect())
+}
+
+/// A program stands beside Python, or in a folder `bin` of the package's own files.
+fn find(dir: &Path, program: &str) -> Option<PathBuf> {
+    let folders = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let packages = folders(dir.join("lib")).flat_map(|python| folders(python.join("site-packages")));
+    let own = packages.map(|package| package.join("bin"));
+    [dir.join("bin")].into_iter().chain(own).map(|bin| bin.join(program)).find(|file| file.is_file())
+}
+
+fn requirements(package: &str) -> PathBuf {
+    process::root().join("tests/engines").join(package).join("requirements.txt")
 }
 
 /// Debian ships Python without the module that brings pip into a new environment.
-fn environment(dir: &std::path::Path) -> anyhow::Result<()> {
+fn environment(dir: &Path) -> anyhow::Result<()> {
     let venv = || {
         let mut python = Command::new("python3");
         python.args(["-m", "venv"]).arg(dir);
         python
     };
-    let has_pip = Command::new("python3").args(["-c", "import ensurepip"]).output().is_ok_and(|out| out.status.success());
+    let has_pip = Command::new("python3")
+        .args(["-c", "import ensurepip"])
+        .output()
+        .is_ok_and(|out| out.status.success());
     if !has_pip {
         debian::install(&["python3-venv"])?;
     }
@@ -58,9 +66,15 @@ fn environment(dir: &std::path::Path) -> anyhow::Result<()> {
 }
 
 /// The first `name==version` of a requirements file.
-fn pin(text: &str) -> Option<&str> {
-    let words = text.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
-    words.into_iter().find(|word| word.contains("=="))
+fn pin(requirements: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(requirements)
+        .with_context(|| format!("cannot read {}", requirements.display()))?;
+    first(&text).map(str::to_owned).with_context(|| format!("{} pins no version", requirements.display()))
+}
+
+fn first(text: &str) -> Option<&str> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.flat_map(str::split_whitespace).find(|word| word.contains("=="))
 }
 
 #[cfg(test)]
@@ -69,8 +83,8 @@ mod tests {
 
     #[test]
     fn the_pin_is_the_first_word_with_a_version() {
-        assert_eq!(pin("# a==1\nb-bin==2.1 \\\n    --hash=sha256:00\n"), Some("b-bin==2.1"));
-        assert_eq!(pin("b-bin\n"), None);
+        assert_eq!(first("# a==1\nb-bin==2.1 \\\n    --hash=sha256:00\n"), Some("b-bin==2.1"));
+        assert_eq!(first("b-bin\n"), None);
     }
 
     #[test]

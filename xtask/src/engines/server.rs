@@ -17,7 +17,17 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let dir = cache::dir()?.join("engines/testserver");
     let mut build = process::cargo();
-    build.args(["build", "--quiet", "--locked", "--release", "--package", PACKAGE, "--target", &target, "--target-dir"]);
+    build.args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--release",
+        "--package",
+        PACKAGE,
+        "--target",
+        &target,
+        "--target-dir",
+    ]);
     build.arg(&dir).env("RUSTFLAGS", "-C target-feature=+crt-static").env_remove("CARGO_INCREMENTAL");
     process::run(&mut build)?;
     let built = dir.join(&target).join("release").join(PACKAGE);

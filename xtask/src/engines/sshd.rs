@@ -129,7 +129,8 @@ fn known_hosts(state: &State, name: &str, at: SocketAddr, key: &str) -> anyhow::
 
 /// As `ssh` shows it: `SHA256:...`.
 fn fingerprint(public: &Path) -> anyhow::Result<String> {
-    let output = Command::new("ssh-keygen").arg("-lf").arg(public).output().context("cannot run ssh-keygen")?;
+    let output =
+        Command::new("ssh-keygen").arg("-lf").arg(public).output().context("cannot run ssh-keygen")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let word = text.split_whitespace().nth(1).filter(|word| word.starts_with("SHA256:"));
     word.map(str::to_owned).with_context(|| format!("{} has no fingerprint", public.display()))
@@ -141,7 +142,8 @@ fn answers(at: SocketAddr) -> bool {
     };
     let mut line = Vec::new();
     let read = stream.set_read_timeout(Some(Duration::from_secs(5)));
-    read.and_then(|()| BufReader::new(stream).read_until(b'\n', &mut line)).is_ok() && line.starts_with(b"SSH-2.0")
+    read.and_then(|()| BufReader::new(stream).read_until(b'\n', &mut line)).is_ok()
+        && line.starts_with(b"SSH-2.0")
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

@@ -42,7 +42,10 @@ impl State {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(cannot)?;
         let dir = dir.canonicalize().with_context(cannot)?;
         if dir.as_os_str().len() > LONGEST {
-            bail!("{} is too long for the sockets in it: choose a path of at most {LONGEST} bytes", dir.display());
+            bail!(
+                "{} is too long for the sockets in it: choose a path of at most {LONGEST} bytes",
+                dir.display()
+            );
         }
         let lock = File::create(dir.join("lock")).with_context(cannot)?;
         lock.lock().with_context(cannot)?;

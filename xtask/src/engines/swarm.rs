@@ -23,7 +23,14 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
     if local_state(&socket)? != "active" {
         let docker = process::find("docker").context("docker is missing")?;
         let mut init = Command::new(docker);
-        init.args(["--host", &format!("unix://{}", socket.display()), "swarm", "init", "--advertise-addr", &address]);
+        init.args([
+            "--host",
+            &format!("unix://{}", socket.display()),
+            "swarm",
+            "init",
+            "--advertise-addr",
+            &address,
+        ]);
         // The default takes addresses of the servers' own network.
         init.args(["--default-addr-pool", "10.214.0.0/16"]).stdout(std::process::Stdio::null());
         process::run(&mut init)?;

@@ -19,10 +19,14 @@ async fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let done = match (words.next().as_deref(), words.next()) {
         (None, _) => site::serve(Settings::from_environment()).await,
-        (Some("check"), path) => probe::check(&Settings::from_environment(), path.as_deref().unwrap_or("/healthz")).await,
+        (Some("check"), path) => {
+            probe::check(&Settings::from_environment(), path.as_deref().unwrap_or("/healthz")).await
+        }
         (Some("connect"), Some(address)) => probe::connect(&address).await,
         (Some("exit"), Some(code)) => return ExitCode::from(code.parse().unwrap_or(1)),
-        (Some(word), _) => Err(anyhow::anyhow!("{word}: say nothing, check [PATH], connect NAME:PORT or exit CODE")),
+        (Some(word), _) => {
+            Err(anyhow::anyhow!("{word}: say nothing, check [PATH], connect NAME:PORT or exit CODE"))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -37,7 +37,10 @@ pub async fn connect(address: &str) -> anyhow::Result<()> {
         Ok(ip) => ip,
         Err(_) => IpAddr::V4(resolve(name).await?),
     };
-    timeout(PATIENCE, TcpStream::connect((ip, port))).await.context("no connection in 3 s")?.context("no connection")?;
+    timeout(PATIENCE, TcpStream::connect((ip, port)))
+        .await
+        .context("no connection in 3 s")?
+        .context("no connection")?;
     println!("connected to {name} at {ip}");
     Ok(())
 }
@@ -50,7 +53,8 @@ async fn resolve(name: &str) -> anyhow::Result<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
     socket.send_to(&question(name), (server, 53)).await?;
     let mut answer = [0_u8; 512];
-    let length = timeout(PATIENCE, socket.recv(&mut answer)).await.context("the name server does not answer")??;
+    let length =
+        timeout(PATIENCE, socket.recv(&mut answer)).await.context("the name server does not answer")??;
     address(&answer[..length]).with_context(|| format!("{name} has no address"))
 }
 

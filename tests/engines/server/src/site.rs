@@ -38,7 +38,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     if settings.crash_at_start {
         bail!("crashing at start, as told");
     }
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port)).await.context("cannot listen")?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port)).await.context("cannot listen")?;
     println!("listening on {}", settings.port);
     let (stop, stopping) = watch::channel(false);
     let app = routes(Site { settings: settings.clone(), stopping: stopping.clone() });
@@ -90,7 +91,11 @@ async fn version(State(site): State<Site>) -> String {
 }
 
 async fn health(State(site): State<Site>) -> (StatusCode, &'static str) {
-    if site.settings.healthy { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing, as told\n") }
+    if site.settings.healthy {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "failing, as told\n")
+    }
 }
 
 /// Answers after `ms` milliseconds, a minute at most.
