@@ -76,13 +76,12 @@ impl Host {
         self.hold()?;
         // Noted before its files are mounted: a half-made host is not up, as it has no first process yet.
         state.note(&self.name, Noted { init: None, ..self.noted.clone() })?;
-        if let Kind::Server { plugin, .. } = kind {
-            mounts::make(&self.fs(), plugin)?;
-            mounts::mount(self, &self.fs(), plugin)?;
-        } else if Path::new("/run/containerd").is_dir() {
-            // Docker would take up the machine's containerd if it saw one.
-            fs::create_dir_all(self.dir.join("empty")).context("cannot make an empty folder")?;
-            mounts::bind(self, &self.dir.join("empty"), Path::new("/run/containerd"))?;
+        match kind {
+            Kind::Server { plugin, .. } => {
+                mounts::make(&self.fs(), plugin)?;
+                mounts::mount(self, &self.fs(), plugin)?;
+            }
+            Kind::Machine => mounts::shield(self)?,
         }
         state.note(&self.name, self.noted.clone())
     }

@@ -14,6 +14,9 @@ use serde_json::{Map, Value};
 pub struct Ledger {
     /// Names and addresses of this state folder are those of its slot: two folders never collide.
     pub slot: Option<u8>,
+    /// Whether the folder of network namespaces was mounted for us: `ip` does that once, and never takes it back.
+    #[serde(default)]
+    pub mounts_netns: bool,
     /// Each host, by name.
     pub hosts: BTreeMap<String, Noted>,
     /// Where each engine is, by name: what `engines.json` holds.

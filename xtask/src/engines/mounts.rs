@@ -81,9 +81,36 @@ pub fn mount(host: &Host, fs: &Path, plugin: Option<&Path>) -> anyhow::Result<()
     Ok(())
 }
 
+/// Folders that Docker writes to wherever its own are: an engine on the machine's own network gets others there, and
+/// does not see the machine's containerd, which it would take up.
+const SHIELDED: [&str; 2] = ["/run/docker", "/run/containerd"];
+
+/// Shields the machine and its engine, if it has one, from an engine of ours beside it.
+pub fn shield(host: &Host) -> anyhow::Result<()> {
+    for path in SHIELDED.map(Path::new) {
+        let own = host.fs().join(path.file_name().unwrap_or_default());
+        folder_with(&own, 0o700)?;
+        fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+        bind(host, &own, path)?;
+    }
+    // It would warn at every container that the machine does not forward, though it needs no forwarding.
+    let one = host.fs().join("one");
+    fs::write(&one, "1\n").with_context(|| format!("cannot write {}", one.display()))?;
+    bind(host, &one, Path::new("/proc/sys/net/ipv4/ip_forward"))
+}
+
+/// Removes the folders that were shielded, if nobody else uses them.
+pub fn unshield() {
+    for path in SHIELDED {
+        // Not empty: the machine's own engine is at home there.
+        let _ = fs::remove_dir(path);
+    }
+}
+
 /// Shows one path in place of another, in this host only.
 pub fn bind(host: &Host, from: &Path, to: &Path) -> anyhow::Result<()> {
-    crate::process::run(host.command("mount")?.arg("--rbind").args([from, to]))
+    // Busybox's keeps no table of mounts on the machine.
+    crate::process::run(host.command("busybox")?.args(["mount", "-o", "rbind"]).args([from, to]))
 }
 
 /// The machine's accounts and ours. Nobody has a password.

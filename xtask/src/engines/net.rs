@@ -3,6 +3,7 @@
 //! A slot `k` has the addresses `10.213.(16k..16k+15).0/24` between machine and hosts (.1 and .2), and
 //! `10.212.16k.0/20` for containers. Nothing leads out of them: the machine forwards nothing.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::process::Command;
 
@@ -12,6 +13,9 @@ use serde_json::Value;
 use crate::process;
 
 const SLOTS: u8 = 16;
+
+/// Where `ip` keeps the names of network namespaces.
+const NETNS: &str = "/run/netns";
 
 /// Hosts of one slot; the last number is the bridge's.
 const HOSTS: u8 = 15;
@@ -114,6 +118,21 @@ pub fn delete_link(name: &str) -> anyhow::Result<()> {
 /// Removes a namespace. One that is not there is fine.
 pub fn delete_netns(name: &str) -> anyhow::Result<()> {
     if namespaces()?.iter().any(|found| found == name) { ip(&["netns", "delete", name]) } else { Ok(()) }
+}
+
+/// Whether the folder of namespaces is mounted upon itself, as `ip netns add` does at its first use.
+pub fn is_netns_mounted() -> anyhow::Result<bool> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
+    Ok(mounts.lines().any(|line| line.split_whitespace().nth(1) == Some(NETNS)))
+}
+
+/// Takes that back, unless somebody has a namespace there.
+pub fn unmount_netns() -> anyhow::Result<()> {
+    if namespaces()?.is_empty() && is_netns_mounted()? {
+        process::run(Command::new("busybox").args(["umount", NETNS]))?;
+        fs::remove_dir(NETNS).with_context(|| format!("cannot remove {NETNS}"))?;
+    }
+    Ok(())
 }
 
 fn netns(slot: u8) -> String {

@@ -13,7 +13,7 @@ use crate::{debian, process};
 const SSHD_RUN: &str = "/run/sshd";
 
 /// What a host of our own is made with.
-const HOST: [(&str, &str); 9] = [
+const HOST: [(&str, &str); 8] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("busybox", "busybox-static"),
@@ -22,7 +22,6 @@ const HOST: [(&str, &str); 9] = [
     ("tini", "tini"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
-    ("mount", "mount"),
 ];
 
 const SSH: [(&str, &str); 3] =

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
 
 use super::ledger::{Ledger, Noted, write_whole};
-use super::{host, machine, net};
+use super::{host, machine, mounts, net};
 use crate::debian;
 
 /// Only root can start engines; this folder is on a disk, which images need, and only root can write beside it.
@@ -70,6 +70,7 @@ impl State {
         }
         let slot = net::free_slot()?;
         self.ledger.slot = Some(slot);
+        self.ledger.mounts_netns = !net::is_netns_mounted()?;
         self.save()?;
         Ok(slot)
     }
@@ -109,8 +110,12 @@ impl State {
             host::down(noted).with_context(|| format!("host {name} is not down"))?;
         }
         machine::kill_marked(&self.dir)?;
+        mounts::unshield();
         if let Some(slot) = self.ledger.slot {
             net::remove_all(slot)?;
+            if self.ledger.mounts_netns {
+                net::unmount_netns()?;
+            }
             machine::remove_cgroups(&machine::cgroup(slot))?;
         }
         fs::remove_dir_all(&self.dir).with_context(|| format!("cannot remove {}", self.dir.display()))
