@@ -16,8 +16,8 @@ const MODULE: &str = "github.com/docker/compose/v2";
 /// Builds it, and makes it a plugin of the tests' `docker`.
 pub fn up(state: &mut State) -> anyhow::Result<Value> {
     let plugin = plugin()?;
-    let config = docker::plug(state, &plugin)?;
-    Ok(json!({ "plugin": plugin, "version": version()?, "config": config }))
+    docker::plug(state, &plugin)?;
+    Ok(json!({ "plugin": plugin, "version": version()? }))
 }
 
 /// The plugin, in the cache. A build that was interrupted is begun again: the file is put there whole.
@@ -29,7 +29,7 @@ pub fn plugin() -> anyhow::Result<PathBuf> {
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         eprintln!("xtask: building docker compose {version} into {}, once (minutes)", dir.display());
         let part = dir.join(format!("part-{}", std::process::id()));
-        process::run(&mut build(&version, &part)?)
+        process::run_quietly(&mut build(&version, &part)?)
             .context("cannot build docker compose from its Go module")?;
         fs::rename(&part, &plugin).with_context(|| format!("cannot write {}", plugin.display()))?;
     }

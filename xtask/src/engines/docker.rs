@@ -35,10 +35,7 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
     let mut command = command(state, &host, config)?;
     host.start(state, "dockerd", &mut command, || answers(&socket))?;
     host.wait("dockerd", || answers(&socket))?;
-    let mut found = found(&socket)?;
-    found["pid"] = json!(host.pid("dockerd"));
-    found["config"] = json!(config_dir(state)?);
-    Ok(found)
+    found(state, &host, &socket)
 }
 
 /// Starts the engine of a server: Docker's usual places, in the server's own files.
@@ -50,12 +47,10 @@ pub fn start_on_server(state: &mut State, host: &mut Host) -> anyhow::Result<()>
 }
 
 /// The engine of a server, as soon as it answers.
-pub fn on_server(host: &mut Host) -> anyhow::Result<Value> {
+pub fn on_server(state: &State, host: &mut Host) -> anyhow::Result<Value> {
     let socket = host.fs().join("run/docker.sock");
     host.wait("dockerd", || answers(&socket))?;
-    let mut found = found(&socket)?;
-    found["pid"] = json!(host.pid("dockerd"));
-    Ok(found)
+    found(state, host, &socket)
 }
 
 /// The command that starts an engine, its configuration written.
@@ -87,33 +82,34 @@ fn answers(socket: &Path) -> bool {
 }
 
 /// Where an engine is and what it is.
-fn found(socket: &Path) -> anyhow::Result<Value> {
+fn found(state: &State, host: &Host, socket: &Path) -> anyhow::Result<Value> {
     let version: Value = serde_json::from_str(&get(socket, "/version")?).context("/version is no JSON")?;
     Ok(json!({
         "host": format!("unix://{}", socket.display()),
         "version": version["Version"],
         "api": version["ApiVersion"],
         "program": process::find("docker"),
+        "config": config_dir(state)?,
+        "pid": host.pid("dockerd"),
     }))
 }
 
 /// A `DOCKER_CONFIG` for tests: empty, but for the plugins that engines of ours bring.
-pub fn config_dir(state: &State) -> anyhow::Result<PathBuf> {
+fn config_dir(state: &State) -> anyhow::Result<PathBuf> {
     let dir = state.dir().join("docker-config");
     fs::create_dir_all(dir.join("cli-plugins")).with_context(|| format!("cannot make {}", dir.display()))?;
     Ok(dir)
 }
 
 /// Links the plugin `docker compose` into that folder.
-pub fn plug(state: &State, plugin: &Path) -> anyhow::Result<PathBuf> {
-    let dir = config_dir(state)?;
-    let link = dir.join("cli-plugins/docker-compose");
+pub fn plug(state: &State, plugin: &Path) -> anyhow::Result<()> {
+    let link = config_dir(state)?.join("cli-plugins/docker-compose");
     if fs::read_link(&link).ok().as_deref() != Some(plugin) {
         // Absent at first; another version's otherwise.
         let _ = fs::remove_file(&link);
         symlink(plugin, &link).with_context(|| format!("cannot link {}", link.display()))?;
     }
-    Ok(dir)
+    Ok(())
 }
 
 /// Asks an engine, and returns the answer's body.

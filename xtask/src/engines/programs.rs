@@ -34,8 +34,8 @@ impl Engine {
             Self::Git => vec![("git", "git")],
             Self::Skopeo => vec![("skopeo", "skopeo")],
             Self::Ssh => SSH.to_vec(),
-            Self::Docker | Self::Swarm => HOST.to_vec(),
-            Self::Sshd => [HOST.as_slice(), &SSH].concat(),
+            Self::Docker => HOST.to_vec(),
+            Self::Swarm | Self::Sshd => [HOST.as_slice(), &SSH].concat(),
             Self::Compose | Self::Caddy | Self::Traefik => vec![("python3", "python3")],
             Self::Server => vec![("cc", "gcc"), ("busybox", "busybox-static")],
         }

@@ -30,7 +30,7 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
     }
     let mut hosts = Vec::new();
     for (mut host, port) in servers {
-        let engine = docker::on_server(&mut host)?;
+        let engine = docker::on_server(state, &mut host)?;
         let mut ssh = serve(state, &mut host, port)?;
         ssh["docker"] = engine;
         hosts.push(ssh);

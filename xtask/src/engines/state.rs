@@ -90,7 +90,8 @@ impl State {
     pub fn found(&mut self, engine: &str, found: Value) -> anyhow::Result<()> {
         self.ledger.found.insert(engine.to_owned(), found);
         self.save()?;
-        let all = json!({ "version": 1, "state": self.dir, "engines": self.ledger.found });
+        let xtask = std::env::current_exe().context("we do not know where we are")?;
+        let all = json!({ "version": 1, "state": self.dir, "xtask": xtask, "engines": self.ledger.found });
         write_whole(&self.json(), &serde_json::to_vec_pretty(&all)?)
     }
 

@@ -17,7 +17,7 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
     let kind = Kind::Server { number: sshd::HOSTS.len() as u8, plugin: Some(&plugin) };
     let mut host = Host::up(state, "swarm", kind)?;
     docker::start_on_server(state, &mut host)?;
-    let mut found = docker::on_server(&mut host)?;
+    let mut found = docker::on_server(state, &mut host)?;
     let address = host.net.as_ref().context("the swarm's host has a network")?.address.to_string();
     let socket = host.fs().join("run/docker.sock");
     if local_state(&socket)? != "active" {
@@ -36,7 +36,9 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
         process::run(&mut init)?;
     }
     found["address"] = json!(address);
+    let engine = found.clone();
     found["ssh"] = sshd::serve(state, &mut host, 22)?;
+    found["ssh"]["docker"] = engine;
     Ok(found)
 }
 
