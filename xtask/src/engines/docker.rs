@@ -27,6 +27,7 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
         "pidfile": host.dir.join("docker.pid"),
         "hosts": [format!("unix://{}", socket.display())],
         "bridge": net::bridge(slot),
+        "dns": [net::nobody(slot)],
         // Rules of the machine's firewall, and whether it forwards, are none of our business: ports are published
         // by Docker's own proxy.
         "iptables": false,
@@ -41,7 +42,12 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
 /// Starts the engine of a server: Docker's usual places, in the server's own files.
 pub fn start_on_server(state: &mut State, host: &mut Host) -> anyhow::Result<()> {
     let socket = host.fs().join("run/docker.sock");
-    let config = json!({ "hosts": ["unix:///run/docker.sock"], "insecure-registries": ["10.213.0.0/16"] });
+    // Nobody answers for names at the gateway: containers hear at once of a name that there is none.
+    let config = json!({
+        "hosts": ["unix:///run/docker.sock"],
+        "insecure-registries": ["10.213.0.0/16"],
+        "dns": host.net.iter().map(|net| net.gateway).collect::<Vec<_>>(),
+    });
     let mut command = command(state, host, config)?;
     host.start(state, "dockerd", &mut command, || answers(&socket))
 }

@@ -67,6 +67,7 @@ impl Host {
         let netns = self.net.as_ref().map(|net| net.netns.clone());
         self.noted = Noted { netns, links: vec![link], ..Noted::default() };
         state.note(&self.name, self.noted.clone())?;
+        net::fence(slot)?;
         match &self.net {
             Some(net) => net.make()?,
             None => net::make_bridge(slot)?,

@@ -14,6 +14,9 @@ use crate::process;
 
 const SLOTS: u8 = 16;
 
+/// Where the rules of the first slot's fence stand among the machine's.
+const FENCES: u64 = 21300;
+
 /// Where `ip` keeps the names of network namespaces.
 const NETNS: &str = "/run/netns";
 
@@ -71,13 +74,52 @@ pub fn make_bridge(slot: u8) -> anyhow::Result<()> {
     let bridge = bridge(slot);
     delete_link(&bridge)?;
     ip(&["link", "add", &bridge, "type", "bridge"])?;
-    ip(&["address", "add", &format!("{}/24", Ipv4Addr::new(10, 212, slot * 16, 1)), "dev", &bridge])?;
+    ip(&["address", "add", &format!("{}/24", nobody(slot)), "dev", &bridge])?;
     ip(&["link", "set", &bridge, "up"])
+}
+
+/// Where containers of that engine ask for names that it does not know: nobody answers there, so that they hear at once
+/// that there is none.
+pub fn nobody(slot: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 212, slot * 16, 1)
 }
 
 /// Where the slot's engines take the networks of their containers from.
 pub fn pool(slot: u8) -> String {
     format!("10.212.{}.0/20", slot * 16)
+}
+
+/// Keeps what is meant for a slot's addresses on this machine: one that nobody has is unreachable, in place of being
+/// sent to whoever the default route leads to. Asked for again, it changes nothing.
+pub fn fence(slot: u8) -> anyhow::Result<()> {
+    let found = fences(slot)?;
+    for (priority, rule) in fence_rules(slot) {
+        if !found.contains(&priority) {
+            let priority = priority.to_string();
+            let words = ["rule", "add", "priority", &priority].into_iter();
+            ip(&words.chain(rule.iter().map(String::as_str)).collect::<Vec<_>>())?;
+        }
+    }
+    Ok(())
+}
+
+/// For each of the slot's ranges: its own routes, but no default route, and then nothing.
+fn fence_rules(slot: u8) -> [(u64, Vec<String>); 4] {
+    let words = |text: String| text.split(' ').map(str::to_owned).collect();
+    let own = |range: &str| words(format!("to {range} lookup main suppress_prefixlength 0"));
+    let rest = |range: &str| words(format!("unreachable to {range}"));
+    let first = FENCES + u64::from(slot) * 4;
+    let (pool, hosts) = (pool(slot), format!("10.213.{}.0/20", slot * 16));
+    [(first, own(&pool)), (first + 1, rest(&pool)), (first + 2, own(&hosts)), (first + 3, rest(&hosts))]
+}
+
+/// The priorities of the slot's rules that are in force.
+fn fences(slot: u8) -> anyhow::Result<Vec<u64>> {
+    let rules: Vec<Value> =
+        serde_json::from_str(&output(&["-json", "rule", "show"])?).context("no list of rules")?;
+    let priorities = rules.iter().filter_map(|rule| rule.get("priority")?.as_u64());
+    let first = FENCES + u64::from(slot) * 4;
+    Ok(priorities.filter(|priority| (first..first + 4).contains(priority)).collect())
 }
 
 /// A slot that nobody on this machine uses.
@@ -93,6 +135,9 @@ pub fn free_slot() -> anyhow::Result<u8> {
 
 /// Removes what the slot still has on the machine: interfaces, networks of containers, namespaces.
 pub fn remove_all(slot: u8) -> anyhow::Result<()> {
+    for priority in fences(slot)? {
+        ip(&["rule", "delete", "priority", &priority.to_string()])?;
+    }
     for link in links()?.iter().filter(|link| is_of(link, slot)) {
         delete_link(&link.name)?;
     }

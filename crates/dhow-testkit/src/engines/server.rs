@@ -69,30 +69,34 @@ impl Server {
         ssh
     }
 
-    /// Pulls the cable: nothing reaches the server, and open connections fall silent. Back in when the value is dropped.
-    #[must_use = "the cable is back in when this is dropped"]
+    /// Cuts the server off: nothing reaches it any more, and open connections fall silent. Until the value is dropped.
+    #[must_use = "the server is back when this is dropped"]
     pub fn cut(&self) -> Cut {
-        set(&self.link, "down");
-        Cut { link: self.link.clone() }
+        let cut = Cut { netns: self.netns.clone() };
+        assert!(cut.firewall("--insert"), "{} cannot be cut off", self.name);
+        cut
     }
 }
 
-/// A pulled cable.
+/// A server that is cut off.
 #[derive(Debug)]
 pub struct Cut {
-    link: String,
+    netns: String,
+}
+
+impl Cut {
+    fn firewall(&self, verb: &str) -> bool {
+        let mut ip = Command::new("ip");
+        ip.args(["netns", "exec", &self.netns, "iptables", "--wait", "--table", "raw", verb, "PREROUTING"]);
+        ip.args(["--in-interface", "eth0", "--jump", "DROP"]).status().is_ok_and(|status| status.success())
+    }
 }
 
 impl Drop for Cut {
     fn drop(&mut self) {
-        set(&self.link, "up");
-    }
-}
-
-fn set(link: &str, state: &str) {
-    let status = Command::new("ip").args(["link", "set", link, state]).status();
-    // A panic while a test fails would hide why it did.
-    if !status.is_ok_and(|status| status.success()) {
-        eprintln!("cannot set {link} {state}");
+        // A panic here would hide why the test failed.
+        if !self.firewall("--delete") {
+            eprintln!("{} stays cut off: take the engines down and up", self.netns);
+        }
     }
 }
