@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use super::ledger::{Noted, Process, children};
 use super::net::{self, Net};
 use super::state::{MARK, State};
-use super::{machine, mounts};
+use super::{fence, machine, mounts};
 use crate::process;
 
 /// A host that runs.
@@ -67,7 +67,7 @@ impl Host {
         let netns = self.net.as_ref().map(|net| net.netns.clone());
         self.noted = Noted { netns, links: vec![link], ..Noted::default() };
         state.note(&self.name, self.noted.clone())?;
-        net::fence(slot)?;
+        fence::make(slot)?;
         match &self.net {
             Some(net) => net.make()?,
             None => net::make_bridge(slot)?,

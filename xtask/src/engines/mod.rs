@@ -6,6 +6,7 @@
 mod caddy;
 mod compose;
 mod docker;
+mod fence;
 mod go;
 mod host;
 mod ledger;

@@ -10,12 +10,10 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
+use super::fence;
 use crate::process;
 
 const SLOTS: u8 = 16;
-
-/// Where the rules of the first slot's fence stand among the machine's.
-const FENCES: u64 = 21300;
 
 /// Where `ip` keeps the names of network namespaces.
 const NETNS: &str = "/run/netns";
@@ -89,39 +87,6 @@ pub fn pool(slot: u8) -> String {
     format!("10.212.{}.0/20", slot * 16)
 }
 
-/// Keeps what is meant for a slot's addresses on this machine: one that nobody has is unreachable, in place of being
-/// sent to whoever the default route leads to. Asked for again, it changes nothing.
-pub fn fence(slot: u8) -> anyhow::Result<()> {
-    let found = fences(slot)?;
-    for (priority, rule) in fence_rules(slot) {
-        if !found.contains(&priority) {
-            let priority = priority.to_string();
-            let words = ["rule", "add", "priority", &priority].into_iter();
-            ip(&words.chain(rule.iter().map(String::as_str)).collect::<Vec<_>>())?;
-        }
-    }
-    Ok(())
-}
-
-/// For each of the slot's ranges: its own routes, but no default route, and then nothing.
-fn fence_rules(slot: u8) -> [(u64, Vec<String>); 4] {
-    let words = |text: String| text.split(' ').map(str::to_owned).collect();
-    let own = |range: &str| words(format!("to {range} lookup main suppress_prefixlength 0"));
-    let rest = |range: &str| words(format!("unreachable to {range}"));
-    let first = FENCES + u64::from(slot) * 4;
-    let (pool, hosts) = (pool(slot), format!("10.213.{}.0/20", slot * 16));
-    [(first, own(&pool)), (first + 1, rest(&pool)), (first + 2, own(&hosts)), (first + 3, rest(&hosts))]
-}
-
-/// The priorities of the slot's rules that are in force.
-fn fences(slot: u8) -> anyhow::Result<Vec<u64>> {
-    let rules: Vec<Value> =
-        serde_json::from_str(&output(&["-json", "rule", "show"])?).context("no list of rules")?;
-    let priorities = rules.iter().filter_map(|rule| rule.get("priority")?.as_u64());
-    let first = FENCES + u64::from(slot) * 4;
-    Ok(priorities.filter(|priority| (first..first + 4).contains(priority)).collect())
-}
-
 /// A slot that nobody on this machine uses.
 pub fn free_slot() -> anyhow::Result<u8> {
     let links = links()?;
@@ -135,9 +100,7 @@ pub fn free_slot() -> anyhow::Result<u8> {
 
 /// Removes what the slot still has on the machine: interfaces, networks of containers, namespaces.
 pub fn remove_all(slot: u8) -> anyhow::Result<()> {
-    for priority in fences(slot)? {
-        ip(&["rule", "delete", "priority", &priority.to_string()])?;
-    }
+    fence::remove(slot)?;
     for link in links()?.iter().filter(|link| is_of(link, slot)) {
         delete_link(&link.name)?;
     }
@@ -228,11 +191,13 @@ fn program() -> Command {
     Command::new(process::find("ip").unwrap_or_else(|| "ip".into()))
 }
 
-fn ip(args: &[&str]) -> anyhow::Result<()> {
+/// Runs `ip`.
+pub fn ip(args: &[&str]) -> anyhow::Result<()> {
     process::run(program().args(args))
 }
 
-fn output(args: &[&str]) -> anyhow::Result<String> {
+/// What `ip` prints.
+pub fn output(args: &[&str]) -> anyhow::Result<String> {
     let output = program().args(args).output().context("cannot run `ip`")?;
     if !output.status.success() {
         bail!("`ip {}` failed: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dhow_testkit::engines::{self, Docker, Image, Server};
 
-const LATER: &str =
+const WEB: &str =
     "web:\n    image: testkit-web:1\n    healthcheck: {test: [CMD, /server, check], interval: 1s}\n";
 
 /// Runs to the end and returns what was printed.
@@ -36,8 +36,9 @@ fn version(address: Ipv4Addr, port: u16) -> std::io::Result<String> {
 
 /// A project in a folder, with a service `web` whose further lines are given.
 fn project(lines: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("compose.yaml"), format!("services:\n  {LATER}{lines}")).unwrap();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(dir.path().join("compose.yaml"), format!("services:\n  {WEB}{lines}"))
+        .expect("the file is written");
     dir
 }
 

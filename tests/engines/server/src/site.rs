@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::data;
@@ -24,6 +24,8 @@ pub struct Site {
     pub settings: Settings,
     /// True as soon as it is asked to stop.
     stopping: watch::Receiver<bool>,
+    /// Held by each WebSocket: the web server does not count them among its connections.
+    _open: mpsc::Sender<()>,
 }
 
 /// Serves until SIGTERM or SIGINT, or until it is to crash.
@@ -40,9 +42,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     let listener =
         TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port)).await.context("cannot listen")?;
-    println!("listening on {}", settings.port);
+    println!("listening on {}", listener.local_addr().context("no address")?.port());
     let (stop, stopping) = watch::channel(false);
-    let app = routes(Site { settings: settings.clone(), stopping: stopping.clone() });
+    let (open, mut closed) = mpsc::channel(1);
+    let app = routes(Site { settings: settings.clone(), stopping: stopping.clone(), _open: open });
     let server = axum::serve(listener, app).with_graceful_shutdown(told(stopping));
     let mut server = tokio::spawn(server.into_future());
     tokio::select! {
@@ -57,9 +60,18 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     println!("stopping");
     stop.send_replace(true);
     // Half a second more: a WebSocket that is closed at the end of the drain time says goodbye.
-    match timeout(settings.drain + Duration::from_millis(500), server).await {
+    let ended = timeout(settings.drain + Duration::from_millis(500), async {
+        let ended = server.await;
+        // Nothing is ever sent: this is the end of the last WebSocket.
+        closed.recv().await;
+        ended
+    });
+    match ended.await {
         Ok(ended) => ended.context("the server broke")?.context("the server ended"),
-        Err(_) => Ok(println!("stopped with requests open")),
+        Err(_) => {
+            println!("stopped with requests open");
+            Ok(())
+        }
     }
 }
 
