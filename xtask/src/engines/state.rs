@@ -90,9 +90,22 @@ impl State {
     pub fn found(&mut self, engine: &str, found: Value) -> anyhow::Result<()> {
         self.ledger.found.insert(engine.to_owned(), found);
         self.save()?;
-        let xtask = std::env::current_exe().context("we do not know where we are")?;
+        let xtask = self.keep_us()?;
         let all = json!({ "version": 1, "state": self.dir, "xtask": xtask, "engines": self.ledger.found });
         write_whole(&self.json(), &serde_json::to_vec_pretty(&all)?)
+    }
+
+    /// Tests call us to mend what they broke: a copy, which another build does not change.
+    fn keep_us(&self) -> anyhow::Result<PathBuf> {
+        let (copy, part) = (self.dir.join("xtask"), self.dir.join("xtask.part"));
+        // The running file itself, even if another was built in its place.
+        let us = Path::new("/proc/self/exe");
+        let size = |file: &Path| fs::metadata(file).map(|found| found.len()).ok();
+        if size(us) != size(&copy) {
+            let copied = fs::copy(us, &part).and_then(|_| fs::rename(&part, &copy));
+            copied.with_context(|| format!("cannot write {}", copy.display()))?;
+        }
+        Ok(copy)
     }
 
     /// Where each engine is that is still up.

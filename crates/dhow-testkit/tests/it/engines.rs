@@ -3,12 +3,21 @@
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dhow_testkit::engines::{self, Docker, Image, Server};
 
 const WEB: &str =
     "web:\n    image: testkit-web:1\n    healthcheck: {test: [CMD, /server, check], interval: 1s}\n";
+
+/// One test at a time has the servers: some break them for a while.
+static SERVERS: Mutex<()> = Mutex::new(());
+
+fn servers() -> Option<(Vec<Server>, MutexGuard<'static, ()>)> {
+    let guard = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    Some((engines::servers()?, guard))
+}
 
 /// Runs to the end and returns what was printed.
 fn ok(command: &mut Command) -> String {
@@ -66,7 +75,7 @@ fn a_project_comes_up_healthy_on_this_machine() {
 #[test]
 #[ignore = "speaks to engines that are up: cargo xtask engines up sshd server"]
 fn each_server_has_its_own_engine_people_and_files() {
-    let Some(servers) = engines::servers() else { return };
+    let Some((servers, _guard)) = servers() else { return };
     for server in &servers {
         assert_eq!(ok(server.ssh("root").arg("hostname")), server.name);
         let id = image(&server.docker, &server.name).unwrap_or_default();
@@ -84,7 +93,7 @@ fn each_server_has_its_own_engine_people_and_files() {
 #[test]
 #[ignore = "speaks to engines that are up: cargo xtask engines up sshd server"]
 fn a_server_publishes_ports_and_keeps_networks_apart() {
-    let Some(servers) = engines::servers() else { return };
+    let Some((servers, _guard)) = servers() else { return };
     let server = &servers[1];
     let Some(_) = image(&server.docker, "9") else { return };
     let dir = project(
@@ -143,7 +152,7 @@ fn a_service_of_the_swarm_is_reached_at_its_address() {
 #[test]
 #[ignore = "speaks to engines that are up: cargo xtask engines up sshd"]
 fn a_server_that_is_cut_off_is_not_reached_until_it_is_back() {
-    let Some(servers) = engines::servers() else { return };
+    let Some((servers, _guard)) = servers() else { return };
     let quick = |server: &Server| {
         let mut ssh = server.ssh("root");
         ssh.args(["true"]).env("LC_ALL", "C");
@@ -159,7 +168,7 @@ fn a_server_that_is_cut_off_is_not_reached_until_it_is_back() {
 #[test]
 #[ignore = "speaks to engines that are up: cargo xtask engines up sshd"]
 fn a_killed_engine_is_mended() {
-    let Some(servers) = engines::servers() else { return };
+    let Some((servers, _guard)) = servers() else { return };
     let before = &servers[0].docker;
     ok(Command::new("kill").args(["-9", &before.pid.to_string()]));
     engines::mend("sshd");
