@@ -3,15 +3,19 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use dhow_core::noun::{DeploymentId, PersonName, Repository, TargetType};
+use dhow_core::fleet::Environment;
+use dhow_core::noun::{DeploymentId, EnvironmentName, Repository, TargetType};
 use dhow_core::port::{Clock, FleetRepo, FleetRepoError, Lease, Store, StoreError, Target, VersionSource};
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::health::Look;
 use crate::journal::Journal;
 use crate::locks::Locks;
+use crate::sync::Progress;
+use crate::trouble::Troubles;
 use crate::view::{Scope, View};
 
 /// The outside, as the engine sees it.
@@ -107,17 +111,21 @@ pub(crate) struct Inner {
     pub lease: Lease,
     pub view: RwLock<Option<Arc<View>>>,
     pub scopes: Locks<Scope>,
-    pub syncing: tokio::sync::Mutex<()>,
+    pub syncing: tokio::sync::Mutex<Progress>,
     pub committing: tokio::sync::Mutex<()>,
     pub fleet_nudge: Notify,
     pub tags_nudge: Notify,
-    pub nudged: Mutex<HashMap<Repository, ()>>,
+    pub nudged: Mutex<BTreeSet<Repository>>,
     pub updates_ready: Notify,
     pub selecting: std::sync::atomic::AtomicUsize,
     pub creations: Semaphore,
     pub workers: Mutex<HashMap<DeploymentId, Worker>>,
-    pub authors: Mutex<HashMap<DeploymentId, BTreeSet<PersonName>>>,
-    pub looks: Mutex<HashMap<DeploymentId, dhow_core::port::Instant>>,
+    /// The gates in force, as they are stored.
+    pub in_force: RwLock<BTreeMap<EnvironmentName, Environment>>,
+    pub looks: Mutex<HashMap<DeploymentId, Look>>,
+    pub troubles: Troubles,
+    /// Of some deployment it cannot be told now what it should run.
+    pub unclear: std::sync::atomic::AtomicBool,
     pub rollout_numbers: std::sync::atomic::AtomicU64,
     pub tracker: TaskTracker,
     pub stop: CancellationToken,
@@ -153,6 +161,15 @@ impl Inner {
         self.ports.clock.now().as_millisecond()
     }
 
+    /// A tag of this repository may have been written.
+    pub fn nudge(&self, repository: &Repository) {
+        self.nudged.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.clone());
+        self.tags_nudge.notify_one();
+        if self.unclear.load(std::sync::atomic::Ordering::SeqCst) {
+            self.fleet_nudge.notify_one();
+        }
+    }
+
     pub fn target(&self, kind: TargetType) -> Option<Arc<dyn Target>> {
         self.ports.targets.get(&kind).cloned()
     }
@@ -172,17 +189,19 @@ impl Engine {
             lease,
             view: RwLock::new(None),
             scopes: Locks::default(),
-            syncing: tokio::sync::Mutex::new(()),
+            syncing: tokio::sync::Mutex::default(),
             committing: tokio::sync::Mutex::new(()),
             fleet_nudge: Notify::new(),
             tags_nudge: Notify::new(),
-            nudged: Mutex::new(HashMap::new()),
+            nudged: Mutex::default(),
             updates_ready: Notify::new(),
             selecting: std::sync::atomic::AtomicUsize::new(0),
             creations,
             workers: Mutex::new(HashMap::new()),
-            authors: Mutex::new(HashMap::new()),
-            looks: Mutex::new(HashMap::new()),
+            in_force: RwLock::default(),
+            looks: Mutex::default(),
+            troubles: Troubles::default(),
+            unclear: std::sync::atomic::AtomicBool::new(false),
             rollout_numbers: std::sync::atomic::AtomicU64::new(newest + 1),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -194,8 +213,6 @@ impl Engine {
 
     /// Runs the voyage until [`Engine::stop`]. What a crash left open is settled first.
     pub async fn run(&self) -> Result<(), EngineError> {
-        self.inner.recover_commits().await?;
-        self.inner.resume_rollouts().await?;
         let inner = &self.inner;
         inner.tracker.spawn(Arc::clone(inner).keep_lease());
         inner.tracker.spawn(Arc::clone(inner).sync_loop());
@@ -224,9 +241,7 @@ impl Engine {
 
     /// A tag may have been written: look now. Costs nothing when there is nothing new.
     pub fn nudge_repository(&self, repository: &Repository) {
-        let nudged = &self.inner.nudged;
-        nudged.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.clone(), ());
-        self.inner.tags_nudge.notify_one();
+        self.inner.nudge(repository);
     }
 
     /// The fleet may have moved: look now.
@@ -242,6 +257,11 @@ impl Engine {
     /// The store, for readers.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.inner.ports.store
+    }
+
+    /// The fleet at its head, with its files; `None` until it was read for the first time.
+    pub fn fleet(&self) -> Option<Arc<View>> {
+        self.inner.view().ok()
     }
 
     /// The fleet has been read and compared at least once.

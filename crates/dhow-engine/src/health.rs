@@ -1,10 +1,11 @@
 //! Health after a rollout: checks go on, healthy time adds up, drift is seen (design rule 5.4).
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use dhow_core::noun::DeploymentId;
-use dhow_core::port::{Front, Scan, StoreExt as _, Target};
-use dhow_core::rollout::{DeploymentRow, Event, Health};
+use dhow_core::port::{Front, Instant, Scan, StoreExt as _, Target};
+use dhow_core::rollout::{DeploymentRow, Event, Health, Release};
 use futures::stream::{self, StreamExt as _};
 
 use crate::check::{self, CheckContext};
@@ -13,6 +14,19 @@ use crate::journal::Entry;
 
 /// Deployments that are looked at at a time.
 const WIDTH: usize = 8;
+/// How often healthy time is stored while it grows: a crash loses at most this much of it.
+const STORE_EVERY: Duration = Duration::from_secs(300);
+
+/// What was seen of a deployment in this process. Moments of the monotonic clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Look {
+    /// Since when it is healthy without a break, as far as that is not stored yet.
+    healthy_from: Option<Instant>,
+    /// The last look at which it was.
+    healthy_until: Option<Instant>,
+    /// When the engine was asked last.
+    observed: Option<Instant>,
+}
 
 impl Inner {
     /// Repeats the checks of everything that runs.
@@ -29,12 +43,13 @@ impl Inner {
                     continue;
                 }
             };
-            let running = rows.into_iter().filter(|r| r.running.is_some() && !r.removing).map(|r| r.id);
+            let running =
+                rows.into_iter().filter(|r| r.running.is_some() && r.removal.is_none()).map(|r| r.id);
             stream::iter(running)
                 .for_each_concurrent(WIDTH, |id| {
                     let inner = Arc::clone(&self);
                     async move {
-                        if let Err(error) = inner.look(&id).await {
+                        if let Err(error) = inner.look(&id, false).await {
                             tracing::warn!(deployment = %id, %error, "its health could not be looked at");
                         }
                     }
@@ -57,15 +72,15 @@ impl Inner {
     pub(crate) fn look_at_health(self: &Arc<Self>, id: &DeploymentId) {
         let (inner, id) = (Arc::clone(self), id.clone());
         self.tracker.spawn(async move {
-            if let Err(error) = inner.look(&id).await {
+            if let Err(error) = inner.look(&id, true).await {
                 tracing::warn!(deployment = %id, %error, "its health could not be looked at");
             }
         });
     }
 
-    /// One look: each check once. A rollout under way looks for itself.
-    async fn look(self: &Arc<Self>, id: &DeploymentId) -> Result<(), EngineError> {
-        if !self.open_rollouts(id).await?.iter().all(|r| r.state.is_waiting()) {
+    /// One look: each check once, and now and then what the engine reports. A rollout under way looks for itself.
+    async fn look(self: &Arc<Self>, id: &DeploymentId, engine: bool) -> Result<(), EngineError> {
+        if self.is_rolling(id).await? {
             return Ok(());
         }
         let Some(running) = self.row(id).await?.running else { return Ok(()) };
@@ -73,26 +88,34 @@ impl Inner {
         else {
             return Ok(());
         };
-        let trouble = self.trouble(&release, target.as_ref()).await;
+        let engine = engine || self.observe_is_due(id);
+        let trouble = self.ails(&release, target.as_ref(), engine).await;
         let became_healthy = {
-            let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
-            let mut row = self.row(id).await?;
-            if row.running.as_ref() != Some(&running) {
+            let _held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+            let stored = self.row(id).await?;
+            if stored.running != Some(running) || stored.removal.is_some() || self.is_rolling(id).await? {
                 return Ok(());
             }
-            self.note_health(&mut row, trouble).await?
+            self.note_health(stored, trouble).await?
         };
-        let view = self.view()?;
-        if became_healthy
-            || view.fleet.environments.values().any(|e| e.from.as_ref() == Some(&id.environment))
-        {
-            self.after_success(id).await?;
+        // Those that wait for more healthy time are told with every look.
+        if became_healthy || self.downstream_soaks(id) {
+            self.after_success(id);
         }
         Ok(())
     }
 
-    async fn trouble(&self, release: &dhow_core::rollout::Release, target: &dyn Target) -> Option<String> {
-        for place in &release.rendered.places {
+    async fn is_rolling(&self, id: &DeploymentId) -> Result<bool, EngineError> {
+        Ok(self.open_rollouts(id).await?.iter().any(|r| !r.state.is_waiting()))
+    }
+
+    fn downstream_soaks(&self, id: &DeploymentId) -> bool {
+        let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+        in_force.values().any(|e| e.from.as_ref() == Some(&id.environment) && !e.soak.is_zero())
+    }
+
+    async fn ails(&self, release: &Release, target: &dyn Target, engine: bool) -> Option<String> {
+        for place in release.rendered.places.iter().filter(|_| engine) {
             if let Err(error) = target.verify(&release.rendered, &release.hash, place).await {
                 return Some(error.to_string());
             }
@@ -116,26 +139,23 @@ impl Inner {
         None
     }
 
-    /// Stores what a look found. True: it was not healthy before and is now.
-    async fn note_health(
-        &self,
-        row: &mut DeploymentRow,
-        trouble: Option<String>,
-    ) -> Result<bool, EngineError> {
+    /// Stores what a look found, where that is news. True: it was not healthy before and is now.
+    async fn note_health(&self, stored: DeploymentRow, trouble: Option<String>) -> Result<bool, EngineError> {
+        let mut row = stored.clone();
         let mut entry = Entry::new();
-        let before = row.health;
         match trouble {
             None => {
-                self.prove(row, &mut entry).await?;
-                row.reason = None;
-                let now = self.ports.clock.monotonic();
-                let last = self.healthy_since(&row.id, now);
-                row.healthy_ms += u64::try_from(now.since(last).as_millis()).unwrap_or(0);
+                if row.health == Health::Degraded {
+                    row.reason = None;
+                    row.since_ms = self.now_ms();
+                }
+                self.prove(&mut row, &mut entry).await?;
+                row.healthy_ms += self.healthy_to_store(&row.id);
             }
             Some(reason) => {
-                self.forget_healthy(&row.id);
+                self.forget(&row.id);
                 row.healthy_ms = 0;
-                if before != Health::Degraded {
+                if row.health != Health::Degraded {
                     tracing::warn!(deployment = %row.id, reason, "it is degraded; it is not touched");
                     entry.event(Event::HealthChanged {
                         deployment: row.id.clone(),
@@ -148,18 +168,63 @@ impl Inner {
                 row.reason = Some(reason);
             }
         }
-        entry.put(row)?;
-        self.journal.write(entry).await?;
-        Ok(before != Health::Healthy && row.health == Health::Healthy)
+        if row != stored {
+            entry.put(&row)?;
+            self.journal.write(entry).await?;
+        }
+        Ok(stored.health != Health::Healthy && row.health == Health::Healthy)
     }
 
-    /// The last look at which it was healthy in this process, and notes this one.
-    fn healthy_since(&self, id: &DeploymentId, now: dhow_core::port::Instant) -> dhow_core::port::Instant {
-        let mut looks = self.looks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        looks.insert(id.clone(), now).unwrap_or(now)
+    /// The accumulated healthy time of what runs.
+    pub(crate) fn healthy_time(&self, row: &DeploymentRow) -> Duration {
+        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = looks.get(&row.id);
+        let since = look.and_then(|l| Some(l.healthy_until?.since(l.healthy_from?))).unwrap_or_default();
+        Duration::from_millis(row.healthy_ms) + since
     }
 
-    fn forget_healthy(&self, id: &DeploymentId) {
-        self.looks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
+    /// Healthy time counts from now: a rollout was verified this moment.
+    pub(crate) fn healthy_from_now(&self, id: &DeploymentId) {
+        let now = self.ports.clock.monotonic();
+        let look = Look { healthy_from: Some(now), healthy_until: Some(now), observed: Some(now) };
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), look);
+    }
+
+    /// Notes a healthy look. The answer: milliseconds of healthy time that are to be stored now. A gap in which nobody
+    /// looked is not counted.
+    fn healthy_to_store(&self, id: &DeploymentId) -> u64 {
+        let now = self.ports.clock.monotonic();
+        let gap = self.settings.health_interval * 3;
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = looks.entry(id.clone()).or_default();
+        let seen = look.healthy_until.filter(|until| now.since(*until) <= gap);
+        let Some((from, until)) = look.healthy_from.zip(look.healthy_until) else {
+            (look.healthy_from, look.healthy_until) = (Some(now), Some(now));
+            return 0;
+        };
+        look.healthy_until = Some(now);
+        let counted = if seen.is_some() { now.since(from) } else { until.since(from) };
+        if seen.is_some() && counted < STORE_EVERY {
+            return 0;
+        }
+        look.healthy_from = Some(now);
+        u64::try_from(counted.as_millis()).unwrap_or(0)
+    }
+
+    /// Whether the engine is to be asked again; notes that it is.
+    fn observe_is_due(&self, id: &DeploymentId) -> bool {
+        let now = self.ports.clock.monotonic();
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = looks.entry(id.clone()).or_default();
+        let due = look.observed.is_none_or(|at| now.since(at) >= self.settings.observe_interval);
+        if due {
+            look.observed = Some(now);
+        }
+        due
+    }
+
+    /// Forgets what was seen of a deployment.
+    pub(crate) fn forget(&self, id: &DeploymentId) {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 }

@@ -25,6 +25,12 @@ impl Entry {
         Ok(self)
     }
 
+    /// Writes a row that must not be there yet; the whole entry fails where it is.
+    pub fn create<R: Record>(&mut self, record: &R) -> Result<&mut Self, StoreError> {
+        self.puts.push(record.put(Expect::Absent)?);
+        Ok(self)
+    }
+
     /// Removes a row.
     pub fn remove<R: Record>(&mut self, key: impl Into<String>) -> &mut Self {
         self.puts.push(R::remove(key));

@@ -14,6 +14,7 @@ pub mod report;
 mod rollout;
 mod select;
 mod sync;
+mod trouble;
 mod update;
 mod view;
 mod watch;

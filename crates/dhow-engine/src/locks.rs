@@ -18,6 +18,12 @@ struct Table<K> {
     sweep_at: usize,
 }
 
+/// A lock that is held. What must not run without it asks for a reference to this.
+#[derive(Debug)]
+pub struct Held {
+    _guard: OwnedMutexGuard<()>,
+}
+
 impl<K: Hash + Eq + Clone> Default for Locks<K> {
     fn default() -> Self {
         Self { table: Mutex::new(Table { locks: HashMap::new(), sweep_at: 1024 }) }
@@ -26,8 +32,8 @@ impl<K: Hash + Eq + Clone> Default for Locks<K> {
 
 impl<K: Hash + Eq + Clone> Locks<K> {
     /// Waits for the key; the lock ends when the guard is dropped. Not re-entrant.
-    pub async fn lock(&self, key: &K) -> OwnedMutexGuard<()> {
-        self.get(key).lock_owned().await
+    pub async fn lock(&self, key: &K) -> Held {
+        Held { _guard: self.get(key).lock_owned().await }
     }
 
     fn get(&self, key: &K) -> Arc<tokio::sync::Mutex<()>> {

@@ -16,7 +16,7 @@ pub struct Status {
     pub deployments: Vec<DeploymentStatus>,
     /// What people are asked.
     pub proposals: Vec<ProposalStatusView>,
-    /// What is wrong in the fleet's files.
+    /// What is wrong in the fleet's files, and what cannot be reached now.
     pub problems: Vec<String>,
 }
 
@@ -113,12 +113,13 @@ impl Engine {
         for proposal in self.store().list::<Proposal>(Scan { open_only: true, ..scan }).await? {
             proposals.push(self.inner.proposal_view(proposal).await?);
         }
-        let problems = view.as_ref().map(|v| v.fleet.diagnostics.iter().map(ToString::to_string).collect());
+        let problems: Option<Vec<String>> =
+            view.as_ref().map(|v| v.fleet.diagnostics.iter().map(ToString::to_string).collect());
         Ok(Status {
             fleet_commit: view.map(|v| v.commit.clone()),
             deployments,
             proposals,
-            problems: problems.unwrap_or_default(),
+            problems: problems.into_iter().flatten().chain(self.inner.troubles.told()).collect(),
         })
     }
 

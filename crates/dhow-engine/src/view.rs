@@ -32,6 +32,8 @@ pub struct View {
     sites: BTreeMap<DeploymentId, Arc<Vec<VersionSite>>>,
     scopes: BTreeMap<Scope, BTreeSet<DeploymentId>>,
     readers: BTreeMap<Repository, BTreeSet<Scope>>,
+    watched: BTreeSet<Repository>,
+    followers: BTreeMap<ServiceName, BTreeSet<ServiceName>>,
 }
 
 impl View {
@@ -44,6 +46,8 @@ impl View {
             sites: BTreeMap::new(),
             scopes: BTreeMap::new(),
             readers: BTreeMap::new(),
+            watched: BTreeSet::new(),
+            followers: BTreeMap::new(),
         };
         let fleet = Arc::clone(&view.fleet);
         for (id, deployment) in &fleet.deployments {
@@ -62,7 +66,22 @@ impl View {
             }
             view.sites.insert(id.clone(), sites);
         }
+        for service in fleet.services.values() {
+            for first in &service.after {
+                view.followers.entry(first.clone()).or_default().insert(service.name.clone());
+            }
+        }
+        view.watched = view.decisive();
         view
+    }
+
+    /// Repositories whose tags decide something: those of artifacts with a policy.
+    fn decisive(&self) -> BTreeSet<Repository> {
+        let decides = |repository: &Repository, (service, environment): &Scope| {
+            self.repositories(service, environment).any(|r| r == repository)
+        };
+        let all = self.readers.iter();
+        all.filter(|(r, scopes)| scopes.iter().any(|s| decides(r, s))).map(|(r, _)| r.clone()).collect()
     }
 
     fn same(&self, id: &DeploymentId, deployment: &Arc<Deployment>, service: Option<&Arc<Service>>) -> bool {
@@ -111,20 +130,35 @@ impl View {
     }
 
     /// Repositories whose tags decide something: those of artifacts with a policy.
-    pub fn watched(&self) -> BTreeSet<Repository> {
-        self.readers
-            .iter()
-            .filter(|(repository, scopes)| {
-                scopes.iter().any(|(service, environment)| {
-                    self.fleet.services.get(service).is_some_and(|s| {
-                        s.artifacts
-                            .values()
-                            .any(|a| a.repository == **repository && s.rule(environment, &a.name).is_some())
-                    })
-                })
-            })
-            .map(|(repository, _)| repository.clone())
-            .collect()
+    pub fn watched(&self) -> &BTreeSet<Repository> {
+        &self.watched
+    }
+
+    /// The repositories of a service that its policies in an environment select from.
+    pub fn repositories(
+        &self,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+    ) -> impl Iterator<Item = &Repository> {
+        let declared = self.fleet.services.get(service).into_iter();
+        declared
+            .flat_map(move |s| s.artifacts.values().filter(|a| s.rule(environment, &a.name).is_some()))
+            .map(|a| &a.repository)
+    }
+
+    /// The artifacts that stand somewhere in the deployments of a service in an environment.
+    pub fn artifacts_of(
+        &self,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+    ) -> BTreeSet<ArtifactName> {
+        let deployments = self.deployments_of(service, environment);
+        deployments.iter().flat_map(|id| self.sites(id).iter().map(|s| s.artifact.clone())).collect()
+    }
+
+    /// The services that wait for this one, by their `after`.
+    pub fn followers(&self, service: &ServiceName) -> impl Iterator<Item = &ServiceName> {
+        self.followers.get(service).into_iter().flatten()
     }
 }
 

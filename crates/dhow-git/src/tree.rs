@@ -66,6 +66,19 @@ impl GitTree {
 }
 
 impl Tree for GitTree {
+    fn content_of(&self, bytes: &[u8]) -> String {
+        let id = gix::objs::compute_hash(self.root.kind(), gix::object::Kind::Blob, bytes);
+        id.map(|id| id.to_string()).unwrap_or_default()
+    }
+
+    fn link(&self, path: &str) -> io::Result<Option<String>> {
+        let Some(entry) = self.entry(path)?.filter(|e| e.kind == EntryKind::Symlink) else { return Ok(None) };
+        let id = id_of(&entry)?;
+        let repo = self.repo.to_thread_local();
+        let target = repo.find_blob(id).map_err(|e| broken(id, e))?.take_data();
+        Ok(String::from_utf8(target).ok())
+    }
+
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         let is_file = |e: &Entry| matches!(e.kind, EntryKind::File | EntryKind::Executable);
         let Some(entry) = self.entry(path)?.filter(is_file) else { return Ok(None) };

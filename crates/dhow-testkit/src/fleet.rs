@@ -22,6 +22,8 @@ pub enum PushFault {
     Unreachable,
     /// The push arrives, and the answer is lost.
     ArrivesUnanswered,
+    /// This author pushes these changes just before.
+    Overtaken(Vec<FileChange>, String),
 }
 
 /// A fleet in memory: a remote with branches, and the mirror that has fetched some of it.
@@ -55,9 +57,12 @@ impl MemoryFleetRepo {
 
     /// Somebody else commits on the fleet's branch and pushes.
     pub fn person_commits(&self, changes: Vec<FileChange>, author: &str) -> CommitId {
-        let mut state = locked(&self.state);
+        self.commit_by(&mut locked(&self.state), &changes, author)
+    }
+
+    fn commit_by(&self, state: &mut State, changes: &[FileChange], author: &str) -> CommitId {
         let parent = state.remote.get(&self.main).cloned();
-        let id = state.add(parent, &changes, "a person's change", author);
+        let id = state.add(parent, changes, "a person's change", author);
         state.remote.insert(self.main.clone(), id.clone());
         id
     }
@@ -106,6 +111,10 @@ impl MemoryFleetRepo {
             Some(PushFault::Moved) => Err(Ok(PushOutcome::Moved)),
             Some(PushFault::Refused(words)) => Err(Ok(PushOutcome::Refused(words))),
             Some(PushFault::Unreachable) => Err(Err(self.unreachable())),
+            Some(PushFault::Overtaken(changes, author)) => {
+                self.commit_by(state, &changes, &author);
+                Ok(false)
+            }
         }
     }
 }

@@ -89,7 +89,7 @@ impl Control for EngineControl {
         environment: EnvironmentName,
         reason: Option<String>,
     ) -> Result<Outcome, ControlError> {
-        outcome(self.engine.reject(&actor(who), &service, &environment, reason.as_deref()).await)
+        outcome(self.engine.reject(&actor(who), &service, &environment, None, reason.as_deref()).await)
     }
 
     async fn rollback(

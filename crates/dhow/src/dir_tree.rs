@@ -52,7 +52,7 @@ impl DirTree {
         Ok(Some(place))
     }
 
-    fn content_of(&self, place: &Path) -> io::Result<String> {
+    fn content_at(&self, place: &Path) -> io::Result<String> {
         let known = self.contents.lock().unwrap_or_else(PoisonError::into_inner).get(place).cloned();
         if let Some(content) = known {
             return Ok(content);
@@ -85,7 +85,7 @@ impl DirTree {
             _ => return Ok(None),
         };
         let content = match kind {
-            EntryKind::File | EntryKind::Executable => self.content_of(place)?,
+            EntryKind::File | EntryKind::Executable => self.content_at(place)?,
             _ => String::new(),
         };
         Ok(Some(Entry { name, kind, content }))
@@ -108,6 +108,10 @@ fn absent(error: &io::Error) -> bool {
 }
 
 impl Tree for DirTree {
+    fn content_of(&self, bytes: &[u8]) -> String {
+        hex::encode(Sha256::digest(bytes))
+    }
+
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         let Some(place) = self.place(path)? else { return Ok(None) };
         if !fs::symlink_metadata(&place)?.is_file() {

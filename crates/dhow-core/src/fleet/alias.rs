@@ -40,6 +40,12 @@ impl Aliases {
     }
 }
 
+/// The other names of an environment's group: `prod` for `production`. Empty where it has none.
+pub fn other_names(environment: &EnvironmentName) -> impl Iterator<Item = &'static str> + use<'_> {
+    let group = GROUPS.iter().find(|group| group.contains(&environment.as_str()));
+    group.into_iter().flat_map(|names| names.iter().copied()).filter(|name| *name != environment.as_str())
+}
+
 /// Groups of which a fleet has more than one name: legal, but seldom meant.
 pub(crate) fn doubtful(declared: &BTreeSet<String>, used: &BTreeSet<String>) -> Vec<Vec<&'static str>> {
     GROUPS.iter().filter_map(|group| two_of(group, declared).or_else(|| two_of(group, used))).collect()

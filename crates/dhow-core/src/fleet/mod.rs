@@ -26,7 +26,7 @@ mod tree;
 mod whole;
 mod window;
 
-pub use alias::PULL_REQUEST;
+pub use alias::{PULL_REQUEST, other_names};
 pub use check::{CheckSpec, Probe};
 pub use gate::{Approvals, UpdateMode, Window};
 pub use hash::{DesiredHash, InvalidDesiredHash, desired_hash};

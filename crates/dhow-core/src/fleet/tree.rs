@@ -47,6 +47,9 @@ pub trait Tree: Send + Sync {
         Ok(None)
     }
 
+    /// The identifier that this tree gives to these bytes.
+    fn content_of(&self, bytes: &[u8]) -> String;
+
     /// The content identifier of a file; `None` where there is none.
     fn content(&self, path: &str) -> io::Result<Option<String>> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -69,6 +72,10 @@ impl MemoryTree {
 }
 
 impl Tree for MemoryTree {
+    fn content_of(&self, bytes: &[u8]) -> String {
+        Digest::of(bytes).hex()
+    }
+
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         Ok(self.files.get(path).cloned())
     }
@@ -80,7 +87,7 @@ impl Tree for MemoryTree {
             let Some(rest) = path.strip_prefix(&prefix) else { break };
             let (name, kind, content) = match rest.split_once('/') {
                 Some((name, _)) => (name, EntryKind::Folder, String::new()),
-                None => (rest, EntryKind::File, Digest::of(bytes).hex()),
+                None => (rest, EntryKind::File, self.content_of(bytes)),
             };
             entries.entry(name.into()).or_insert(Entry { name: name.into(), kind, content });
         }

@@ -54,6 +54,8 @@ pub enum Event {
         why: Why,
         by: Option<PersonName>,
     },
+    /// An update cannot be written into the fleet's files; it stays, and is tried again.
+    UpdateFailed { service: ServiceName, environment: EnvironmentName, reason: String },
     /// A commit is about to be pushed.
     CommitStarted { commit: CommitId, parent: CommitId, updates: Vec<String> },
     /// It is on the branch.
@@ -135,6 +137,7 @@ impl Event {
             GatesChanged { environment, .. } => (None, None, Some(environment)),
             SelectFailed { service, environment, .. }
             | UpdateSelected { service, environment, .. }
+            | UpdateFailed { service, environment, .. }
             | ProposalOpened { service, environment, .. }
             | Voted { service, environment, .. }
             | ProposalClosed { service, environment, .. }

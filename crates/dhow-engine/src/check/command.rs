@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use super::answer::{Deadline, ending};
 
 /// The answer where commands may not run.
-pub(super) const REFUSED: &str = "commands as checks are not allowed here, and this one was not run; use an `http` or \
+pub(crate) const REFUSED: &str = "commands as checks are not allowed here, and this one was not run; use an `http` or \
                                   `tcp` check, or allow commands in this dhow's own settings";
 
 /// Bytes of output that are kept: the last ones.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use dhow_core::fleet::{CheckSpec, Probe};
 use dhow_core::port::CheckAddress;
 
+pub(crate) use self::command::REFUSED as COMMANDS_REFUSED;
 pub use self::run::{Failed, run, run_all};
 
 /// What a check needs to know of its deployment.

@@ -21,6 +21,9 @@ pub enum Failed {
     /// A check's time is over.
     #[error("the check `{}` failed: {}", .0.check, .0.answers.last().map_or("no answer", String::as_str))]
     Check(CheckFailure),
+    /// A check fails, and nobody has the patience to see whether it would pass later.
+    #[error("the check `{}` fails: {}", .0.check, .0.answers.last().map_or("no answer", String::as_str))]
+    GaveWay(CheckFailure),
     /// It was interrupted, and says nothing about the deployment.
     #[error("the check was interrupted")]
     Interrupted,
@@ -30,17 +33,19 @@ pub enum Failed {
 ///
 /// Every failure is tried again, also one that looks final: a candidate that still starts may answer anything. No try
 /// outlasts the limit, and none begins after it. `interrupt` ends it at once, in a try or between two; a notification
-/// that came before the call counts where the [`Notify`] keeps it (`notify_one`).
+/// that came before the call counts where the [`Notify`] keeps it (`notify_one`). `impatient`: the first failure ends
+/// it, because something newer waits.
 pub async fn run(
     spec: &CheckSpec,
     context: &CheckContext<'_>,
     clock: &dyn Clock,
     interrupt: &Notify,
+    impatient: bool,
 ) -> Result<(), Failed> {
     tokio::select! {
         biased;
         () = interrupt.notified() => Err(Failed::Interrupted),
-        result = ask(spec, context, clock) => result.map_err(Failed::Check),
+        result = ask(spec, context, clock, impatient) => result,
     }
 }
 
@@ -50,11 +55,17 @@ pub async fn run_all(
     context: &CheckContext<'_>,
     clock: &dyn Clock,
     interrupt: &Notify,
+    impatient: bool,
 ) -> Result<(), Failed> {
-    try_join_all(specs.iter().map(|spec| run(spec, context, clock, interrupt))).await.map(drop)
+    try_join_all(specs.iter().map(|spec| run(spec, context, clock, interrupt, impatient))).await.map(drop)
 }
 
-async fn ask(spec: &CheckSpec, context: &CheckContext<'_>, clock: &dyn Clock) -> Result<(), CheckFailure> {
+async fn ask(
+    spec: &CheckSpec,
+    context: &CheckContext<'_>,
+    clock: &dyn Clock,
+    impatient: bool,
+) -> Result<(), Failed> {
     let start = clock.monotonic();
     let left = || spec.limit.saturating_sub(clock.monotonic().since(start));
     let needed = spec.successes.max(1);
@@ -69,6 +80,10 @@ async fn ask(spec: &CheckSpec, context: &CheckContext<'_>, clock: &dyn Clock) ->
             Err(answer) => {
                 row = 0;
                 keep(&mut answers, answer);
+                if impatient {
+                    let check = cut(&spec.probe.describe(), LONGEST);
+                    return Err(Failed::GaveWay(CheckFailure { check, answers: answers.into() }));
+                }
                 spec.retry
             }
         };
@@ -84,7 +99,8 @@ async fn ask(spec: &CheckSpec, context: &CheckContext<'_>, clock: &dyn Clock) ->
         let limit = words(spec.limit);
         keep(&mut answers, format!("only {row} of {needed} successes in a row came within {limit}"));
     }
-    Err(CheckFailure { check: cut(&spec.probe.describe(), LONGEST), answers: answers.into() })
+    let check = cut(&spec.probe.describe(), LONGEST);
+    Err(Failed::Check(CheckFailure { check, answers: answers.into() }))
 }
 
 /// Keeps the newest ones.

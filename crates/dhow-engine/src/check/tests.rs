@@ -21,7 +21,7 @@ fn with_commands(address: &CheckAddress) -> CheckContext<'_> {
 }
 
 async fn run_on(spec: &CheckSpec, server: &Server, clock: &Leaping) -> Result<(), Failed> {
-    run(spec, &server.context(), clock, &Notify::new()).await
+    run(spec, &server.context(), clock, &Notify::new(), false).await
 }
 
 fn check_failure(result: Result<(), Failed>) -> CheckFailure {
@@ -314,7 +314,7 @@ async fn an_interrupt_ends_a_try_at_once() {
     let spec = CheckSpec { timeout: 600 * SECOND, limit: 600 * SECOND, ..http(None) };
     let specs = [spec.clone(), spec];
     let (clock, interrupt, context) = (Leaping::default(), Notify::new(), server.context());
-    let (result, ()) = tokio::join!(biased; run_all(&specs, &context, &clock, &interrupt), async {
+    let (result, ()) = tokio::join!(biased; run_all(&specs, &context, &clock, &interrupt, false), async {
         interrupt.notify_one();
     });
     assert_eq!(result, Err(Failed::Interrupted));
@@ -326,7 +326,7 @@ async fn the_first_failure_of_a_phase_ends_the_other_checks() {
     let slow = CheckSpec { timeout: 600 * SECOND, limit: 600 * SECOND, ..http(None) };
     let failing = CheckSpec { limit: Duration::ZERO, ..CheckSpec::new(Probe::Tcp { port: Some(1) }) };
     let (clock, interrupt, context) = (Leaping::default(), Notify::new(), server.context());
-    let failure = check_failure(run_all(&[slow, failing], &context, &clock, &interrupt).await);
+    let failure = check_failure(run_all(&[slow, failing], &context, &clock, &interrupt, false).await);
     assert_eq!(failure.check, "tcp port 1");
-    assert_eq!(run_all(&[], &context, &clock, &interrupt).await, Ok(()));
+    assert_eq!(run_all(&[], &context, &clock, &interrupt, false).await, Ok(()));
 }

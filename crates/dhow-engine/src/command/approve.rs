@@ -1,15 +1,20 @@
 //! approve, reject.
 
-use dhow_core::noun::{EnvironmentName, ServiceName};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dhow_core::noun::{EnvironmentName, PersonName, ServiceName};
 use dhow_core::port::StoreExt as _;
 use dhow_core::rollout::{
-    ApprovedHash, Ask, Event, Hold, HoldReason, Proposal, ProposalStatus, Rollout, Transition, UpdateRow,
+    ApprovedHash, Ask, Event, Hold, HoldReason, Proposal, ProposalStatus, Removal, Transition, UpdateRow,
     Vote,
 };
 
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
+use crate::locks::Held;
+use crate::select::update_selected;
 use crate::update::propose::{branch, closed};
 
 impl Engine {
@@ -25,9 +30,9 @@ impl Engine {
     ) -> Result<Outcome, EngineError> {
         let inner = &self.inner;
         let view = inner.view()?;
-        let gates = inner.gates(&view, environment).await?;
+        let gates = inner.gates(&view, environment);
         let needs = gates.effective_approvals().unwrap_or_else(dhow_core::fleet::Approvals::any_one);
-        let guard = inner.scopes.lock(&(service.clone(), environment.clone())).await;
+        let held = inner.scopes.lock(&(service.clone(), environment.clone())).await;
         let mut proposal = inner.question(service, environment, id).await?;
         if needs.counted([&actor.person], &proposal.authors).is_empty() {
             return Err(EngineError::Refused(if proposal.authors.contains(&actor.person) {
@@ -55,95 +60,49 @@ impl Engine {
             )));
         }
         proposal.status = ProposalStatus::Approved;
-        for (deployment, hash) in &proposal.hashes {
-            entry.put(&ApprovedHash {
-                deployment: deployment.clone(),
-                hash: *hash,
-                proposal: proposal.id.clone(),
-                by: counted.clone(),
-            })?;
-        }
         entry.event(closed(&proposal, "approved")).put(&proposal)?;
+        let message = inner.stage_approved(&held, &proposal, counted, &mut entry).await?;
         inner.journal.write(entry).await?;
-        let message = match &proposal.ask {
-            Ask::Update { pins, why, by } => {
-                let update = UpdateRow {
-                    service: service.clone(),
-                    environment: environment.clone(),
-                    pins: pins.clone(),
-                    restore: Default::default(),
-                    why: *why,
-                    by: by.clone(),
-                    proposal: Some(proposal.id.clone()),
-                };
-                inner.ready(update).await?;
-                "approved: it is committed and rolled out now"
-            }
-            Ask::Rollout { .. } => {
-                proposal.hashes.keys().for_each(|id| inner.kick(id));
-                "approved: it is rolled out now"
-            }
-            Ask::Removal => {
-                for id in proposal.hashes.keys() {
-                    let row = inner.row(id).await?;
-                    inner.remove_now(row).await?;
-                }
-                "approved: it is removed"
-            }
-        };
-        drop(guard);
+        drop(held);
+        inner.updates_ready.notify_one();
+        for id in proposal.hashes.keys() {
+            inner.interrupt(id);
+            inner.kick(id);
+        }
         inner.tidy_branch(&proposal).await;
         Ok(Outcome::new(message))
     }
 
-    /// Says no. What was asked about is held until it changes or is resumed.
+    /// Says no; `id` picks one question of several. What was asked about is held until it changes or is resumed.
     pub async fn reject(
         &self,
         actor: &Actor,
         service: &ServiceName,
         environment: &EnvironmentName,
+        id: Option<&str>,
         reason: Option<&str>,
     ) -> Result<Outcome, EngineError> {
         let inner = &self.inner;
-        let _guard = inner.scopes.lock(&(service.clone(), environment.clone())).await;
-        let mut proposal = inner.question(service, environment, None).await?;
+        let held = inner.scopes.lock(&(service.clone(), environment.clone())).await;
+        let mut proposal = inner.question(service, environment, id).await?;
         proposal.votes.push(Vote { person: actor.person.clone(), approve: false, at_ms: inner.now_ms() });
         proposal.status = ProposalStatus::Rejected;
         let why = reason.map_or_else(
             || format!("rejected by {}", actor.person),
             |r| format!("rejected by {}: {r}", actor.person),
         );
-        let mut hold: Hold =
-            inner.ports.store.load(&Hold::key_of(service, environment)).await?.unwrap_or_else(|| Hold {
-                service: service.clone(),
-                environment: environment.clone(),
-                hashes: Default::default(),
-                up_to: Default::default(),
-                instead: Default::default(),
-                files: false,
-                reason: HoldReason::Rejected,
-                message: why.clone(),
-                by: Some(actor.person.clone()),
-                at_ms: inner.now_ms(),
-            });
-        hold.hashes.extend(proposal.hashes.values().cloned());
         let mut entry = Entry::new();
-        entry
-            .event(voted(&proposal, actor, false))
-            .event(closed(&proposal, &why))
-            .put(&proposal)?
-            .put(&hold)?;
+        entry.event(voted(&proposal, actor, false)).event(closed(&proposal, &why)).put(&proposal)?;
+        inner.stage_rejected(&held, &proposal, actor, &why, &mut entry).await?;
         inner.journal.write(entry).await?;
-        for (id, hash) in &proposal.hashes {
-            let waiting: Vec<Rollout> = inner.open_rollouts(id).await?;
-            for mut rollout in waiting.into_iter().filter(|r| r.state.is_waiting() && r.hash == *hash) {
-                inner.step_to(&mut rollout, Transition::Reject, Some(why.clone()), Entry::new()).await?;
-            }
-        }
+        drop(held);
         inner.tidy_branch(&proposal).await;
-        Ok(Outcome::new(format!(
-            "{why}; it is not asked again until it changes, or `dhow resume {service} {environment}`"
-        )))
+        Ok(Outcome::new(match proposal.ask {
+            Ask::Removal => format!("{why}; it stays until `dhow sync {service} {environment}`"),
+            _ => format!(
+                "{why}; it is not asked again until it changes, or `dhow resume {service} {environment}`"
+            ),
+        }))
     }
 }
 
@@ -158,6 +117,108 @@ fn voted(proposal: &Proposal, actor: &Actor, approve: bool) -> Event {
 }
 
 impl Inner {
+    /// Adds to an entry what people agreed to.
+    async fn stage_approved(
+        self: &Arc<Self>,
+        _held: &Held,
+        proposal: &Proposal,
+        by: Vec<PersonName>,
+        entry: &mut Entry,
+    ) -> Result<&'static str, EngineError> {
+        let approved = proposal.hashes.iter().map(|(deployment, hash)| ApprovedHash {
+            deployment: deployment.clone(),
+            hash: *hash,
+            proposal: proposal.id.clone(),
+            by: by.clone(),
+        });
+        match &proposal.ask {
+            Ask::Update { pins, why, by } => {
+                for pin in pins.values() {
+                    if self.is_quarantined(&proposal.service, &proposal.environment, pin).await? {
+                        return Err(EngineError::Refused(format!(
+                            "{} was quarantined since it was proposed; it cannot be approved",
+                            pin.reference()
+                        )));
+                    }
+                }
+                for hash in approved {
+                    entry.put(&hash)?;
+                }
+                let update = UpdateRow {
+                    service: proposal.service.clone(),
+                    environment: proposal.environment.clone(),
+                    pins: pins.clone(),
+                    restore: BTreeMap::new(),
+                    why: *why,
+                    by: by.clone(),
+                    proposal: Some(proposal.id.clone()),
+                };
+                update_selected(entry, &update)?;
+                Ok("approved: it is committed and rolled out now")
+            }
+            Ask::Rollout { .. } => {
+                for hash in approved {
+                    entry.put(&hash)?;
+                }
+                Ok("approved: it is rolled out now")
+            }
+            Ask::Removal => {
+                let view = self.view()?;
+                for id in proposal.hashes.keys().filter(|id| !view.fleet.deployments.contains_key(*id)) {
+                    let mut row = self.row(id).await?;
+                    self.stage_removal(&mut row, entry).await?;
+                }
+                Ok("approved: it is removed")
+            }
+        }
+    }
+
+    /// Adds to an entry what follows from a no.
+    async fn stage_rejected(
+        &self,
+        held: &Held,
+        proposal: &Proposal,
+        actor: &Actor,
+        why: &str,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        let (service, environment) = (&proposal.service, &proposal.environment);
+        if matches!(proposal.ask, Ask::Removal) {
+            for id in proposal.hashes.keys() {
+                let mut row = self.row(id).await?;
+                row.removal = Some(Removal::Waits);
+                row.waiting_for = Some(format!("{why}; `dhow sync {service} {environment}` asks again"));
+                entry.put(&row)?;
+            }
+            return Ok(());
+        }
+        let known: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
+        let mut hold = known.unwrap_or_else(|| {
+            Hold::new(service.clone(), environment.clone(), HoldReason::Rejected, self.now_ms())
+        });
+        if hold.message.is_empty() {
+            why.clone_into(&mut hold.message);
+            hold.by = Some(actor.person.clone());
+        }
+        if matches!(proposal.ask, Ask::Update { .. }) {
+            // Only the newest answer counts: what was rejected before has changed since.
+            hold.rejected = proposal.hashes.iter().map(|(id, hash)| (id.clone(), [*hash].into())).collect();
+        }
+        for (id, hash) in &proposal.hashes {
+            let mut row = self.row(id).await?;
+            for mut rollout in self.open_rollouts(id).await? {
+                if rollout.state.is_waiting() && rollout.hash == *hash {
+                    hold.hashes.entry(id.clone()).or_default().insert(*hash);
+                    let told = Some(why.to_owned());
+                    self.stage_move(held, &mut rollout, &mut row, Transition::Reject, told, entry)?;
+                    entry.put(&rollout)?.put(&row)?;
+                }
+            }
+        }
+        entry.put(&hold)?;
+        Ok(())
+    }
+
     async fn question(
         &self,
         service: &ServiceName,
@@ -180,7 +241,7 @@ impl Inner {
         })
     }
 
-    async fn tidy_branch(&self, proposal: &Proposal) {
+    pub(crate) async fn tidy_branch(&self, proposal: &Proposal) {
         if let (Some(_), Some(branch)) = (&proposal.commit, branch(&proposal.service, &proposal.environment))
             && let Err(error) = self.ports.fleet.push_proposal(&branch, None).await
         {

@@ -17,7 +17,7 @@ impl Engine {
     ) -> Result<Outcome, EngineError> {
         let inner = &self.inner;
         let view = inner.view()?;
-        let gates = inner.gates(&view, environment).await?;
+        let gates = inner.gates(&view, environment);
         let Some(from) = gates.from.clone() else {
             return Err(EngineError::Refused(format!(
                 "{environment} has no `from`: nothing is promoted into it"
@@ -31,7 +31,7 @@ impl Engine {
                 Ok(Outcome::new(format!("{environment} has already what runs in {from}")))
             }
             Promotable::Set(_) => {
-                inner.promote_if_ready(service, environment, Some(actor.person.clone())).await?;
+                inner.select(service, environment, None, Some(actor.person.clone())).await?;
                 Ok(Outcome::new(match gates.effective_approvals() {
                     Some(needs) => format!("proposed; it waits for {} approvals", needs.needed),
                     None => "it is committed and rolled out now".into(),

@@ -47,6 +47,7 @@ impl Engine {
             at_ms: inner.now_ms(),
         })?;
         inner.journal.write(entry).await?;
+        inner.select_downstream(service, environment);
         Ok(Outcome::new(format!(
             "{} is not selected for {service} in {environment} any more",
             pin.reference()
@@ -81,7 +82,7 @@ impl Engine {
             });
             inner.journal.write(entry).await?;
         }
-        inner.spawn_select(service, environment);
+        inner.select_downstream(service, environment);
         Ok(Outcome::new(format!("{reference} may be selected again")))
     }
 }

@@ -33,7 +33,7 @@ impl Engine {
             inner.journal.write(entry).await?;
         }
         inner.roll_out_desired(service, environment).await?;
-        inner.spawn_select(service, environment);
+        inner.select_soon(service, environment);
         Ok(Outcome::new("resumed: what the fleet says is rolled out, and versions are selected again"))
     }
 }

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Pin, ServiceName};
-use dhow_core::port::Place;
-use dhow_core::rollout::{Event, Hold, HoldReason, Release, UpdateRow, Why};
+use dhow_core::port::{Phase, StoreExt as _};
+use dhow_core::rollout::{
+    End, Event, Hold, HoldReason, Release, Restore, Rollout, StopRequest, Transition, UpdateRow, Why,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
-use crate::rollout::restore::restores;
+use crate::locks::Held;
+use crate::view::Scope;
 
 /// Where to go back to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,9 +26,16 @@ pub enum RollbackTo {
     Version(String),
 }
 
+/// A deployment and the release that it goes back to.
+type Move = (DeploymentId, Release);
+
 impl Engine {
-    /// Goes back: everything is looked for first, then the hold is set, then what ran then runs again, and the fleet
-    /// gets the edit. Nothing up to the version that is left is selected until something newer comes, or `resume`.
+    /// Goes back: everything is brought to its place first, then the hold is set, then what ran then runs again, and
+    /// the fleet gets the edit. Nothing up to the version that is left is selected until something newer comes, or
+    /// `resume`.
+    ///
+    /// Errors: `NotFound` where there is no such release, with those that there are; `Refused` where something of it
+    /// cannot be had any more. Nothing is held or changed then.
     pub async fn rollback(
         &self,
         actor: &Actor,
@@ -34,75 +44,22 @@ impl Engine {
         to: &RollbackTo,
     ) -> Result<Outcome, EngineError> {
         let inner = &self.inner;
-        let view = inner.view()?;
-        let _guard = inner.scopes.lock(&(service.clone(), environment.clone())).await;
-        let mut moves = Vec::new();
-        for id in view.deployments_of(service, environment) {
-            if let Some(target) = inner.find_release(&id, to).await? {
-                inner.bring(&id, &target).await?;
-                moves.push((id, target));
-            }
+        let scope = (service.clone(), environment.clone());
+        let moves = inner.find_moves(&scope, to).await?;
+        for (id, release) in &moves {
+            inner.bring(id, release).await?;
         }
-        if moves.is_empty() {
-            return Err(EngineError::NotFound(format!("nothing of {service} in {environment} can go back")));
-        }
-        let mut left: BTreeMap<ArtifactName, Pin> = BTreeMap::new();
-        let mut restore = BTreeMap::new();
-        for (id, target) in &moves {
-            let row = inner.row(id).await?;
-            let differs = row.desired_pins.iter().filter(|(artifact, pin)| {
-                target.rendered.pins.get(*artifact).is_some_and(|p| p.digest != pin.digest)
-            });
-            left.extend(differs.map(|(artifact, pin)| (artifact.clone(), pin.clone())));
-            restore.extend(restores(&left, target));
-        }
-        let message = format!("rolled back by {}", actor.person);
-        let mut hold = Hold {
-            service: service.clone(),
-            environment: environment.clone(),
-            hashes: Default::default(),
-            up_to: left,
-            instead: Default::default(),
-            files: false,
-            reason: HoldReason::RolledBackByCommand,
-            message: message.clone(),
-            by: Some(actor.person.clone()),
-            at_ms: inner.now_ms(),
-        };
-        for (id, target) in &moves {
-            let row = inner.row(id).await?;
-            hold.hashes.extend(row.desired.filter(|d| *d != target.hash));
-            hold.instead.insert(id.clone(), target.hash);
-        }
+        let held = inner.scopes.lock(&scope).await;
         let mut entry = Entry::new();
-        entry.put(&hold)?.event(Event::Held {
-            service: service.clone(),
-            environment: environment.clone(),
-            reason: message,
-            by: Some(actor.person.clone()),
-        });
-        if !restore.is_empty() {
-            entry.put(&UpdateRow {
-                service: service.clone(),
-                environment: environment.clone(),
-                pins: BTreeMap::new(),
-                restore,
-                why: Why::Rollback,
-                by: Some(actor.person.clone()),
-                proposal: None,
-            })?;
-        }
-        entry.remove::<UpdateRow>(UpdateRow::key_of(service, environment, Why::Policy));
+        inner.stage_going_back(&held, actor, &scope, &moves, &mut entry).await?;
         inner.journal.write(entry).await?;
-        for (id, target) in &moves {
-            let mut row = inner.row(id).await?;
-            if row.running.as_ref() == Some(&target.hash) {
-                continue;
-            }
-            let rollout = inner.new_rollout(&mut row, &target.hash, &target.commit, true);
-            inner.enqueue(row, rollout, Entry::new()).await?;
+        drop(held);
+        for (id, _) in &moves {
+            inner.interrupt(id);
+            inner.kick(id);
         }
         inner.updates_ready.notify_one();
+        inner.select_downstream(service, environment);
         let releases: Vec<String> = moves.iter().map(|(id, r)| format!("{id} to {}", describe(r))).collect();
         Ok(Outcome::new(format!("going back: {}", releases.join(", "))))
     }
@@ -119,66 +76,178 @@ fn describe(release: &Release) -> String {
     if tags.is_empty() { release.hash.short() } else { tags.join(", ") }
 }
 
+/// Whether two releases agree about every artifact that both have.
+fn agree(one: &Release, other: &Release) -> bool {
+    let pins = &other.rendered.pins;
+    one.rendered.pins.iter().all(|(a, pin)| pins.get(a).is_none_or(|p| p.digest == pin.digest))
+}
+
 impl Inner {
-    /// The healthy release that is meant; an error names those that can be restored.
-    async fn find_release(
-        self: &Arc<Self>,
-        id: &DeploymentId,
-        to: &RollbackTo,
-    ) -> Result<Option<Release>, EngineError> {
-        let row = self.row(id).await?;
-        let mut releases: Vec<Release> = self.releases(id).await?;
-        releases.retain(|r| r.healthy_at_ms.is_some());
-        releases.sort_by_key(|r| std::cmp::Reverse(r.healthy_at_ms));
-        let found = match to {
-            RollbackTo::Previous => releases.iter().find(|r| Some(&r.hash) != row.running.as_ref()),
-            RollbackTo::Version(text) => releases.iter().find(|r| {
-                let named = r.rendered.pins.values().any(|p| {
-                    p.tag.as_ref().is_some_and(|t| t.as_str() == text) || p.digest.to_string() == *text
-                });
-                named || (text.len() >= 6 && r.hash.to_string().starts_with(text.as_str()))
-            }),
-        };
-        match found {
-            Some(release) => Ok(Some(release.clone())),
-            None if releases.is_empty() => Ok(None),
-            None => {
+    /// The release that each deployment of a service goes back to: they agree about their versions.
+    async fn find_moves(self: &Arc<Self>, scope: &Scope, to: &RollbackTo) -> Result<Vec<Move>, EngineError> {
+        let view = self.view()?;
+        let mut moves: Vec<Move> = Vec::new();
+        for id in view.deployments_of(&scope.0, &scope.1) {
+            let mut releases = self.releases(&id).await?;
+            releases.retain(|r| r.healthy_at_ms.is_some());
+            releases.sort_by_key(|r| std::cmp::Reverse(r.healthy_at_ms));
+            if releases.is_empty() {
+                continue;
+            }
+            let agrees = |r: &&Release| moves.iter().all(|(_, other)| agree(r, other));
+            let found = match to {
+                RollbackTo::Previous if moves.is_empty() => self.previous(&id, &releases).await?,
+                RollbackTo::Previous => releases.iter().find(agrees).cloned(),
+                RollbackTo::Version(text) => releases.iter().find(|r| names(r, text) && agrees(r)).cloned(),
+            };
+            let Some(release) = found else {
                 let known: Vec<String> = releases.iter().map(describe).collect();
-                Err(EngineError::NotFound(format!(
+                return Err(EngineError::NotFound(format!(
                     "{id} has no such release; it can go back to: {}",
                     known.join("; ")
-                )))
-            }
+                )));
+            };
+            moves.push((id, release));
         }
+        if moves.is_empty() {
+            return Err(EngineError::NotFound(format!("nothing of {} in {} can go back", scope.0, scope.1)));
+        }
+        Ok(moves)
     }
 
-    /// Makes sure that everything a release needs is to be had, before anything is held.
-    async fn bring(&self, id: &DeploymentId, release: &Release) -> Result<(), EngineError> {
-        let Some(target) = self.target(id.target) else {
-            return Err(EngineError::Refused(format!(
-                "this dhow does not run deployments of type {}",
-                id.target
-            )));
+    /// The newest healthy release that does not run, and that nobody left or quarantined.
+    async fn previous(
+        &self,
+        id: &DeploymentId,
+        releases: &[Release],
+    ) -> Result<Option<Release>, EngineError> {
+        let row = self.row(id).await?;
+        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
+        let left = |pins: &BTreeMap<ArtifactName, Pin>| {
+            let up_to = hold.as_ref().map(|h| &h.up_to);
+            up_to.is_some_and(|up_to| {
+                pins.iter().any(|(a, p)| up_to.get(a).is_some_and(|l| l.digest == p.digest))
+            })
         };
-        let there = target
-            .releases(id, &Place::Local)
-            .await
-            .map_err(|e| EngineError::Refused(format!("the releases of {id} cannot be listed: {e}")))?;
-        if there.iter().any(|r| r.hash == release.hash) {
-            return Ok(());
+        for release in releases {
+            if Some(release.hash) == row.running || left(&release.rendered.pins) {
+                continue;
+            }
+            let mut quarantined = false;
+            for pin in release.rendered.pins.values() {
+                quarantined |= self.is_quarantined(&id.service, &id.environment, pin).await?;
+            }
+            if !quarantined {
+                return Ok(Some(release.clone()));
+            }
         }
-        for pin in release.rendered.pins.values() {
-            if let Err(error) =
-                self.ports.source.describe(&pin.repository, &pin.digest, pin.tag.as_ref()).await
-            {
-                let known: Vec<String> = there.iter().map(|r| r.hash.short()).collect();
-                return Err(EngineError::Refused(format!(
-                    "{} of {id} cannot be had any more: {error}; releases that are still there: {}",
-                    pin.reference(),
-                    known.join(", ")
-                )));
+        Ok(None)
+    }
+
+    /// Brings all that a release needs to its places, before anything is held: the steps of Preparing, which no visitor
+    /// sees, and which the rollout finds done.
+    async fn bring(self: &Arc<Self>, id: &DeploymentId, release: &Release) -> Result<(), EngineError> {
+        let mut row = self.row(id).await?;
+        let rollout = self.new_rollout(&mut row, &release.hash, &release.commit, true);
+        let (_, target, context) = self.context(&rollout).await?;
+        let refused = |error: dhow_core::port::TargetError| {
+            EngineError::Refused(format!("{} of {id} cannot be had any more: {error}", describe(release)))
+        };
+        for place in &release.rendered.places {
+            let observed = target.observe(&release.rendered, place).await.map_err(refused)?;
+            let steps = target.plan(&release.rendered, &release.hash, place, &observed);
+            for step in steps.iter().filter(|step| step.phase == Phase::Preparing) {
+                target.execute(step, &context).await.map_err(refused)?;
             }
         }
         Ok(())
     }
+
+    async fn stage_going_back(
+        self: &Arc<Self>,
+        held: &Held,
+        actor: &Actor,
+        (service, environment): &Scope,
+        moves: &[Move],
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        let message = format!("rolled back by {}", actor.person);
+        let known: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
+        let reason = HoldReason::RolledBackByCommand;
+        let mut hold =
+            known.unwrap_or_else(|| Hold::new(service.clone(), environment.clone(), reason, self.now_ms()));
+        hold.reason = reason;
+        hold.message.clone_from(&message);
+        hold.by = Some(actor.person.clone());
+        let mut restore: BTreeMap<ArtifactName, Restore> = BTreeMap::new();
+        for (id, release) in moves {
+            let mut row = self.row(id).await?;
+            for (artifact, left) in &row.desired_pins {
+                let back = release.rendered.pins.get(artifact).filter(|back| back.digest != left.digest);
+                if let Some(back) = back {
+                    hold.up_to.entry(artifact.clone()).or_insert_with(|| left.clone());
+                    let (failed, back) = (left.clone(), back.clone());
+                    restore.insert(artifact.clone(), Restore { failed, back });
+                }
+            }
+            let held_hash = row.desired.filter(|desired| *desired != release.hash);
+            hold.hashes.entry(id.clone()).or_default().extend(held_hash);
+            let open = self.open_rollouts(id).await?;
+            let active = open.iter().find(|r| !r.state.is_waiting());
+            if let Some(active) = active.filter(|r| r.hash != release.hash) {
+                let (end, reason) = (End::Cancelled(actor.person.clone()), message.clone());
+                row.stop = Some(StopRequest { rollout: active.number, end, reason });
+            }
+            if row.running == Some(release.hash) && active.is_none_or(|r| r.hash != release.hash) {
+                self.end_waiting(held, open, &mut row, &message, entry)?;
+                entry.put(&row)?;
+                continue;
+            }
+            let rollout = self.new_rollout(&mut row, &release.hash, &release.commit, true);
+            self.stage_rollout(held, row, rollout, entry).await?;
+        }
+        entry.put(&hold)?.event(Event::Held {
+            service: service.clone(),
+            environment: environment.clone(),
+            reason: message,
+            by: Some(actor.person.clone()),
+        });
+        entry.remove::<UpdateRow>(UpdateRow::key_of(service, environment, Why::Policy));
+        if !restore.is_empty() {
+            entry.put(&UpdateRow {
+                service: service.clone(),
+                environment: environment.clone(),
+                pins: BTreeMap::new(),
+                restore,
+                why: Why::Rollback,
+                by: Some(actor.person.clone()),
+                proposal: None,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn end_waiting(
+        &self,
+        held: &Held,
+        open: Vec<Rollout>,
+        row: &mut dhow_core::rollout::DeploymentRow,
+        message: &str,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        for mut rollout in open.into_iter().filter(|r| r.state.is_waiting()) {
+            let told = Some(message.to_owned());
+            self.stage_move(held, &mut rollout, row, Transition::Supersede, told, entry)?;
+            entry.put(&rollout)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a release is meant by a tag, a digest, or its own first digits.
+fn names(release: &Release, text: &str) -> bool {
+    let version =
+        |p: &Pin| p.tag.as_ref().is_some_and(|t| t.as_str() == text) || p.digest.to_string() == text;
+    release.rendered.pins.values().any(version)
+        || (text.len() >= 6 && release.hash.to_string().starts_with(text))
 }

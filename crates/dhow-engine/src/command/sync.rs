@@ -1,5 +1,6 @@
 //! sync: read the fleet now, and roll out what waits for a person's word.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dhow_core::noun::{EnvironmentName, ServiceName};
@@ -26,7 +27,7 @@ impl Engine {
         let mut removed = 0;
         for id in inner.removing(service, environment).await? {
             if !view.fleet.deployments.contains_key(&id) {
-                inner.begin_removal(&id).await?;
+                inner.begin_removal(&id, BTreeSet::new()).await?;
                 removed += 1;
             }
         }
@@ -52,7 +53,7 @@ impl Inner {
         let rows: Vec<dhow_core::rollout::DeploymentRow> = self.ports.store.list(scan).await?;
         Ok(rows
             .into_iter()
-            .filter(|r| r.removing && r.id.environment == *environment)
+            .filter(|r| r.removal.is_some() && r.id.environment == *environment)
             .map(|r| r.id)
             .collect())
     }
@@ -64,7 +65,7 @@ impl Inner {
         environment: &EnvironmentName,
     ) -> Result<usize, EngineError> {
         let view = self.view()?;
-        let _guard = self.scopes.lock(&(service.clone(), environment.clone())).await;
+        let held = self.scopes.lock(&(service.clone(), environment.clone())).await;
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
         let mut begun = 0;
         for id in view.deployments_of(service, environment) {
@@ -72,7 +73,7 @@ impl Inner {
             let Some(desired) = row.desired.filter(|d| Some(d) != row.running.as_ref()) else {
                 continue;
             };
-            if let Some(hold) = hold.as_ref().filter(|h| h.hashes.contains(&desired)) {
+            if let Some(hold) = hold.as_ref().filter(|h| h.holds(&id, &desired)) {
                 return Err(EngineError::Refused(format!(
                     "{id} is held: {}; `dhow resume {service} {environment}` lifts it",
                     hold.message
@@ -83,7 +84,7 @@ impl Inner {
             }
             let rollout = self.new_rollout(&mut row, &desired, &view.commit, false);
             row.waiting_for = None;
-            self.enqueue(row, rollout, Entry::new()).await?;
+            self.enqueue(&held, row, rollout, Entry::new()).await?;
             begun += 1;
         }
         Ok(begun)

@@ -3,47 +3,63 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dhow_core::noun::DeploymentId;
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{ApprovedHash, DeploymentRow, Health, Rollout, State, Transition};
+use dhow_core::rollout::{ApprovedHash, DeploymentRow, Health, Hold, Rollout, State, Transition};
 
 use super::Turn;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::locks::Held;
+
+/// How often it is looked whether those that `after` names are healthy.
+const AFTER: Duration = Duration::from_secs(5);
 
 impl Inner {
-    pub(super) async fn try_begin(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
-        let id = rollout.deployment.clone();
-        let view = self.view()?;
-        let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
-        let open = self.open_rollouts(&id).await?;
-        match open.iter().rfind(|r| r.state.is_waiting()) {
-            Some(newest) if newest.number == rollout.number => {}
-            _ => return Ok(Turn::On),
+    pub(super) async fn try_begin(
+        self: &Arc<Self>,
+        number: u64,
+        id: &DeploymentId,
+    ) -> Result<Turn, EngineError> {
+        let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+        let open = self.open_rollouts(id).await?;
+        let Some(mut rollout) = open.last().filter(|r| r.number == number && r.state.is_waiting()).cloned()
+        else {
+            return Ok(Turn::On);
+        };
+        if open.len() > 1 && open.iter().any(|r| !r.state.is_waiting()) {
+            return Ok(Turn::On);
         }
         if rollout.is_rollback {
-            self.step_to(&mut rollout, Transition::Begin, None, Entry::new()).await?;
+            self.step_to(&held, &mut rollout, Transition::Begin, None, Entry::new()).await?;
+            return Ok(Turn::On);
+        }
+        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
+        if let Some(hold) = hold.filter(|h| h.holds(id, &rollout.hash)) {
+            let reason = Some(format!("it is held: {}", hold.message));
+            self.step_to(&held, &mut rollout, Transition::Supersede, reason, Entry::new()).await?;
             return Ok(Turn::On);
         }
         if let Some(waits) = self.closed_gate(&rollout).await? {
             if rollout.state == State::Queued {
-                self.step_to(&mut rollout, Transition::Gate, None, Entry::new()).await?;
+                self.step_to(&held, &mut rollout, Transition::Gate, None, Entry::new()).await?;
             }
             if waits.asks {
-                self.propose_rollout(&id, &rollout.hash, &rollout.commit, self.authors_of(&id)).await?;
+                let authors = self.row(id).await?.authors;
+                self.propose_rollout(&held, &rollout, authors).await?;
             }
-            self.tell_waiting(&rollout, waits.reason).await?;
+            self.tell_waiting(&held, &rollout, waits.reason).await?;
             return Ok(Turn::Rest);
         }
         if let Some(first) = self.must_be_first(&rollout).await? {
-            self.tell_waiting(&rollout, format!("{first} to be healthy, as `after` says")).await?;
-            return Ok(Turn::After(Duration::from_secs(5)));
+            self.tell_waiting(&held, &rollout, format!("{first} to be healthy, as `after` says")).await?;
+            return Ok(Turn::After(AFTER));
         }
-        drop(view);
-        self.step_to(&mut rollout, Transition::Begin, None, Entry::new()).await?;
+        self.step_to(&held, &mut rollout, Transition::Begin, None, Entry::new()).await?;
         Ok(Turn::On)
     }
 
-    async fn tell_waiting(&self, rollout: &Rollout, reason: String) -> Result<(), EngineError> {
+    async fn tell_waiting(&self, _held: &Held, rollout: &Rollout, reason: String) -> Result<(), EngineError> {
         let mut row = self.row(&rollout.deployment).await?;
         if row.waiting_for.as_ref() != Some(&reason) && row.rollout == Some(rollout.number) {
             row.waiting_for = Some(reason);
@@ -57,7 +73,7 @@ impl Inner {
     async fn closed_gate(self: &Arc<Self>, rollout: &Rollout) -> Result<Option<Closed>, EngineError> {
         let id = &rollout.deployment;
         let view = self.view()?;
-        let gates = self.gates(&view, &id.environment).await?;
+        let gates = self.gates(&view, &id.environment);
         if let Some(from) = &gates.from {
             let row: DeploymentRow = self.row(id).await?;
             let release = self.release(id, &rollout.hash).await?;

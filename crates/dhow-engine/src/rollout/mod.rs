@@ -3,45 +3,41 @@
 mod begin;
 mod phases;
 pub(crate) mod restore;
+mod siblings;
+mod steps;
+mod succeed;
 
-use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use dhow_core::noun::{DeploymentId, PersonName};
-use dhow_core::port::{Scan, StoreExt as _};
-use dhow_core::rollout::{Event, Rollout, State, Transition, next};
+use dhow_core::noun::DeploymentId;
+use dhow_core::rollout::{DeploymentRow, Event, Removal, Rollout, State, Transition, next};
+use futures::FutureExt as _;
 
 use crate::engine::{EngineError, Inner, Worker};
 use crate::journal::Entry;
+use crate::locks::Held;
 
 /// Whether the driver goes on with a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     /// At once.
     On,
+    /// It may succeed by itself: after a time that grows with every try.
+    Retry,
     /// After this time.
     After(Duration),
     /// When something wakes it.
     Rest,
 }
 
-impl Inner {
-    /// Drives again what a crash left open.
-    pub(crate) async fn resume_rollouts(self: &Arc<Self>) -> Result<(), EngineError> {
-        let newest = self
-            .ports
-            .store
-            .list::<Rollout>(Scan { open_only: true, ..Scan::default() })
-            .await?
-            .iter()
-            .map(|r| r.number)
-            .max()
-            .unwrap_or_default();
-        self.rollout_numbers.fetch_max(newest + 1, std::sync::atomic::Ordering::SeqCst);
-        Ok(())
-    }
+/// The time before the next try: half a second, doubled with each, at most a minute.
+fn backoff(tries: u32) -> Duration {
+    Inner::jitter(Duration::from_millis(500 * (1 << tries.min(7))).min(Duration::from_secs(60)))
+}
 
+impl Inner {
     /// Wakes the task that drives a deployment, or starts one. One at a time: a second call makes it look again.
     pub(crate) fn kick(self: &Arc<Self>, id: &DeploymentId) {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,11 +52,12 @@ impl Inner {
         self.tracker.spawn(async move { inner.work(&id).await });
     }
 
-    /// Ends the waiting of a running check: something newer is there, or a person said stop.
+    /// Ends the waiting of a running check: something newer is there, or a person said stop. It counts also for a
+    /// check that begins after this.
     pub(crate) fn interrupt(&self, id: &DeploymentId) {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(worker) = workers.get(id) {
-            worker.interrupt.notify_waiters();
+            worker.interrupt.notify_one();
         }
     }
 
@@ -84,55 +81,85 @@ impl Inner {
     }
 
     async fn work(self: Arc<Self>, id: &DeploymentId) {
-        let mut failures = 0u32;
+        let mut tries = 0u32;
         while !self.stop.is_cancelled() {
-            let turn = match self.turn(id).await {
-                Ok(turn) => {
-                    failures = 0;
-                    turn
-                }
-                Err(error) => {
+            let turn = match AssertUnwindSafe(self.turn(id)).catch_unwind().await {
+                Ok(Ok(turn)) => turn,
+                Ok(Err(error)) => {
                     tracing::warn!(deployment = %id, %error, "the rollout cannot go on now; it is tried again");
-                    failures += 1;
-                    Turn::After(Self::jitter(Duration::from_millis(500 * (1 << failures.min(7)))))
+                    Turn::Retry
+                }
+                Err(_) => {
+                    tracing::error!(deployment = %id, "a defect of dhow ended a step; it is tried again");
+                    Turn::Retry
                 }
             };
-            match turn {
-                Turn::On => {}
-                Turn::After(wait) => {
-                    let wake = self.worker(id).wake;
-                    tokio::select! {
-                        () = self.stop.cancelled() => {}
-                        () = wake.notified() => {}
-                        () = self.ports.clock.sleep(wait) => {}
-                    }
+            let wait = match turn {
+                Turn::On => {
+                    tries = 0;
+                    continue;
                 }
                 Turn::Rest if self.ends(id) => return,
-                Turn::Rest => {}
+                Turn::Rest => continue,
+                Turn::After(wait) => wait,
+                Turn::Retry => {
+                    tries += 1;
+                    backoff(tries - 1)
+                }
+            };
+            let wake = self.worker(id).wake;
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = wake.notified() => {}
+                () = self.ports.clock.sleep(wait) => {}
             }
         }
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    /// One step of the oldest open rollout: those that run come before those that wait.
+    /// One step of the oldest open rollout: those that run come before those that wait, and a removal before these.
     async fn turn(self: &Arc<Self>, id: &DeploymentId) -> Result<Turn, EngineError> {
         let open = self.open_rollouts(id).await?;
-        let running = open.iter().find(|r| !r.state.is_waiting());
-        let Some(rollout) = running.or(open.last()).cloned() else { return Ok(Turn::Rest) };
-        match rollout.state {
-            State::Queued | State::AwaitingApproval => self.try_begin(rollout).await,
-            State::RollingBack => self.roll_back(rollout).await,
-            _ => self.do_phase(rollout).await,
+        if let Some(running) = open.iter().find(|r| !r.state.is_waiting()).cloned() {
+            return match running.state {
+                State::RollingBack => self.roll_back(running).await,
+                _ => self.do_phase(running).await,
+            };
+        }
+        if self.row(id).await?.removal == Some(Removal::Going) {
+            self.remove_now(id).await?;
+            return Ok(Turn::On);
+        }
+        match open.last() {
+            Some(waiting) => self.try_begin(waiting.number, id).await,
+            None => Ok(Turn::Rest),
         }
     }
 
-    /// Moves a rollout and its deployment's row, with whatever else belongs to it, in one batch.
+    /// Moves a rollout and its deployment's row, in one batch with whatever else belongs to it.
     pub(crate) async fn step_to(
         &self,
+        held: &Held,
         rollout: &mut Rollout,
         transition: Transition,
         reason: Option<String>,
         mut entry: Entry,
+    ) -> Result<(), EngineError> {
+        let mut row = self.row(&rollout.deployment).await?;
+        self.stage_move(held, rollout, &mut row, transition, reason, &mut entry)?;
+        entry.put(rollout)?.put(&row)?;
+        Ok(self.journal.write(entry).await?)
+    }
+
+    /// Moves a rollout and its deployment's row, and adds the fact to an entry. The caller puts both rows into it.
+    pub(crate) fn stage_move(
+        &self,
+        _held: &Held,
+        rollout: &mut Rollout,
+        row: &mut DeploymentRow,
+        transition: Transition,
+        reason: Option<String>,
+        entry: &mut Entry,
     ) -> Result<(), EngineError> {
         let to = next(rollout.state, transition)
             .map_err(|e| EngineError::Refused(format!("rollout {}: {e}", rollout.number)))?;
@@ -149,7 +176,6 @@ impl Inner {
         if reason.is_some() {
             rollout.reason = reason;
         }
-        let mut row = self.row(&rollout.deployment).await?;
         if row.rollout == Some(rollout.number) {
             row.phase = Some(to);
             row.since_ms = now;
@@ -157,18 +183,7 @@ impl Inner {
             if to != State::AwaitingApproval && to != State::Stalled {
                 row.waiting_for = None;
             }
-            entry.put(&row)?;
         }
-        entry.put(rollout)?;
-        Ok(self.journal.write(entry).await?)
-    }
-
-    /// Keeps who wrote what a rollout brings, until it asks for approval.
-    pub(crate) fn remember_authors(&self, id: &DeploymentId, people: BTreeSet<PersonName>) {
-        self.authors.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), people);
-    }
-
-    pub(crate) fn authors_of(&self, id: &DeploymentId) -> BTreeSet<PersonName> {
-        self.authors.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned().unwrap_or_default()
+        Ok(())
     }
 }

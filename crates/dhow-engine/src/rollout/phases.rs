@@ -1,13 +1,10 @@
 //! The phases of a rollout: steps, then the checks that belong to the phase.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use dhow_core::fleet::CheckSpec;
-use dhow_core::port::{Context, Front, Phase, Settled, Step, StoreExt as _, Target, TargetError};
-use dhow_core::rollout::{
-    CheckFailure, Event, Health, Hold, Proof, Release, Rollout, State, StepRecord, StepState, Transition,
-};
+use dhow_core::fleet::{CheckSpec, Probe};
+use dhow_core::port::{Front, Phase, Target, TargetError};
+use dhow_core::rollout::{CheckFailure, End, Release, Rollout, State, StepState, Transition};
 
 use super::Turn;
 use crate::check::{self, CheckContext, Failed};
@@ -15,11 +12,13 @@ use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 
 /// Why a phase did not come to its end.
-enum Stop {
+pub(super) enum Stop {
     /// It may succeed by itself.
     Later(String),
-    /// The version or the files are to blame.
+    /// What it brings is to blame.
     Failed(String, Option<CheckFailure>),
+    /// It does not work yet, and a newer one waits.
+    GaveWay(String, CheckFailure),
     /// A person must act; nothing is to blame.
     Blocked(String),
     /// A newer rollout waits, or a person said stop.
@@ -34,7 +33,7 @@ impl<E: Into<EngineError>> From<E> for Stop {
     }
 }
 
-fn stop_of(error: TargetError) -> Stop {
+pub(super) fn stop_of(error: TargetError) -> Stop {
     match error {
         TargetError::Passing(reason) => Stop::Later(reason),
         TargetError::Failed(reason) => Stop::Failed(reason, None),
@@ -45,62 +44,106 @@ fn stop_of(error: TargetError) -> Stop {
 
 impl Inner {
     pub(super) async fn do_phase(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
-        if rollout.cancelled_by.is_some() && rollout.state != State::Finishing {
-            let who = rollout.cancelled_by.as_ref().map(ToString::to_string).unwrap_or_default();
-            self.step_to(&mut rollout, Transition::Cancel, Some(format!("cancelled by {who}")), Entry::new())
-                .await?;
+        if rollout.state != State::Finishing && self.was_stopped(&mut rollout).await? {
             return Ok(Turn::On);
         }
         let Some(phase) = rollout.state.phase() else { return Ok(Turn::Rest) };
-        match self.phase(&mut rollout, phase).await {
-            Ok(()) if phase == Phase::Finishing => self.succeed(rollout).await,
+        let stop = match self.phase(&mut rollout, phase).await {
+            Ok(()) if phase == Phase::Finishing => return self.succeed(rollout).await,
             Ok(()) => {
-                self.step_to(&mut rollout, Transition::Advance, None, Entry::new()).await?;
-                Ok(Turn::On)
+                let held = self.lock(&rollout).await;
+                self.step_to(&held, &mut rollout, Transition::Advance, None, Entry::new()).await?;
+                return Ok(Turn::On);
             }
-            Err(Stop::Engine(error)) => Err(error),
-            Err(Stop::Interrupted) => Ok(Turn::On),
-            Err(Stop::Later(reason) | Stop::Blocked(reason) | Stop::Failed(reason, _))
+            Err(stop) => stop,
+        };
+        match stop {
+            Stop::Engine(error) => Err(error),
+            Stop::Interrupted => Ok(Turn::On),
+            Stop::Later(reason)
+            | Stop::Blocked(reason)
+            | Stop::Failed(reason, _)
+            | Stop::GaveWay(reason, _)
                 if phase == Phase::Finishing =>
             {
-                self.tell(&mut rollout, &reason).await?;
-                Ok(Turn::After(Self::jitter(Duration::from_secs(5))))
-            }
-            Err(Stop::Later(reason)) => {
+                // The new one serves. What is left to tidy up holds up nothing that waits.
+                tracing::warn!(deployment = %rollout.deployment, reason, "tidying up failed");
                 if self.newer_waits(&rollout).await? {
-                    let told = format!("{reason}; a newer one takes its place");
-                    self.step_to(&mut rollout, Transition::Fail, Some(told), Entry::new()).await?;
-                    return Ok(Turn::On);
+                    return self.succeed(rollout).await;
                 }
                 self.tell(&mut rollout, &reason).await?;
-                Ok(Turn::After(Self::jitter(Duration::from_secs(2))))
+                Ok(Turn::Retry)
             }
-            Err(Stop::Blocked(reason)) => {
+            Stop::Later(reason) | Stop::Blocked(reason) => {
+                if self.newer_waits(&rollout).await? {
+                    let told = format!("{reason}; a newer one takes its place");
+                    return self.fail(rollout, End::GaveWay, told).await;
+                }
                 self.tell(&mut rollout, &reason).await?;
-                Ok(Turn::After(Self::jitter(Duration::from_secs(30))))
+                Ok(Turn::Retry)
             }
-            Err(Stop::Failed(reason, failure)) => {
+            Stop::GaveWay(reason, failure) => {
+                rollout.failure = Some(failure);
+                self.fail(rollout, End::GaveWay, reason).await
+            }
+            Stop::Failed(reason, failure) => {
                 rollout.failure = failure;
-                rollout.blame = !self.newer_waits(&rollout).await? || rollout.failure.is_none();
-                self.step_to(&mut rollout, Transition::Fail, Some(reason), Entry::new()).await?;
-                Ok(Turn::On)
+                self.fail(rollout, End::Failed, reason).await
             }
         }
     }
 
-    async fn tell(&self, rollout: &mut Rollout, reason: &str) -> Result<(), EngineError> {
-        tracing::warn!(deployment = %rollout.deployment, state = %rollout.state, reason, "the rollout waits; it is tried again");
+    /// Ends a rollout that a person, a removal or another deployment wants ended.
+    async fn was_stopped(&self, rollout: &mut Rollout) -> Result<bool, EngineError> {
+        let held = self.lock(rollout).await;
+        let mut row = self.row(&rollout.deployment).await?;
+        let Some(stop) = row.stop.take().filter(|stop| stop.rollout == rollout.number) else {
+            return Ok(false);
+        };
+        let transition = match stop.end {
+            End::Cancelled(_) | End::Removed => Transition::Cancel,
+            _ => Transition::Fail,
+        };
+        rollout.end = Some(stop.end);
+        let mut entry = Entry::new();
+        self.stage_move(&held, rollout, &mut row, transition, Some(stop.reason), &mut entry)?;
+        entry.put(rollout)?.put(&row)?;
+        self.journal.write(entry).await?;
+        Ok(true)
+    }
+
+    async fn fail(&self, mut rollout: Rollout, end: End, reason: String) -> Result<Turn, EngineError> {
+        rollout.end = Some(end);
+        let held = self.lock(&rollout).await;
+        self.step_to(&held, &mut rollout, Transition::Fail, Some(reason), Entry::new()).await?;
+        Ok(Turn::On)
+    }
+
+    /// The lock of a rollout's service in its environment.
+    pub(super) async fn lock(&self, rollout: &Rollout) -> crate::locks::Held {
+        let id = &rollout.deployment;
+        self.scopes.lock(&(id.service.clone(), id.environment.clone())).await
+    }
+
+    /// Says why a rollout waits; once for each reason.
+    pub(super) async fn tell(&self, rollout: &mut Rollout, reason: &str) -> Result<(), EngineError> {
         if rollout.reason.as_deref() == Some(reason) {
             return Ok(());
         }
+        tracing::warn!(deployment = %rollout.deployment, state = %rollout.state, reason, "the rollout waits; it is tried again");
         rollout.reason = Some(reason.to_owned());
+        let _held = self.lock(rollout).await;
         let mut entry = Entry::new();
         let mut row = self.row(&rollout.deployment).await?;
-        row.reason = Some(reason.to_owned());
-        entry.put(rollout)?.put(&row)?;
+        if row.rollout == Some(rollout.number) {
+            row.reason = Some(reason.to_owned());
+            entry.put(&row)?;
+        }
+        entry.put(rollout)?;
         Ok(self.journal.write(entry).await?)
     }
 
+    /// Whether a newer rollout of the deployment waits for this one.
     pub(super) async fn newer_waits(&self, rollout: &Rollout) -> Result<bool, EngineError> {
         Ok(self.open_rollouts(&rollout.deployment).await?.iter().any(|r| r.number > rollout.number))
     }
@@ -136,132 +179,6 @@ impl Inner {
         Ok(())
     }
 
-    /// What a rollout's steps run under.
-    pub(super) async fn context(
-        self: &Arc<Self>,
-        rollout: &Rollout,
-    ) -> Result<(Release, Arc<dyn Target>, Context), EngineError> {
-        let id = &rollout.deployment;
-        let release = self.release(id, &rollout.hash).await?.ok_or_else(|| {
-            EngineError::NotFound(format!("release {} of {id} is not stored", rollout.hash.short()))
-        })?;
-        let target = self.target(id.target).ok_or_else(|| {
-            EngineError::Refused(format!("this dhow does not run deployments of type {}", id.target))
-        })?;
-        let tree = self.ports.fleet.tree(&release.commit).await.ok();
-        let context = Context {
-            rendered: Arc::new(release.rendered.clone()),
-            hash: release.hash,
-            tree,
-            rollout: rollout.number,
-            epoch: self.lease.epoch,
-            bundles: Arc::clone(&self.ports.source),
-            keep: self.keep(id).await?,
-        };
-        Ok((release, target, context))
-    }
-
-    /// The releases that are kept: the newest healthy ones, what runs and what should.
-    async fn keep(
-        &self,
-        id: &dhow_core::noun::DeploymentId,
-    ) -> Result<Vec<dhow_core::fleet::DesiredHash>, EngineError> {
-        let mut releases = self.releases(id).await?;
-        releases.sort_by_key(|r| std::cmp::Reverse(r.healthy_at_ms));
-        let row = self.row(id).await?;
-        let mut keep: Vec<_> =
-            releases.into_iter().take(self.settings.keep_releases).map(|r| r.hash).collect();
-        keep.extend(row.running.into_iter().chain(row.desired).chain(row.healthy_release));
-        Ok(keep)
-    }
-
-    /// Every stored release of a deployment.
-    pub(crate) async fn releases(
-        &self,
-        id: &dhow_core::noun::DeploymentId,
-    ) -> Result<Vec<Release>, EngineError> {
-        let scan = dhow_core::port::Scan { prefix: format!("{id}/"), ..Default::default() };
-        Ok(self.ports.store.list(scan).await?)
-    }
-
-    async fn plan_rollout(
-        &self,
-        rollout: &mut Rollout,
-        release: &Release,
-        target: &dyn Target,
-    ) -> Result<(), Stop> {
-        let mut steps = Vec::new();
-        for place in &release.rendered.places {
-            let observed = target.observe(&release.rendered, place).await.map_err(stop_of)?;
-            steps.extend(target.plan(&release.rendered, &release.hash, place, &observed));
-        }
-        steps.sort_by_key(|s| s.phase);
-        rollout.steps =
-            steps.into_iter().map(|step| StepRecord { step, state: StepState::Planned }).collect();
-        rollout.notes.clone_from(&release.rendered.notes);
-        let mut entry = Entry::new();
-        entry.put(rollout)?;
-        self.journal.write(entry).await?;
-        Ok(())
-    }
-
-    async fn do_step(
-        &self,
-        rollout: &mut Rollout,
-        at: usize,
-        target: &dyn Target,
-        context: &Context,
-    ) -> Result<(), Stop> {
-        let step: Step = rollout.steps[at].step.clone();
-        if rollout.steps[at].state == StepState::Started {
-            let settled = target.settle(&step, context).await.map_err(stop_of)?;
-            if settled == Settled::Done {
-                return Ok(self.step_done(rollout, at).await?);
-            }
-        }
-        let (deployment, key) = (rollout.deployment.clone(), step.key.clone());
-        let number = rollout.number;
-        rollout.steps[at].state = StepState::Started;
-        let mut entry = Entry::new();
-        entry.event(Event::StepStarted {
-            deployment: deployment.clone(),
-            rollout: number,
-            key: key.clone(),
-            undo: false,
-        });
-        entry.put(rollout)?;
-        self.journal.write(entry).await?;
-        match target.execute(&step, context).await {
-            Ok(()) => Ok(self.step_done(rollout, at).await?),
-            Err(error) => {
-                let reason = format!("{}: {error}", step.summary);
-                let mut entry = Entry::new();
-                entry.event(Event::StepFailed {
-                    deployment,
-                    rollout: number,
-                    key,
-                    undo: false,
-                    reason: reason.clone(),
-                });
-                self.journal.write(entry).await?;
-                Err(stop_of(error))
-            }
-        }
-    }
-
-    async fn step_done(&self, rollout: &mut Rollout, at: usize) -> Result<(), EngineError> {
-        rollout.steps[at].state = StepState::Done;
-        let mut entry = Entry::new();
-        entry.event(Event::StepDone {
-            deployment: rollout.deployment.clone(),
-            rollout: rollout.number,
-            key: rollout.steps[at].step.key.clone(),
-            undo: false,
-        });
-        entry.put(rollout)?;
-        Ok(self.journal.write(entry).await?)
-    }
-
     async fn check(
         &self,
         rollout: &Rollout,
@@ -270,12 +187,17 @@ impl Inner {
         front: Front,
     ) -> Result<(), Stop> {
         let checks = self.checks(release, target).await.map_err(stop_of)?;
+        let command = checks.iter().any(|c| matches!(c.probe, Probe::Command { .. }));
+        if command && !self.settings.command_checks {
+            return Err(Stop::Blocked(check::COMMANDS_REFUSED.to_owned()));
+        }
         let address = target.address(&release.rendered, &release.hash, front).await.map_err(stop_of)?;
         let host = target.host(&release.rendered);
         let context =
             CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
         let interrupt = self.worker(&rollout.deployment).interrupt;
-        match check::run_all(&checks, &context, self.ports.clock.as_ref(), &interrupt).await {
+        let impatient = self.newer_waits(rollout).await?;
+        match check::run_all(&checks, &context, self.ports.clock.as_ref(), &interrupt, impatient).await {
             Ok(()) => Ok(()),
             Err(Failed::Check(failure)) => {
                 let last = failure.answers.last().cloned().unwrap_or_default();
@@ -283,123 +205,25 @@ impl Inner {
                     if front == Front::Candidate { "before it went live" } else { "through the front door" };
                 Err(Stop::Failed(format!("the check {} failed {side}: {last}", failure.check), Some(failure)))
             }
-            Err(Failed::Interrupted) => {
-                let rollout: Option<Rollout> =
-                    self.ports.store.load(&Rollout::key_of(&rollout.deployment, rollout.number)).await?;
-                if rollout.is_some_and(|r| r.cancelled_by.is_some()) {
-                    return Err(Stop::Interrupted);
-                }
-                for spec in &checks {
-                    if let Err(answer) = check::try_once(spec, &context).await {
-                        let failure =
-                            CheckFailure { check: spec.probe.describe(), answers: vec![answer.clone()] };
-                        return Err(Stop::Failed(
-                            format!("the check {} fails and a newer rollout waits: {answer}", failure.check),
-                            Some(failure),
-                        ));
-                    }
-                }
-                Err(Stop::Interrupted)
+            Err(Failed::GaveWay(failure)) => {
+                let last = failure.answers.last().cloned().unwrap_or_default();
+                let told = format!("the check {} fails and a newer rollout waits: {last}", failure.check);
+                Err(Stop::GaveWay(told, failure))
             }
+            Err(Failed::Interrupted) => Err(Stop::Interrupted),
         }
     }
 
-    /// The checks of a release: its own, its service's, or the default of its type.
+    /// The checks of a release: its own, or the default of its type.
     pub(crate) async fn checks(
         &self,
         release: &Release,
         target: &dyn Target,
     ) -> Result<Vec<CheckSpec>, TargetError> {
-        let id = &release.deployment;
-        let view = self.view().ok();
-        let own = view.as_ref().and_then(|v| v.fleet.deployments.get(id)).map(|d| d.settings.checks.clone());
-        let checks = own.filter(|c| !c.is_empty()).or_else(|| {
-            let view = view.as_ref()?;
-            view.fleet.services.get(&id.service).map(|s| s.checks.clone())
-        });
-        match checks.filter(|c| !c.is_empty()) {
-            Some(checks) => Ok(checks),
-            None => {
-                let probe = target.default_probe(&release.rendered, &release.hash).await?;
-                Ok(probe.into_iter().map(CheckSpec::new).collect())
-            }
+        if !release.checks.is_empty() {
+            return Ok(release.checks.clone());
         }
-    }
-
-    async fn succeed(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
-        let id = rollout.deployment.clone();
-        {
-            let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
-            let mut entry = Entry::new();
-            let mut row = self.row(&id).await?;
-            row.running = Some(rollout.hash);
-            row.commit = Some(rollout.commit.clone());
-            row.adopted = false;
-            row.healthy_ms = 0;
-            let hold: Option<Hold> =
-                self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
-            if row.desired.as_ref() == row.running.as_ref() {
-                self.settle_hold(&row, hold, &mut entry)?;
-            }
-            self.prove(&mut row, &mut entry).await?;
-            let mut first = Entry::new();
-            first.put(&row)?;
-            self.journal.write(first).await?;
-            rollout.reason = None;
-            self.step_to(&mut rollout, Transition::Advance, None, entry).await?;
-        }
-        self.after_success(&id).await?;
-        Ok(Turn::On)
-    }
-
-    /// A release is healthy: said of it, of its versions and of its deployment.
-    pub(crate) async fn prove(
-        &self,
-        row: &mut dhow_core::rollout::DeploymentRow,
-        entry: &mut Entry,
-    ) -> Result<(), EngineError> {
-        let Some(running) = row.running else { return Ok(()) };
-        let now = self.now_ms();
-        if row.health != Health::Healthy {
-            entry.event(Event::HealthChanged {
-                deployment: row.id.clone(),
-                health: Health::Healthy,
-                reason: None,
-            });
-        }
-        row.health = Health::Healthy;
-        row.healthy_release = Some(running);
-        if let Some(release) = self.release(&row.id, &running).await? {
-            for pin in release.rendered.pins.values() {
-                let proof = Proof { deployment: row.id.clone(), pin: pin.clone(), at_ms: now };
-                if self.ports.store.load::<Proof>(&dhow_core::port::Record::key(&proof)).await?.is_none() {
-                    entry.put(&proof)?;
-                }
-            }
-            entry.put(&Release { healthy_at_ms: Some(now), ..release })?;
-        }
-        Ok(())
-    }
-
-    /// What a deployment that became healthy sets going: promotions, and those that waited for it.
-    pub(crate) async fn after_success(
-        self: &Arc<Self>,
-        id: &dhow_core::noun::DeploymentId,
-    ) -> Result<(), EngineError> {
-        let view = self.view()?;
-        for environment in view.fleet.environments.values() {
-            if environment.from.as_ref() == Some(&id.environment) {
-                self.spawn_select(&id.service, &environment.name);
-                for downstream in view.deployments_of(&id.service, &environment.name) {
-                    self.kick(&downstream);
-                }
-            }
-        }
-        for service in view.fleet.services.values().filter(|s| s.after.contains(&id.service)) {
-            for waiting in view.deployments_of(&service.name, &id.environment) {
-                self.kick(&waiting);
-            }
-        }
-        Ok(())
+        let probe = target.default_probe(&release.rendered, &release.hash).await?;
+        Ok(probe.into_iter().map(CheckSpec::new).collect())
     }
 }

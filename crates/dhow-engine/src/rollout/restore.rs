@@ -1,21 +1,21 @@
 //! Going back: what ran before runs again, the failed version is quarantined, and the fleet gets an edit (design rules
 //! 5.6 and 5.7).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::port::StoreExt as _;
 use dhow_core::rollout::{
-    Event, Health, Hold, HoldReason, Quarantined, Release, Restore, Rollout, State, StepState, Transition,
-    UpdateRow, Why,
+    DeploymentRow, End, Event, Health, Hold, HoldReason, Quarantined, Release, Restore, Rollout, StepState,
+    Transition, UpdateRow, Why,
 };
 
 use super::Turn;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::locks::Held;
 
 impl Inner {
     /// Takes the steps back, then draws the conclusions.
@@ -38,16 +38,17 @@ impl Inner {
             if let Err(error) = target.undo(&step, &context).await {
                 let reason = format!("going back failed: {error}");
                 let mut entry = Entry::new();
+                let (undo, reason_told) = (true, reason.clone());
                 entry.event(Event::StepFailed {
                     deployment,
                     rollout: number,
                     key,
-                    undo: true,
-                    reason: reason.clone(),
+                    undo,
+                    reason: reason_told,
                 });
                 self.journal.write(entry).await?;
-                tracing::error!(deployment = %rollout.deployment, reason, "it is tried again");
-                return Ok(Turn::After(Self::jitter(Duration::from_secs(5))));
+                self.tell(&mut rollout, &reason).await?;
+                return Ok(Turn::Retry);
             }
             rollout.steps[at].state = StepState::Undone;
             let mut entry = Entry::new();
@@ -56,102 +57,157 @@ impl Inner {
             self.journal.write(entry).await?;
         }
         let id = rollout.deployment.clone();
-        {
-            let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
-            self.conclude(rollout).await?;
+        let others = {
+            let held = self.lock(&rollout).await;
+            self.conclude(&held, rollout).await?
+        };
+        for other in &others {
+            self.interrupt(other);
+            self.kick(other);
         }
-        self.spawn_select(&id.service, &id.environment);
+        self.updates_ready.notify_one();
+        self.select_downstream(&id.service, &id.environment);
         Ok(Turn::On)
     }
 
-    async fn conclude(self: &Arc<Self>, mut rollout: Rollout) -> Result<(), EngineError> {
-        let id = rollout.deployment.clone();
-        let row = self.row(&id).await?;
-        let failed = self.release(&id, &rollout.hash).await?;
-        let back = match &row.healthy_release {
-            Some(hash) if *hash != rollout.hash => self.release(&id, hash).await?,
-            _ => None,
-        };
+    /// Stores what follows from going back, in one batch. The answer: other deployments that have to act.
+    async fn conclude(
+        self: &Arc<Self>,
+        held: &Held,
+        mut rollout: Rollout,
+    ) -> Result<Vec<DeploymentId>, EngineError> {
+        let mut row = self.row(&rollout.deployment).await?;
+        let mut entry = Entry::new();
         let reason = rollout.reason.clone().unwrap_or_else(|| "it failed".into());
-        let newer_waits = self.newer_waits(&rollout).await?;
-        if rollout.cancelled_by.is_some() {
-            let mut entry = Entry::new();
-            let mut hold = self.hold(&rollout, HoldReason::Cancelled, &reason).await?;
-            hold.by.clone_from(&rollout.cancelled_by);
-            entry.put(&hold)?;
-            return self.step_to(&mut rollout, Transition::RestoredAfterCancel, None, entry).await;
+        let mut others = Vec::new();
+        let (transition, reason) = match rollout.end.clone().unwrap_or(End::Failed) {
+            End::Removed => (Transition::RestoredAfterCancel, None),
+            End::GaveWay => (Transition::Restored, None),
+            End::Cancelled(by) => {
+                let mut hold = self.hold_with(&rollout, HoldReason::Cancelled, &reason).await?;
+                hold.by = Some(by);
+                entry.put(&hold)?;
+                (Transition::RestoredAfterCancel, None)
+            }
+            End::FailedElsewhere => {
+                let hold = self.hold_with(&rollout, HoldReason::Failed, &reason).await?;
+                entry.put(&hold)?;
+                (Transition::Restored, None)
+            }
+            End::Failed if rollout.is_rollback => {
+                row.waiting_for = Some("a person: another `dhow rollback`, or a commit".into());
+                (
+                    Transition::Stall,
+                    Some(format!("{reason}; going back to it failed, what ran before still runs")),
+                )
+            }
+            End::Failed => {
+                let (transition, told) =
+                    self.blame(held, &rollout, &mut row, &reason, &mut entry, &mut others).await?;
+                (transition, told)
+            }
+        };
+        let waiting_for = row.waiting_for.clone();
+        self.stage_move(held, &mut rollout, &mut row, transition, reason, &mut entry)?;
+        if transition == Transition::Stall {
+            row.waiting_for = waiting_for;
+            if row.running.is_none() {
+                row.health = Health::Missing;
+            }
         }
-        if newer_waits && !rollout.blame {
-            return self.step_to(&mut rollout, Transition::Restored, None, Entry::new()).await;
+        entry.put(&rollout)?.put(&row)?;
+        self.journal.write(entry).await?;
+        Ok(others)
+    }
+
+    /// What a failed release means: quarantine, hold, the edit back, and the other deployments that took its versions.
+    async fn blame(
+        self: &Arc<Self>,
+        held: &Held,
+        rollout: &Rollout,
+        row: &mut DeploymentRow,
+        reason: &str,
+        entry: &mut Entry,
+        others: &mut Vec<DeploymentId>,
+    ) -> Result<(Transition, Option<String>), EngineError> {
+        let id = &rollout.deployment;
+        let mends = "a commit that mends it, or another version";
+        let Some(failed) = self.release(id, &rollout.hash).await? else {
+            row.waiting_for = Some(mends.into());
+            return Ok((Transition::Stall, Some(reason.to_owned())));
+        };
+        if row.healthy_release == Some(rollout.hash) {
+            row.waiting_for = Some(format!("`dhow sync {} {}`, or a commit", id.service, id.environment));
+            let told = format!("{reason}; this release was healthy before, so nothing is quarantined");
+            return Ok((Transition::Stall, Some(told)));
         }
-        let Some(failed) = failed else {
-            return self.stall(&mut rollout, &reason, Entry::new()).await;
+        let back = match row.healthy_release.or(row.running).filter(|hash| *hash != rollout.hash) {
+            Some(hash) => self.release(id, &hash).await?,
+            None => None,
         };
         let versions = changed(&failed, back.as_ref());
-        let files_changed = back.as_ref().is_some_and(|b| b.files != failed.files);
-        let mut entry = Entry::new();
         for pin in versions.values() {
-            self.quarantine(&id, pin, &reason, &mut entry)?;
+            self.stage_quarantine(id, pin, reason, entry)?;
         }
         let Some(back) = back else {
+            row.waiting_for = Some(mends.into());
             let told = format!(
                 "{reason}; no release of it was healthy before, so nothing runs; the next version is tried"
             );
-            return self.stall(&mut rollout, &told, entry).await;
+            return Ok((Transition::Stall, Some(told)));
         };
-        let mut hold = self.hold(&rollout, HoldReason::Failed, &reason).await?;
+        let files_changed = back.files != failed.files;
+        let mut hold = self.hold_with(rollout, HoldReason::Failed, reason).await?;
         hold.files |= files_changed;
-        hold.instead.insert(id.clone(), back.hash);
         if files_changed {
-            hold.hashes.extend(self.new_files_old_versions(&id, &back).await?);
+            let mixed = self.new_files_old_versions(id, &back).await?;
+            hold.hashes.entry(id.clone()).or_default().extend(mixed);
         }
-        entry.put(&hold)?.event(Event::Held {
+        self.stage_restore(id, restores(&versions, &back), entry).await?;
+        self.stage_siblings(held, id, &versions, &mut hold, entry, others).await?;
+        entry.event(Event::Held {
             service: id.service.clone(),
             environment: id.environment.clone(),
-            reason: reason.clone(),
+            reason: reason.to_owned(),
             by: None,
         });
-        if !versions.is_empty() {
-            let restore = restores(&versions, &back);
-            entry.put(&UpdateRow {
-                service: id.service.clone(),
-                environment: id.environment.clone(),
-                pins: BTreeMap::new(),
-                restore,
-                why: Why::Rollback,
-                by: None,
-                proposal: None,
-            })?;
-        }
+        entry.put(&hold)?;
         if files_changed || versions.is_empty() {
-            self.stall(
-                &mut rollout,
-                &format!("{reason}; the last healthy release runs; it waits for other files"),
-                entry,
-            )
-            .await?;
-        } else {
-            self.step_to(&mut rollout, Transition::Restored, None, entry).await?;
+            row.waiting_for = Some("a commit that mends its files".into());
+            let told = format!("{reason}; the last healthy release runs; it waits for other files");
+            return Ok((Transition::Stall, Some(told)));
         }
-        self.restore_others(&id, &versions).await?;
-        self.updates_ready.notify_one();
+        Ok((Transition::Restored, None))
+    }
+
+    /// Adds the edit back to an entry, together with one that waits already.
+    async fn stage_restore(
+        &self,
+        id: &DeploymentId,
+        restore: BTreeMap<ArtifactName, Restore>,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        if restore.is_empty() {
+            return Ok(());
+        }
+        let key = UpdateRow::key_of(&id.service, &id.environment, Why::Rollback);
+        let known: Option<UpdateRow> = self.ports.store.load(&key).await?;
+        let mut update = known.unwrap_or_else(|| UpdateRow {
+            service: id.service.clone(),
+            environment: id.environment.clone(),
+            pins: BTreeMap::new(),
+            restore: BTreeMap::new(),
+            why: Why::Rollback,
+            by: None,
+            proposal: None,
+        });
+        update.restore.extend(restore);
+        entry.put(&update)?;
         Ok(())
     }
 
-    async fn stall(&self, rollout: &mut Rollout, reason: &str, entry: Entry) -> Result<(), EngineError> {
-        self.step_to(rollout, Transition::Stall, Some(reason.to_owned()), entry).await?;
-        let mut row = self.row(&rollout.deployment).await?;
-        if row.running.is_none() {
-            row.health = Health::Missing;
-        }
-        row.waiting_for = Some("a commit that mends it, or another version".into());
-        let mut entry = Entry::new();
-        entry.put(&row)?;
-        Ok(self.journal.write(entry).await?)
-    }
-
     /// The hold of a service in an environment, with this rollout's release in it.
-    pub(crate) async fn hold(
+    pub(super) async fn hold_with(
         &self,
         rollout: &Rollout,
         reason: HoldReason,
@@ -159,24 +215,14 @@ impl Inner {
     ) -> Result<Hold, EngineError> {
         let id = &rollout.deployment;
         let known: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
-        let mut hold = known.unwrap_or_else(|| Hold {
-            service: id.service.clone(),
-            environment: id.environment.clone(),
-            hashes: BTreeSet::new(),
-            up_to: BTreeMap::new(),
-            instead: BTreeMap::new(),
-            files: false,
-            reason,
-            message: String::new(),
-            by: None,
-            at_ms: self.now_ms(),
-        });
+        let mut hold = known
+            .unwrap_or_else(|| Hold::new(id.service.clone(), id.environment.clone(), reason, self.now_ms()));
         message.clone_into(&mut hold.message);
-        hold.hashes.insert(rollout.hash);
+        hold.hashes.entry(id.clone()).or_default().insert(rollout.hash);
         Ok(hold)
     }
 
-    pub(crate) fn quarantine(
+    fn stage_quarantine(
         &self,
         id: &DeploymentId,
         pin: &Pin,
@@ -202,93 +248,17 @@ impl Inner {
     }
 
     /// The hash that the old versions would have with the new files: held as well.
-    async fn new_files_old_versions(
+    pub(super) async fn new_files_old_versions(
         self: &Arc<Self>,
         id: &DeploymentId,
         back: &Release,
     ) -> Result<Option<DesiredHash>, EngineError> {
         let view = self.view()?;
-        let (Some(deployment), Some(target)) = (view.fleet.deployments.get(id), self.target(id.target))
-        else {
-            return Ok(None);
-        };
-        let pins = back.rendered.pins.clone();
-        let input = dhow_core::port::RenderInput {
-            deployment: Arc::clone(deployment),
-            tree: Arc::clone(&view.tree),
-            pins: pins.clone(),
-        };
-        let Ok(rendered) = target.render(input).await else { return Ok(None) };
-        Ok(Some(dhow_core::fleet::desired_hash(view.tree.as_ref(), deployment, &rendered.reads, &pins)?))
-    }
-
-    /// Every deployment of the service that took a failed version goes back too. The caller holds the scope's lock.
-    async fn restore_others(
-        self: &Arc<Self>,
-        id: &DeploymentId,
-        failed: &BTreeMap<ArtifactName, Pin>,
-    ) -> Result<(), EngineError> {
-        let view = self.view()?;
-        for other in view.deployments_of(&id.service, &id.environment) {
-            if other == *id || failed.is_empty() {
-                continue;
-            }
-            let row = self.row(&other).await?;
-            let mut took = false;
-            if let Some(running) = &row.running
-                && let Some(release) = self.release(&other, running).await?
-            {
-                took = release.rendered.pins.values().any(|p| failed.values().any(|f| f.digest == p.digest));
-            }
-            for mut open in self.open_rollouts(&other).await? {
-                let release = self.release(&other, &open.hash).await?;
-                let takes = release.is_some_and(|r| {
-                    r.rendered.pins.values().any(|p| failed.values().any(|f| f.digest == p.digest))
-                });
-                if takes && !open.is_rollback && open.state != State::RollingBack {
-                    let reason = format!("its version failed in {id}");
-                    if open.state.is_waiting() {
-                        self.step_to(&mut open, Transition::Supersede, Some(reason), Entry::new()).await?;
-                    } else if open.state != State::Finishing {
-                        open.blame = false;
-                        self.step_to(&mut open, Transition::Fail, Some(reason), Entry::new()).await?;
-                        self.interrupt(&other);
-                        self.kick(&other);
-                    }
-                }
-            }
-            if took {
-                self.send_back(&other, failed).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Rolls a deployment back to its newest healthy release without these versions.
-    async fn send_back(
-        self: &Arc<Self>,
-        id: &DeploymentId,
-        failed: &BTreeMap<ArtifactName, Pin>,
-    ) -> Result<(), EngineError> {
-        let mut releases = self.releases(id).await?;
-        releases.retain(|r| {
-            r.healthy_at_ms.is_some()
-                && !r.rendered.pins.values().any(|p| failed.values().any(|f| f.digest == p.digest))
-        });
-        releases.sort_by_key(|r| r.healthy_at_ms);
-        let Some(back) = releases.pop() else { return Ok(()) };
-        let mut row = self.row(id).await?;
-        let mut entry = Entry::new();
-        if let Some(mut hold) =
-            self.ports.store.load::<Hold>(&Hold::key_of(&id.service, &id.environment)).await?
-        {
-            hold.hashes.extend(row.running);
-            hold.instead.insert(id.clone(), back.hash);
-            entry.put(&hold)?;
-        }
-        let mut rollout = self.new_rollout(&mut row, &back.hash, &back.commit, true);
-        rollout.reason = Some("a version that it took failed in another deployment of its service".into());
-        self.enqueue(row, rollout, entry).await
+        let pins = &back.rendered.pins;
+        let edits = crate::update::Edits::set(&view, &id.service, &id.environment, pins);
+        let Ok(changes) = edits.apply(view.tree.as_ref()) else { return Ok(None) };
+        let hashes = self.would_be(&view, &changes, &id.service, &id.environment).await?;
+        Ok(hashes.get(id).copied())
     }
 }
 

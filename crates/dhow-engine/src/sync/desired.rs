@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dhow_core::fleet::{DesiredHash, desired_hash};
+use dhow_core::fleet::{Deployment, DesiredHash, Tree, desired_hash};
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
-use dhow_core::port::{RenderInput, Rendered, SourceError, Target, TargetError};
+use dhow_core::port::{CommitId, RenderInput, Rendered, SourceError, StoreExt as _, Target, TargetError};
+use dhow_core::rollout::{Release, WrittenPin};
 
 use crate::engine::{EngineError, Inner};
-use crate::view::View;
+use crate::update::{Edits, Overlay};
+use crate::view::{VersionSite, View};
 
 /// What a deployment should run.
 pub(crate) struct Ready {
@@ -18,8 +20,25 @@ pub(crate) struct Ready {
     pub hash: DesiredHash,
     /// The identity of all of it but the versions.
     pub files: DesiredHash,
+    /// The deployment as the fleet declares it.
+    pub deployment: Arc<Deployment>,
     /// What runs it.
     pub target: Arc<dyn Target>,
+}
+
+impl Ready {
+    /// The release that it is, not yet proven.
+    pub fn release(&self, commit: &CommitId) -> Release {
+        Release {
+            deployment: self.deployment.id.clone(),
+            hash: self.hash,
+            commit: commit.clone(),
+            rendered: self.rendered.clone(),
+            files: self.files,
+            checks: self.deployment.settings.checks.clone(),
+            healthy_at_ms: None,
+        }
+    }
 }
 
 /// The answer: a release, or why there is none.
@@ -51,7 +70,7 @@ impl Inner {
             Ok(Ok(pins)) => pins,
             Ok(Err(artifact)) => return Ok(Desired::NoVersion(artifact)),
             Err(SourceError::NotFound(what)) => {
-                return Ok(Desired::Broken(format!("{what} is not in its registry")));
+                return Ok(Desired::Later(format!("{what} is not in its registry")));
             }
             Err(error) => return Ok(Desired::Later(error.to_string())),
         };
@@ -66,11 +85,12 @@ impl Inner {
             Err(error) => return Ok(Desired::Broken(error.to_string())),
         };
         let hash = desired_hash(view.tree.as_ref(), &deployment, &rendered.reads, &pins)?;
-        let files = desired_hash(view.tree.as_ref(), &deployment, &rendered.reads, &BTreeMap::new())?;
-        Ok(Desired::Ready(Box::new(Ready { rendered, hash, files, target })))
+        let files = files_hash(&view.tree, &deployment, &rendered.reads, view.sites(id))?;
+        Ok(Desired::Ready(Box::new(Ready { rendered, hash, files, deployment, target })))
     }
 
-    /// The versions of a deployment with digests; the inner error names an artifact whose version is not set.
+    /// The versions of a deployment with digests; the inner error names an artifact whose version is not set. Where
+    /// only a tag stands, it means what Dhow wrote there, else what it was when it was first seen.
     pub(crate) async fn pins(
         &self,
         view: &View,
@@ -82,14 +102,40 @@ impl Inner {
             let site = &version.site;
             let pin = match (site.digest, &site.tag) {
                 (Some(digest), tag) => Pin { repository, tag: tag.clone(), digest },
-                (None, Some(tag)) => match self.version_of(&repository, tag, false).await? {
-                    Some(version) => version.pin(),
-                    None => return Err(SourceError::NotFound(format!("{repository}:{tag}"))),
-                },
+                (None, Some(tag)) => {
+                    let key = WrittenPin::key_of(id, &version.artifact);
+                    let written: Option<WrittenPin> = self.ports.store.load(&key).await.map_err(failed)?;
+                    let ours = written.map(|w| w.pin).filter(|p| p.tag.as_ref() == Some(tag));
+                    match ours.filter(|p| p.repository == repository && !site.holds_digest()) {
+                        Some(pin) => pin,
+                        None => match self.version_of(&repository, tag, false).await? {
+                            Some(version) => version.pin(),
+                            None => return Err(SourceError::NotFound(format!("{repository}:{tag}"))),
+                        },
+                    }
+                }
                 (None, None) => return Ok(Err(version.artifact.clone())),
             };
             pins.insert(version.artifact.clone(), pin);
         }
         Ok(Ok(pins))
     }
+}
+
+fn failed(error: dhow_core::port::StoreError) -> SourceError {
+    SourceError::Unavailable { message: error.to_string(), retry_after: None }
+}
+
+/// The desired hash without the versions, wherever they stand: equal for two releases that differ in versions only.
+fn files_hash(
+    tree: &Arc<dyn Tree>,
+    deployment: &Deployment,
+    reads: &[String],
+    sites: &[VersionSite],
+) -> Result<DesiredHash, EngineError> {
+    let none = BTreeMap::new();
+    // Where a version cannot be written, the text itself counts.
+    let changes = Edits::blank(sites).apply(tree.as_ref()).unwrap_or_default();
+    let blank = Overlay::new(Arc::clone(tree), &changes);
+    Ok(desired_hash(&blank, deployment, reads, &none)?)
 }

@@ -1,20 +1,16 @@
 //! The gates in force. A commit that makes them stricter takes force at once; a looser one is refused until people can
 //! decide on it (design rule 5.1).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::PoisonError;
 
-use dhow_core::fleet::Environment;
-use dhow_core::noun::{EnvironmentName, PersonName};
-use dhow_core::port::{CommitId, StoreExt as _};
+use dhow_core::fleet::{Environment, other_names};
+use dhow_core::noun::EnvironmentName;
+use dhow_core::port::{Scan, StoreExt as _};
 use dhow_core::rollout::{Event, GatesRow};
 
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::view::View;
-
-/// Commits that are looked at for authors, at most.
-const COMMITS: usize = 200;
 
 /// Why the fleet's gates are looser than those in force; `None`: they are not.
 fn loosened(now: &Environment, in_force: &Environment) -> Option<String> {
@@ -33,12 +29,24 @@ fn loosened(now: &Environment, in_force: &Environment) -> Option<String> {
 }
 
 impl Inner {
-    /// Compares the fleet's gates with those in force.
-    pub(crate) async fn take_gates(&self, view: &View) -> Result<(), EngineError> {
+    /// Reads the gates in force from the store.
+    pub(super) async fn load_gates(&self) -> Result<(), EngineError> {
+        let rows: Vec<GatesRow> = self.ports.store.list(Scan::default()).await?;
+        let all = rows.into_iter().map(|row| (row.environment.name.clone(), row.environment)).collect();
+        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = all;
+        Ok(())
+    }
+
+    /// Compares the fleet's gates with those in force. A root file that cannot be read changes none.
+    pub(super) async fn take_gates(&self, view: &View) -> Result<(), EngineError> {
+        if view.fleet.broken_root {
+            return Ok(());
+        }
         let mut entry = Entry::new();
+        let mut taken = Vec::new();
         for declared in view.fleet.environments.values() {
             let declared: &Environment = declared;
-            let row: Option<GatesRow> = self.ports.store.load(declared.name.as_str()).await?;
+            let row = self.gates_row(declared).await?;
             let event = |in_force: bool, reason: String| Event::GatesChanged {
                 environment: declared.name.clone(),
                 in_force,
@@ -46,90 +54,67 @@ impl Inner {
             };
             match row {
                 None => {
-                    entry.put(&GatesRow { environment: declared.clone(), refused: None })?;
+                    taken.push(GatesRow { environment: declared.clone(), refused: None });
                 }
                 Some(row) if row.environment == *declared => {
                     if row.refused.is_some() {
-                        entry.put(&GatesRow { refused: None, ..row })?;
+                        taken.push(GatesRow { refused: None, ..row });
                     }
                 }
                 Some(row) => match loosened(declared, &row.environment) {
                     None => {
                         entry.event(event(true, "the new gates are in force".into()));
-                        entry.put(&GatesRow { environment: declared.clone(), refused: None })?;
+                        taken.push(GatesRow { environment: declared.clone(), refused: None });
                     }
                     Some(why) if row.refused.as_deref() != Some(&why) => {
                         tracing::warn!(environment = %declared.name, why, "looser gates are refused; the former ones stay in force");
                         entry.event(event(false, format!("{why}: the former gates stay in force")));
-                        entry.put(&GatesRow { refused: Some(why), ..row })?;
+                        taken.push(GatesRow { refused: Some(why), ..row });
                     }
                     Some(_) => {}
                 },
             }
         }
-        Ok(self.journal.write(entry).await?)
+        for row in &taken {
+            entry.put(row)?;
+        }
+        self.journal.write(entry).await?;
+        let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
+        in_force.extend(taken.into_iter().map(|row| (row.environment.name.clone(), row.environment)));
+        Ok(())
+    }
+
+    /// The stored gates of an environment. A name that is new takes over the gates of the other names of its group:
+    /// spelling `production` in another way opens nothing.
+    async fn gates_row(&self, declared: &Environment) -> Result<Option<GatesRow>, EngineError> {
+        if let Some(row) = self.ports.store.load(declared.name.as_str()).await? {
+            return Ok(Some(row));
+        }
+        for name in other_names(&declared.name) {
+            if let Some(row) = self.ports.store.load::<GatesRow>(name).await?
+                && loosened(declared, &row.environment).is_some()
+            {
+                let environment = Environment { name: declared.name.clone(), ..row.environment };
+                return Ok(Some(GatesRow { environment, refused: None }));
+            }
+        }
+        Ok(None)
     }
 
     /// The gates in force in an environment.
-    pub(crate) async fn gates(
-        &self,
-        view: &View,
-        environment: &EnvironmentName,
-    ) -> Result<Environment, EngineError> {
-        if let Some(row) = self.ports.store.load::<GatesRow>(environment.as_str()).await? {
-            return Ok(row.environment);
+    pub(crate) fn gates(&self, view: &View, environment: &EnvironmentName) -> Environment {
+        let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+        match (in_force.get(environment), view.fleet.environments.get(environment)) {
+            (Some(in_force), _) => in_force.clone(),
+            (None, Some(declared)) => Environment::clone(declared),
+            (None, None) => Environment::undeclared(environment.clone()),
         }
-        Ok(match view.fleet.environments.get(environment) {
-            Some(declared) => Environment::clone(declared),
-            None => Environment::undeclared(environment.clone()),
-        })
     }
 
-    /// Who wrote what came since a commit, by folder of the files they touched. Our own commits have no author.
-    pub(crate) async fn authors(
-        &self,
-        since: Option<&CommitId>,
-        view: &View,
-    ) -> Result<Authors, EngineError> {
-        let Some(since) = since else { return Ok(Authors::default()) };
-        let mut authors = Authors::default();
-        for commit in self.ports.fleet.log(Some(since), &view.commit, COMMITS).await? {
-            if self.is_own(&commit.id).await? {
-                continue;
-            }
-            let email = commit.author_email.to_lowercase();
-            let known =
-                view.fleet.people.iter().find(|(_, p)| p.emails.iter().any(|e| e.to_lowercase() == email));
-            let person =
-                known.map(|(name, _)| name.clone()).or_else(|| PersonName::new(&commit.author_name).ok());
-            for path in commit.paths {
-                authors.paths.entry(path).or_default().extend(person.clone());
-            }
-        }
-        Ok(authors)
-    }
-}
-
-/// Who touched which file.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Authors {
-    paths: BTreeMap<String, BTreeSet<PersonName>>,
-}
-
-impl Authors {
-    /// Who touched a deployment: its folder, what it depends on, its service's file or the root's.
-    pub fn of(&self, deployment: &Arc<dhow_core::fleet::Deployment>) -> BTreeSet<PersonName> {
-        let folder = format!("{}/", deployment.folder);
-        let service = format!("services/{}/dhow.yaml", deployment.id.service);
-        self.paths
-            .iter()
-            .filter(|(path, _)| {
-                path.starts_with(&folder)
-                    || **path == service
-                    || *path == "dhow.yaml"
-                    || deployment.dependencies.iter().any(|d| d == *path)
-            })
-            .flat_map(|(_, people)| people.iter().cloned())
-            .collect()
+    /// The environments that are promoted from this one, by the gates in force.
+    pub(crate) fn downstream(&self, environment: &EnvironmentName) -> Vec<EnvironmentName> {
+        let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+        let from_here = in_force.values().filter(|e| e.from.as_ref() == Some(environment));
+        from_here.map(|e| e.name.clone()).collect()
     }
 }

@@ -1,27 +1,62 @@
 //! sync: what does the fleet say now, and what has to be rolled out for it?
 
+mod authors;
 mod deployment;
 mod desired;
+mod first_sight;
 mod gates;
+mod hold;
+mod queue;
 mod removal;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dhow_core::fleet;
 use dhow_core::noun::DeploymentId;
-use dhow_core::port::{Relation, Scan, StoreExt as _};
-use dhow_core::rollout::{DeploymentRow, Event, FleetCursor};
+use dhow_core::port::{CommitId, Relation, Scan, StoreExt as _};
+use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Removal, Rollout};
 use futures::stream::{self, StreamExt as _};
 
 pub(crate) use desired::Desired;
 
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::trouble::About;
 use crate::view::{Scope, View};
 
 /// Deployments that are compared at a time.
 const WIDTH: usize = 16;
+/// Longest time that a comparison waits for registries and tools: after it, it is tried again at the next look.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What of the fleet's head is still to be compared. Lost in a crash, and then made anew from the stored cursor.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// The last look's end was read, and what was open is driven again.
+    started: bool,
+    /// The last commit of which everything was compared.
+    cursor: Option<CommitId>,
+    /// Deployments that changed since.
+    uncompared: BTreeSet<DeploymentId>,
+    /// Whether something may have gone since, and what was there.
+    removals: Removals,
+    /// Who wrote what changed since.
+    authors: authors::Authors,
+}
+
+/// Where to look for what has gone from the fleet.
+#[derive(Default)]
+enum Removals {
+    /// Nothing has.
+    #[default]
+    None,
+    /// Among what this view had.
+    Since(Arc<View>),
+    /// Among everything that is stored.
+    All,
+}
 
 impl Inner {
     /// Reads the fleet's head when it is due or nudged.
@@ -29,16 +64,21 @@ impl Inner {
         let mut failures = 0u32;
         loop {
             failures = match self.sync_once().await {
-                Ok(()) => 0,
+                Ok(()) => {
+                    self.troubles.over(&About::Fleet);
+                    0
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "the fleet could not be read; what runs is not touched");
+                    if self.troubles.note(About::Fleet, &error.to_string()) {
+                        tracing::warn!(%error, "the fleet could not be read or compared; it is tried again");
+                    }
                     failures + 1
                 }
             };
             let interval = self.settings.fleet_interval;
             let wait = match failures {
                 0 => interval,
-                n => std::time::Duration::from_secs(1 << n.min(5)).min(interval),
+                n => Duration::from_secs(1 << n.min(5)).min(interval),
             };
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -49,115 +89,175 @@ impl Inner {
     }
 
     /// Brings the view to the fleet's head, and makes the rollouts that follow from what changed. With nothing new it
-    /// costs one look at the remote's head.
+    /// costs one look at the remote's head and one at what is open. What fails is compared again at the next call.
     pub(crate) async fn sync_once(self: &Arc<Self>) -> Result<(), EngineError> {
-        let _one_at_a_time = self.syncing.lock().await;
+        let mut progress = self.syncing.lock().await;
+        if !progress.started {
+            self.start_from_cursor(&mut progress).await?;
+        }
         let head = self.ports.fleet.fetch().await?;
-        let before = self.view().ok();
-        if before.as_ref().is_some_and(|v| v.commit == head.commit) {
-            return Ok(());
+        if self.view().ok().is_none_or(|v| v.commit != head.commit) {
+            self.advance(&mut progress, head.commit).await?;
         }
-        let tree = self.ports.fleet.tree(&head.commit).await?;
-        let cursor: Option<FleetCursor> = self.ports.store.load(FleetCursor::KEY).await?;
-        let changed = match &before {
-            Some(view) => Some(self.ports.fleet.changed(&view.commit, &head.commit).await?),
-            None => None,
-        };
-        let built = {
-            let (before, tree, commit) = (before.clone(), Arc::clone(&tree), head.commit.clone());
-            tokio::task::spawn_blocking(move || {
-                let fleet = match (&before, &changed) {
-                    (Some(view), Some(changed)) => fleet::reload(&view.fleet, tree.as_ref(), changed),
-                    _ => fleet::load(tree.as_ref()),
-                };
-                Arc::new(View::new(commit, Arc::new(fleet), tree, before.as_deref()))
-            })
-            .await
-        };
-        let view = built.map_err(|e| EngineError::Refused(format!("reading the fleet failed: {e}")))?;
-        let unchanged_since_last_time =
-            before.is_none() && cursor.as_ref().is_some_and(|c| c.commit == view.commit);
-        if unchanged_since_last_time {
-            self.set_view(Arc::clone(&view));
-            self.kick_waiting().await?;
-            self.tags_nudge.notify_one();
-            return Ok(());
-        }
-        self.compare(cursor, before, view).await
+        self.catch_up(&mut progress).await
     }
 
-    async fn compare(
-        self: &Arc<Self>,
-        cursor: Option<FleetCursor>,
-        before: Option<Arc<View>>,
-        view: Arc<View>,
-    ) -> Result<(), EngineError> {
-        let last = cursor.map(|c| c.commit);
-        let forced = match &last {
-            Some(last) => self.ports.fleet.relation(last, &view.commit).await? == Relation::Diverged,
+    /// Takes up where the last process stopped: the fleet as it was compared last, and the rollouts that were open.
+    async fn start_from_cursor(self: &Arc<Self>, progress: &mut Progress) -> Result<(), EngineError> {
+        self.load_gates().await?;
+        let cursor: Option<FleetCursor> = self.ports.store.load(FleetCursor::KEY).await?;
+        if let Some(FleetCursor { commit }) = cursor
+            && let Ok(tree) = self.ports.fleet.tree(&commit).await
+        {
+            let view = self.build(commit.clone(), tree, None).await?;
+            progress.cursor = Some(commit);
+            self.set_view(view);
+            self.kick_open().await?;
+        }
+        progress.started = true;
+        Ok(())
+    }
+
+    async fn build(
+        &self,
+        commit: CommitId,
+        tree: Arc<dyn fleet::Tree>,
+        before: Option<(Arc<View>, Vec<String>)>,
+    ) -> Result<Arc<View>, EngineError> {
+        let work = move || {
+            let (before, fleet) = match before {
+                Some((view, changed)) => {
+                    let fleet = fleet::reload(&view.fleet, tree.as_ref(), &changed);
+                    (Some(view), fleet)
+                }
+                None => (None, fleet::load(tree.as_ref())),
+            };
+            Arc::new(View::new(commit, Arc::new(fleet), tree, before.as_deref()))
+        };
+        let built = tokio::task::spawn_blocking(work).await;
+        built.map_err(|e| EngineError::Refused(format!("reading the fleet failed: {e}")))
+    }
+
+    /// Makes another commit the view, and notes what is to be compared for it.
+    async fn advance(self: &Arc<Self>, progress: &mut Progress, commit: CommitId) -> Result<(), EngineError> {
+        let tree = self.ports.fleet.tree(&commit).await?;
+        let before = self.view().ok();
+        let since = match &before {
+            Some(view) => Some((Arc::clone(view), self.ports.fleet.changed(&view.commit, &commit).await?)),
+            None => None,
+        };
+        let view = self.build(commit, tree, since).await?;
+        let from = before.as_ref().map(|v| v.commit.clone());
+        let forced = match &from {
+            Some(from) => self.ports.fleet.relation(from, &view.commit).await? == Relation::Diverged,
             None => false,
         };
         if forced {
             tracing::warn!(commit = %view.commit, "the fleet's branch was force-pushed; it is followed");
         }
+        let authors = self.authors(before.as_deref(), &view).await?;
+        self.take_gates(&view).await?;
         let mut entry = Entry::new();
-        entry.event(Event::FleetMoved { from: last.clone(), to: view.commit.clone(), forced });
-        if before.as_ref().map(|b| &b.fleet.diagnostics) != Some(&view.fleet.diagnostics) {
-            let problems = view.fleet.diagnostics.iter().map(ToString::to_string).collect();
+        entry.event(Event::FleetMoved { from, to: view.commit.clone(), forced });
+        let problems: Vec<String> = view.fleet.diagnostics.iter().map(ToString::to_string).collect();
+        let told =
+            before.as_ref().map_or(problems.is_empty(), |b| b.fleet.diagnostics == view.fleet.diagnostics);
+        if !told {
             entry.event(Event::FleetProblems { problems });
         }
         self.journal.write(entry).await?;
-        self.take_gates(&view).await?;
-        self.set_view(Arc::clone(&view));
 
-        let affected: Vec<DeploymentId> = view
-            .fleet
-            .deployments
-            .keys()
-            .filter(|id| before.as_ref().is_none_or(|b| !b.unchanged(&view, id)))
-            .cloned()
-            .collect();
-        let authors = self.authors(last.as_ref(), &view).await?;
-        let results: Vec<Result<(), EngineError>> = stream::iter(affected.clone())
-            .map(|id| {
-                let (inner, view, authors) = (Arc::clone(self), Arc::clone(&view), &authors);
-                async move { inner.sync_deployment(&view, &id, authors).await }
+        let same = |id: &DeploymentId| before.as_ref().is_some_and(|b| b.unchanged(&view, id));
+        progress.uncompared.extend(view.fleet.deployments.keys().filter(|id| !same(id)).cloned());
+        progress.authors.extend(authors);
+        progress.removals = match (std::mem::take(&mut progress.removals), &before) {
+            (Removals::None, Some(before)) => Removals::Since(Arc::clone(before)),
+            _ => Removals::All,
+        };
+        self.troubles.retain(|about| match about {
+            About::Fleet => true,
+            About::Update(service, _) | About::Select(service, ..) => {
+                view.fleet.services.contains_key(service)
+            }
+        });
+        let first = before.is_none();
+        self.set_view(view);
+        if first { self.kick_open().await } else { Ok(()) }
+    }
+
+    /// Compares what is still to be compared. A failure of one holds up no other, and is tried again.
+    async fn catch_up(self: &Arc<Self>, progress: &mut Progress) -> Result<(), EngineError> {
+        let view = self.view()?;
+        let open: Vec<DeploymentRow> =
+            self.ports.store.list(Scan { open_only: true, ..Scan::default() }).await?;
+        let for_now = open.iter().any(|row| row.unclear.is_some());
+        self.unclear.store(for_now, std::sync::atomic::Ordering::SeqCst);
+        for row in open {
+            if row.removal == Some(Removal::Going) {
+                self.kick(&row.id);
+            } else {
+                progress.uncompared.insert(row.id);
+            }
+        }
+        let nothing = progress.uncompared.is_empty() && matches!(progress.removals, Removals::None);
+        if nothing && progress.cursor.as_ref() == Some(&view.commit) {
+            return Ok(());
+        }
+        let mut failed = self.compare(progress, &view).await;
+        if let Err(error) = self.sync_removals(&progress.removals, &view, &progress.authors).await {
+            failed = Some(error);
+        } else {
+            progress.removals = Removals::None;
+        }
+        self.tags_nudge.notify_one();
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        progress.authors = authors::Authors::default();
+        if progress.cursor.as_ref() != Some(&view.commit) {
+            let mut entry = Entry::new();
+            entry.put(&FleetCursor { commit: view.commit.clone() })?;
+            self.journal.write(entry).await?;
+            progress.cursor = Some(view.commit.clone());
+        }
+        Ok(())
+    }
+
+    /// Compares deployments, several at a time; the answer is one of the failures, where there were any.
+    async fn compare(self: &Arc<Self>, progress: &mut Progress, view: &Arc<View>) -> Option<EngineError> {
+        let ids: Vec<DeploymentId> = progress.uncompared.iter().cloned().collect();
+        let authors = &progress.authors;
+        let results: Vec<(DeploymentId, Result<(), EngineError>)> = stream::iter(ids)
+            .map(|id| async move {
+                let result = self.sync_deployment(view, &id, authors).await;
+                (id, result)
             })
             .buffer_unordered(WIDTH)
             .collect()
             .await;
-        results.into_iter().collect::<Result<Vec<()>, _>>()?;
-        self.sync_removals(before.as_deref(), &view).await?;
-
-        let mut entry = Entry::new();
-        entry.put(&FleetCursor { commit: view.commit.clone() })?;
-        self.journal.write(entry).await?;
-        let scopes: BTreeSet<Scope> = affected.into_iter().map(|id| (id.service, id.environment)).collect();
-        for (service, environment) in scopes {
-            self.spawn_select(&service, &environment);
-        }
-        self.tags_nudge.notify_one();
-        Ok(())
-    }
-
-    /// Selects for a service in an environment, beside whatever goes on.
-    pub(crate) fn spawn_select(
-        self: &Arc<Self>,
-        service: &dhow_core::noun::ServiceName,
-        environment: &dhow_core::noun::EnvironmentName,
-    ) {
-        let (inner, service, environment) = (Arc::clone(self), service.clone(), environment.clone());
-        self.tracker.spawn(async move {
-            if let Err(error) = inner.select(&service, &environment, None).await {
-                tracing::debug!(%service, %environment, %error, "nothing was selected");
+        let mut failed = None;
+        let mut scopes: BTreeSet<Scope> = BTreeSet::new();
+        for (id, result) in results {
+            match result {
+                Ok(()) => {
+                    progress.uncompared.remove(&id);
+                    scopes.insert((id.service, id.environment));
+                }
+                Err(error) => {
+                    tracing::warn!(deployment = %id, %error, "it could not be compared; it is tried again");
+                    failed = Some(error);
+                }
             }
-        });
+        }
+        for (service, environment) in &scopes {
+            self.select_soon(service, environment);
+        }
+        failed
     }
 
-    /// Looks again at every rollout that waits: what it waits for may have come.
-    pub(crate) async fn kick_waiting(self: &Arc<Self>) -> Result<(), EngineError> {
-        let open: Vec<dhow_core::rollout::Rollout> =
-            self.ports.store.list(Scan { open_only: true, ..Scan::default() }).await?;
+    /// Drives every rollout that is open: after a restart nobody else does.
+    async fn kick_open(self: &Arc<Self>) -> Result<(), EngineError> {
+        let open: Vec<Rollout> = self.ports.store.list(Scan { open_only: true, ..Scan::default() }).await?;
         for rollout in open {
             self.kick(&rollout.deployment);
         }

@@ -3,117 +3,209 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dhow_core::noun::{DeploymentId, EnvironmentName};
+use dhow_core::noun::{DeploymentId, EnvironmentName, PersonName};
 use dhow_core::port::{Place, Scan, StoreExt as _};
-use dhow_core::rollout::{Ask, DeploymentRow, Event};
+use dhow_core::rollout::{Ask, DeploymentRow, End, Event, Release, Removal, StopRequest, Unclear};
 
+use super::Removals;
+use super::authors::Authors;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::update::propose::Question;
 use crate::view::View;
 
 impl Inner {
-    /// Removes what the fleet does not have any more, unless it is too much at once.
-    pub(crate) async fn sync_removals(
+    /// Begins to remove what the fleet does not have any more, unless it is too much at once.
+    pub(super) async fn sync_removals(
         self: &Arc<Self>,
-        before: Option<&View>,
+        removals: &Removals,
         view: &View,
+        authors: &Authors,
     ) -> Result<(), EngineError> {
         if view.fleet.broken_root {
             return Ok(());
         }
-        let known: Vec<DeploymentId> = match before {
-            Some(before) => before.fleet.deployments.keys().cloned().collect(),
-            None => self
-                .ports
-                .store
-                .list::<DeploymentRow>(Scan::default())
-                .await?
-                .into_iter()
-                .map(|r| r.id)
-                .collect(),
+        let (known, gone) = match removals {
+            Removals::None => return Ok(()),
+            // What could not be read before may have been more than it seems.
+            Removals::Since(before)
+                if !before.fleet.broken_root && before.fleet.broken_services.is_empty() =>
+            {
+                gone_since(before, view)
+            }
+            _ => self.gone_of_all(view).await?,
         };
-        let gone: Vec<DeploymentId> = known
-            .iter()
-            .filter(|id| !view.fleet.deployments.contains_key(*id) && !is_frozen(view, id))
-            .cloned()
-            .collect();
-        if gone.is_empty() {
-            return Ok(());
+        let mut rows = Vec::new();
+        for id in gone {
+            let row = self.row(&id).await?;
+            // What waits for a word, or is being removed, is not counted or asked again.
+            if row.removal.is_none() {
+                rows.push(row);
+            }
         }
+        let gone: Vec<DeploymentId> = rows.iter().map(|row| row.id.clone()).collect();
         let stalled = too_much(&known, &gone, view);
         for id in gone {
+            let deployment = match removals {
+                Removals::Since(before) => before.fleet.deployments.get(&id),
+                _ => None,
+            };
+            let wrote = deployment.map(|d| authors.of(d).people).unwrap_or_default();
             match stalled.get(&id.environment) {
-                Some(reason) => self.stall_removal(&id, reason).await?,
-                None => self.begin_removal(&id).await?,
+                Some(reason) => self.stall_removal(&id, reason, wrote).await?,
+                None => self.begin_removal(&id, wrote).await?,
             }
         }
         Ok(())
     }
 
-    async fn stall_removal(&self, id: &DeploymentId, reason: &str) -> Result<(), EngineError> {
-        let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+    /// Every deployment that is stored, and those of them that the fleet does not have.
+    async fn gone_of_all(&self, view: &View) -> Result<(Vec<DeploymentId>, Vec<DeploymentId>), EngineError> {
+        let rows: Vec<DeploymentRow> = self.ports.store.list(Scan::default()).await?;
+        let known: Vec<DeploymentId> = rows.into_iter().map(|r| r.id).collect();
+        let gone = known.iter().filter(|id| is_gone(view, id)).cloned().collect();
+        Ok((known, gone))
+    }
+
+    async fn stall_removal(
+        &self,
+        id: &DeploymentId,
+        reason: &str,
+        authors: BTreeSet<PersonName>,
+    ) -> Result<(), EngineError> {
+        let _held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let mut row = self.row(id).await?;
         let told = format!("{reason}; `dhow sync {} {}` removes this one", id.service, id.environment);
         tracing::warn!(deployment = %id, reason, "a removal waits for a person");
-        row.removing = true;
+        row.removal = Some(Removal::Waits);
         row.waiting_for = Some(told.clone());
+        row.authors.extend(authors);
         let mut entry = Entry::new();
         entry.event(Event::RemovalStalled { deployment: id.clone(), reason: told });
         entry.put(&row)?;
         Ok(self.journal.write(entry).await?)
     }
 
-    /// Removes a deployment, after the environment's approvals.
-    pub(crate) async fn begin_removal(self: &Arc<Self>, id: &DeploymentId) -> Result<(), EngineError> {
+    /// Removes a deployment, after the environment's approvals. Its data stays.
+    pub(crate) async fn begin_removal(
+        self: &Arc<Self>,
+        id: &DeploymentId,
+        authors: BTreeSet<PersonName>,
+    ) -> Result<(), EngineError> {
         let view = self.view()?;
-        let gates = self.gates(&view, &id.environment).await?;
-        let _guard = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+        let gates = self.gates(&view, &id.environment);
+        let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let mut row = self.row(id).await?;
-        row.removing = true;
+        row.authors.extend(authors);
         let hash = row.running.or(row.desired);
-        if let (Some(_), Some(hash)) = (gates.effective_approvals(), hash) {
-            row.waiting_for =
-                Some(format!("approval of its removal: `dhow approve {} {}`", id.service, id.environment));
-            let mut entry = Entry::new();
-            entry.put(&row)?;
+        let mut entry = Entry::new();
+        let (Some(_), Some(hash)) = (gates.effective_approvals(), hash) else {
+            self.stage_removal(&mut row, &mut entry).await?;
             self.journal.write(entry).await?;
-            let summary = vec![format!("remove {id}; its data stays")];
-            let hashes = BTreeMap::from([(id.clone(), hash)]);
-            self.ask(&id.service, &id.environment, Ask::Removal, hashes, BTreeSet::new(), summary).await?;
+            self.interrupt(id);
+            self.kick(id);
             return Ok(());
+        };
+        row.removal = Some(Removal::Asked);
+        row.waiting_for =
+            Some(format!("approval of its removal: `dhow approve {} {}`", id.service, id.environment));
+        entry.put(&row)?;
+        self.journal.write(entry).await?;
+        let mut hashes = BTreeMap::from([(id.clone(), hash)]);
+        for open in self.open_proposals(&id.service, &id.environment).await? {
+            if matches!(open.ask, Ask::Removal) {
+                hashes.extend(open.hashes);
+            }
         }
-        self.remove_now(row).await
+        let question = Question {
+            scope: (id.service.clone(), id.environment.clone()),
+            ask: Ask::Removal,
+            summary: hashes.keys().map(|id| format!("remove {id}; its data stays")).collect(),
+            hashes,
+            authors: row.authors,
+        };
+        self.ask(&held, question, &BTreeSet::new()).await?;
+        Ok(())
     }
 
-    /// Removes a deployment from where it runs. The caller holds the scope's lock.
-    pub(crate) async fn remove_now(self: &Arc<Self>, row: DeploymentRow) -> Result<(), EngineError> {
-        let id = row.id.clone();
-        let mut entry = Entry::new();
-        self.supersede_waiting(&id, &mut entry).await?;
-        entry.event(Event::RemovalStarted { deployment: id.clone() });
-        entry.put(&DeploymentRow { removing: true, waiting_for: None, ..row })?;
-        self.journal.write(entry).await?;
-        if let Some(target) = self.target(id.target)
-            && let Err(error) = target.remove(&id, &Place::Local, self.lease.epoch).await
-        {
-            return Err(EngineError::Refused(format!(
-                "{id} could not be removed: {error}; it is tried again"
-            )));
+    /// Adds to an entry that a deployment is to be removed; its worker does it, after what runs has ended.
+    pub(crate) async fn stage_removal(
+        &self,
+        row: &mut DeploymentRow,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        row.removal = Some(Removal::Going);
+        row.waiting_for = None;
+        let open = self.open_rollouts(&row.id).await?;
+        if let Some(active) = open.iter().find(|r| !r.state.is_waiting()) {
+            row.stop = Some(StopRequest {
+                rollout: active.number,
+                end: End::Removed,
+                reason: "its folder was removed from the fleet".into(),
+            });
         }
-        let mut entry = Entry::new();
-        entry.event(Event::Removed { deployment: id.clone() });
-        entry.remove::<DeploymentRow>(id.to_string());
-        Ok(self.journal.write(entry).await?)
+        entry.event(Event::RemovalStarted { deployment: row.id.clone() }).put(row)?;
+        Ok(())
     }
+
+    /// Removes a deployment from where it runs. Called by its worker when no rollout of it runs.
+    pub(crate) async fn remove_now(self: &Arc<Self>, id: &DeploymentId) -> Result<(), EngineError> {
+        let epoch = self.lease.epoch;
+        let places = self.places(id).await?;
+        for place in places {
+            let Some(target) = self.target(id.target) else { break };
+            target.remove(id, &place, epoch).await.map_err(|error| {
+                EngineError::Refused(format!("{id} could not be removed: {error}; it is tried again"))
+            })?;
+        }
+        let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+        let mut row = self.row(id).await?;
+        let mut entry = Entry::new();
+        self.supersede_waiting(&held, &mut row, &mut entry).await?;
+        self.close_questions(&held, id, None, &mut entry).await?;
+        if row.removal == Some(Removal::Going) {
+            for release in self.releases(id).await? {
+                entry.remove::<Release>(dhow_core::port::Record::key(&release));
+            }
+            entry.event(Event::Removed { deployment: id.clone() });
+            entry.remove::<DeploymentRow>(id.to_string());
+        } else {
+            // It came back meanwhile: what was removed is to be created again.
+            let new = DeploymentRow::new(id.clone(), self.now_ms());
+            entry.put(&DeploymentRow { unclear: Some(Unclear::ForNow), ..new })?;
+        }
+        self.journal.write(entry).await?;
+        self.forget(id);
+        Ok(())
+    }
+
+    /// Where a deployment runs, as its last releases say; this machine where nothing is known.
+    async fn places(&self, id: &DeploymentId) -> Result<BTreeSet<Place>, EngineError> {
+        let releases = self.releases(id).await?;
+        let mut places: BTreeSet<Place> =
+            releases.into_iter().flat_map(|release| release.rendered.places).collect();
+        if places.is_empty() {
+            places.insert(Place::Local);
+        }
+        Ok(places)
+    }
+}
+
+/// The deployments of a view, and those of them that a later one does not have.
+fn gone_since(before: &View, view: &View) -> (Vec<DeploymentId>, Vec<DeploymentId>) {
+    let known: Vec<DeploymentId> =
+        before.fleet.deployments.keys().chain(before.fleet.broken.keys()).cloned().collect();
+    let gone = known.iter().filter(|id| is_gone(view, id)).cloned().collect();
+    (known, gone)
 }
 
 /// What cannot be read is never taken for removed.
-fn is_frozen(view: &View, id: &DeploymentId) -> bool {
-    view.fleet.broken.contains_key(id)
+fn is_gone(view: &View, id: &DeploymentId) -> bool {
+    !(view.fleet.deployments.contains_key(id)
+        || view.fleet.broken.contains_key(id)
         || view.fleet.broken_services.contains(&id.service)
-        || view.fleet.templates.contains_key(id)
+        || view.fleet.templates.contains_key(id))
 }
-
 /// The environments in which too much would go at once, with the reason: more than 5 deployments and more than 10 % of
 /// an environment, or all of its two or more.
 fn too_much(known: &[DeploymentId], gone: &[DeploymentId], view: &View) -> BTreeMap<EnvironmentName, String> {

@@ -1,26 +1,27 @@
 //! The group commit: everything that is ready goes into one commit; a rejected push computes again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dhow_core::port::{CommitDraft, CommitId, FileChange, PushOutcome, Relation, Scan, StoreExt as _};
-use dhow_core::rollout::{ApprovedHash, CommitAttempt, Event, UpdateRow};
+use dhow_core::port::{CommitDraft, CommitId, FileChange, PushOutcome, Relation, Scan, StoreExt as _, Table};
+use dhow_core::rollout::{ApprovedHash, CommitAttempt, Event, UpdateRow, Why, WrittenPin};
 
 use super::edits::Edits;
 use super::message::message;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
-use crate::view::View;
+use crate::trouble::About;
+use crate::view::{Scope, View};
 
 /// What an attempt to commit came to.
 #[derive(Debug, PartialEq, Eq)]
 enum Attempt {
     /// Nothing is ready.
     Nothing,
-    /// All that was ready is on the branch.
-    Done,
+    /// All that was ready is on the branch: these.
+    Done(Vec<UpdateRow>),
     /// The branch moved: compute again at once.
     Again,
 }
@@ -78,7 +79,13 @@ impl Inner {
             };
             match attempt {
                 Attempt::Nothing => return Ok(()),
-                Attempt::Done => self.sync_once().await?,
+                Attempt::Done(updates) => {
+                    // Until the view has them, they stand for what is under way.
+                    self.sync_once().await?;
+                    for update in &updates {
+                        self.drop_update(update).await?;
+                    }
+                }
                 Attempt::Again => {}
             }
         }
@@ -86,31 +93,29 @@ impl Inner {
     }
 
     async fn commit_once(self: &Arc<Self>) -> Result<Attempt, EngineError> {
-        if self
-            .ports
-            .store
-            .scan(dhow_core::port::Table::Updates, Scan { limit: Some(1), ..Scan::default() })
-            .await?
-            .is_empty()
-        {
+        let any = Scan { limit: Some(1), ..Scan::default() };
+        if self.ports.store.scan(Table::Updates, any).await?.is_empty() {
             return Ok(Attempt::Nothing);
         }
         self.sync_once().await?;
         let view = self.view()?;
         let updates: Vec<UpdateRow> = self.ports.store.list(Scan::default()).await?;
+        let going_back: BTreeSet<Scope> =
+            updates.iter().filter(|u| u.why == Why::Rollback).map(UpdateRow::scope).collect();
         let mut edits = Edits::default();
         let mut included = Vec::new();
         for update in &updates {
+            if update.why != Why::Rollback && going_back.contains(&update.scope()) {
+                continue;
+            }
             match self.edits_of(&view, update).await {
-                Ok(Some(of_update)) => {
-                    edits.extend(of_update);
-                    included.push(update);
-                }
+                Ok(Some(of_update)) => match edits.extend(of_update) {
+                    Ok(()) => included.push(update),
+                    Err(reason) => self.update_failed(update, reason).await?,
+                },
                 Ok(None) => self.drop_update(update).await?,
-                Err(error) => {
-                    tracing::error!(service = %update.service, environment = %update.environment, %error, "an update cannot be written");
-                    self.drop_update(update).await?;
-                }
+                Err(EngineError::Refused(reason)) => self.update_failed(update, reason).await?,
+                Err(error) => return Err(error),
             }
         }
         if included.is_empty() {
@@ -120,7 +125,23 @@ impl Inner {
         self.push_commit(&view, changes, &included).await
     }
 
-    /// The edits of an update; `None` where the fleet has it already, or where what was approved is not what would run.
+    /// Says that an update cannot be written. It stays, and is tried again; the others go on.
+    async fn update_failed(&self, update: &UpdateRow, reason: String) -> Result<(), EngineError> {
+        if !self.troubles.note(about(update), &reason) {
+            return Ok(());
+        }
+        tracing::error!(service = %update.service, environment = %update.environment, reason, "an update cannot be written; it is tried again");
+        let mut entry = Entry::new();
+        entry.event(Event::UpdateFailed {
+            service: update.service.clone(),
+            environment: update.environment.clone(),
+            reason,
+        });
+        Ok(self.journal.write(entry).await?)
+    }
+
+    /// The edits of an update; `None` where the fleet has it already, where a version of it was quarantined meanwhile,
+    /// or where what was approved is not what would run.
     async fn edits_of(
         self: &Arc<Self>,
         view: &View,
@@ -130,6 +151,11 @@ impl Inner {
         if edits.is_empty() {
             return Ok(None);
         }
+        for pin in update.pins.values() {
+            if self.is_quarantined(&update.service, &update.environment, pin).await? {
+                return Ok(None);
+            }
+        }
         let changes = edits.apply(view.tree.as_ref())?;
         if update.proposal.is_some() {
             let hashes = self.would_be(view, &changes, &update.service, &update.environment).await?;
@@ -138,7 +164,6 @@ impl Inner {
                     self.ports.store.load(&ApprovedHash::key_of(&id, &hash)).await?;
                 if approved.is_none() {
                     tracing::info!(deployment = %id, "what was approved is not what would run now: people are asked again");
-                    self.spawn_select(&update.service, &update.environment);
                     return Ok(None);
                 }
             }
@@ -147,7 +172,7 @@ impl Inner {
     }
 
     async fn push_commit(
-        &self,
+        self: &Arc<Self>,
         view: &View,
         changes: Vec<FileChange>,
         updates: &[&UpdateRow],
@@ -164,6 +189,9 @@ impl Inner {
             done: false,
         };
         let mut entry = Entry::new();
+        for update in updates {
+            written_pins(view, update, &mut entry)?;
+        }
         entry.put(&attempt)?.event(Event::CommitStarted {
             commit: commit.clone(),
             parent: parent.clone(),
@@ -173,10 +201,7 @@ impl Inner {
         match self.ports.fleet.push(&commit, &parent).await? {
             PushOutcome::Pushed => {
                 self.commit_done(attempt).await?;
-                for update in updates {
-                    self.drop_update(update).await?;
-                }
-                Ok(Attempt::Done)
+                Ok(Attempt::Done(updates.iter().copied().cloned().collect()))
             }
             PushOutcome::Moved => {
                 self.commit_failed(&attempt, "somebody else pushed meanwhile").await?;
@@ -206,15 +231,17 @@ impl Inner {
         Ok(self.journal.write(entry).await?)
     }
 
-    /// Removes an update, unless it was replaced meanwhile.
-    async fn drop_update(&self, update: &UpdateRow) -> Result<(), EngineError> {
-        let _guard = self.scopes.lock(&(update.service.clone(), update.environment.clone())).await;
+    /// Removes an update, unless it was replaced meanwhile; what decides there is looked at again.
+    async fn drop_update(self: &Arc<Self>, update: &UpdateRow) -> Result<(), EngineError> {
+        let _held = self.scopes.lock(&update.scope()).await;
         let key = UpdateRow::key_of(&update.service, &update.environment, update.why);
         if self.ports.store.load::<UpdateRow>(&key).await?.as_ref() == Some(update) {
             let mut entry = Entry::new();
             entry.remove::<UpdateRow>(key);
             self.journal.write(entry).await?;
         }
+        self.troubles.over(&about(update));
+        self.select_soon(&update.service, &update.environment);
         Ok(())
     }
 
@@ -238,4 +265,22 @@ impl Inner {
         let attempt: Option<CommitAttempt> = self.ports.store.load(&CommitAttempt::key_of(commit)).await?;
         Ok(attempt.is_some())
     }
+}
+
+fn about(update: &UpdateRow) -> About {
+    About::Update(update.service.clone(), update.environment.clone())
+}
+
+/// What is written where only a tag can stand: apply uses the digest that was meant.
+fn written_pins(view: &View, update: &UpdateRow, entry: &mut Entry) -> Result<(), EngineError> {
+    for id in view.deployments_of(&update.service, &update.environment) {
+        for site in view.sites(&id).iter().filter(|s| !s.site.holds_digest()) {
+            let restored = update.restore.get(&site.artifact).map(|r| &r.back);
+            if let Some(pin) = update.pins.get(&site.artifact).or(restored) {
+                let (deployment, artifact, pin) = (id.clone(), site.artifact.clone(), pin.clone());
+                entry.put(&WrittenPin { deployment, artifact, pin })?;
+            }
+        }
+    }
+    Ok(())
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use dhow_core::edit::{self, Site};
 use dhow_core::fleet::{self, DesiredHash, Entry, Tree};
-use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Pin, ServiceName};
+use dhow_core::noun::{ArtifactName, DeploymentId, Digest, EnvironmentName, Pin, ServiceName, Tag};
 use dhow_core::port::FileChange;
 use dhow_core::rollout::UpdateRow;
 
 use crate::engine::{EngineError, Inner};
 use crate::sync::Desired;
-use crate::view::View;
+use crate::view::{VersionSite, View};
 
 /// Edits of the fleet's head, by file.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +31,8 @@ impl Edits {
         for id in view.deployments_of(service, environment) {
             for site in view.sites(&id) {
                 let Some(pin) = pins.get(&site.artifact) else { continue };
-                if site.site.digest != Some(pin.digest) || site.site.tag != pin.tag {
+                let other_digest = site.site.holds_digest() && site.site.digest != Some(pin.digest);
+                if other_digest || site.site.tag != pin.tag {
                     edits
                         .files
                         .entry(site.site.file.clone())
@@ -70,11 +71,43 @@ impl Edits {
         self.files.is_empty()
     }
 
-    /// Adds the edits of another service or environment.
-    pub fn extend(&mut self, other: Self) {
-        for (file, sites) in other.files {
-            self.files.entry(file).or_default().extend(sites);
+    /// Adds the edits of another service or environment. Where both write one place and do not agree, nothing is added
+    /// and the answer says which place it is.
+    pub fn extend(&mut self, other: Self) -> Result<(), String> {
+        let place = |site: &Site| (site.line, site.column);
+        for (file, sites) in &other.files {
+            let here = self.files.get(file).map(Vec::as_slice).unwrap_or_default();
+            for (site, pin) in sites {
+                if let Some((at, _)) = here.iter().find(|(s, p)| place(s) == place(site) && p != pin) {
+                    return Err(format!("{file}:{}: another update writes another version there", at.line));
+                }
+            }
         }
+        for (file, sites) in other.files {
+            let here = self.files.entry(file).or_default();
+            for (site, pin) in sites {
+                if !here.iter().any(|(s, _)| place(s) == place(&site)) {
+                    here.push((site, pin));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The edits that write one and the same version at every place of a deployment: what still differs between two
+    /// releases after them are other files.
+    pub fn blank(sites: &[VersionSite]) -> Self {
+        let any = sites.iter().find_map(|s| s.site.repository.clone());
+        let mut edits = Self::default();
+        for VersionSite { site, .. } in sites {
+            let repository = site.repository.clone().or_else(|| any.clone());
+            let (Some(repository), Ok(tag)) = (repository, Tag::new("none")) else { continue };
+            let pin = Pin { repository, tag: Some(tag), digest: Digest::of(b"none") };
+            let edit = Self { files: [(site.file.clone(), vec![(site.clone(), pin)])].into() };
+            // A place that was written already is blank already.
+            let _ = edits.extend(edit);
+        }
+        edits
     }
 
     /// The files as they become.
@@ -116,7 +149,23 @@ impl Tree for Overlay {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<Entry>> {
-        self.base.list(folder)
+        let mut entries = self.base.list(folder)?;
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        for (path, bytes) in self.files.range(prefix.clone()..) {
+            let Some(name) = path.strip_prefix(&prefix) else { break };
+            if let Some(entry) = entries.iter_mut().find(|entry| entry.name == name) {
+                entry.content = self.base.content_of(bytes);
+            }
+        }
+        Ok(entries)
+    }
+
+    fn content_of(&self, bytes: &[u8]) -> String {
+        self.base.content_of(bytes)
+    }
+
+    fn link(&self, path: &str) -> io::Result<Option<String>> {
+        self.base.link(path)
     }
 }
 

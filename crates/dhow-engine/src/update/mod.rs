@@ -6,4 +6,4 @@ mod message;
 pub(crate) mod promote;
 pub(crate) mod propose;
 
-pub(crate) use edits::Edits;
+pub(crate) use edits::{Edits, Overlay};

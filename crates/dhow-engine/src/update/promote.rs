@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dhow_core::noun::{ArtifactName, EnvironmentName, PersonName, Pin, ServiceName};
+use dhow_core::noun::{ArtifactName, EnvironmentName, Pin, ServiceName};
 use dhow_core::policy;
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{DeploymentRow, Health, Proof, Why};
+use dhow_core::rollout::{DeploymentRow, Health, Proof};
 
-use super::edits::Edits;
 use crate::engine::{EngineError, Inner};
 use crate::view::View;
 
@@ -22,24 +21,6 @@ pub(crate) enum Promotable {
 }
 
 impl Inner {
-    /// Promotes into an environment what is healthy upstream, if anything differs. `by` is who asked.
-    pub(crate) async fn promote_if_ready(
-        self: &Arc<Self>,
-        service: &ServiceName,
-        environment: &EnvironmentName,
-        by: Option<PersonName>,
-    ) -> Result<(), EngineError> {
-        let view = self.view()?;
-        let gates = self.gates(&view, environment).await?;
-        let Some(from) = gates.from.clone() else { return Ok(()) };
-        match self.promotable(&view, service, &from, environment, gates.soak).await? {
-            Promotable::Set(pins) if !Edits::set(&view, service, environment, &pins).is_empty() => {
-                self.want(service, environment, pins, Why::Promotion, by, &gates).await
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// The digests of a service that were proven upstream, by every deployment there that takes the artifact.
     pub(crate) async fn promotable(
         self: &Arc<Self>,
@@ -58,7 +39,7 @@ impl Inner {
             if row.running != row.desired {
                 return Ok(Promotable::Nothing(format!("{id} does not run what the fleet says yet")));
             }
-            let healthy = Duration::from_millis(row.healthy_ms);
+            let healthy = self.healthy_time(&row);
             if healthy < soak {
                 return Ok(Promotable::Nothing(format!("{id} was healthy for {healthy:.0?} of {soak:.0?}")));
             }
@@ -73,11 +54,7 @@ impl Inner {
                 };
             }
         }
-        let taken: Vec<ArtifactName> = view
-            .deployments_of(service, environment)
-            .iter()
-            .flat_map(|id| view.sites(id).iter().map(|s| s.artifact.clone()))
-            .collect();
+        let taken = view.artifacts_of(service, environment);
         pins.retain(|artifact, _| taken.contains(artifact));
         if pins.is_empty() {
             return Ok(Promotable::Nothing(format!("nothing of {service} runs in {from}")));

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, PersonName, Pin, ServiceName};
-use dhow_core::port::{BranchName, CommitDraft, CommitId, Scan, StoreExt as _};
-use dhow_core::rollout::{Ask, Event, Hold, HoldReason, Proposal, ProposalStatus, UpdateRow, Why};
+use dhow_core::port::{BranchName, CommitDraft, Scan, StoreExt as _};
+use dhow_core::rollout::{Ask, Event, Hold, Proposal, ProposalStatus, Rollout, UpdateRow, Why};
 
 use super::edits::Edits;
 use super::message::message;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::locks::Held;
 use crate::report::ProposalStatusView;
-use crate::view::View;
+use crate::view::{Scope, View};
 
 impl Inner {
     /// Asks people whether these versions may enter an environment. Asking twice for the same is asking once; a newer
@@ -33,10 +34,20 @@ impl Inner {
         }
         let changes = edits.apply(view.tree.as_ref())?;
         let hashes = self.would_be(&view, &changes, service, environment).await?;
-        let _guard = self.scopes.lock(&(service.clone(), environment.clone())).await;
+        let stale = self.stale_proposals(&view, service, environment).await?;
+        let held = self.scopes.lock(&(service.clone(), environment.clone())).await;
         if by.is_none() && self.was_rejected(service, environment, &hashes).await? {
             return Ok(());
         }
+        let key = UpdateRow::key_of(service, environment, why);
+        if self.ports.store.load::<UpdateRow>(&key).await?.is_some() {
+            return Ok(());
+        }
+        let mut authors: BTreeSet<PersonName> = by.iter().cloned().collect();
+        for id in hashes.keys() {
+            authors.extend(self.row(id).await?.authors);
+        }
+        let summary = summary(&view, service, environment, &pins);
         let update = UpdateRow {
             service: service.clone(),
             environment: environment.clone(),
@@ -46,19 +57,56 @@ impl Inner {
             by: by.clone(),
             proposal: None,
         };
-        if self.ports.store.load::<UpdateRow>(&UpdateRow::key_of(service, environment, why)).await?.is_some()
-        {
-            return Ok(());
-        }
-        let summary = summary(&view, service, environment, &pins);
         let draft = CommitDraft { parent: view.commit.clone(), changes, message: message(&view, &[&update]) };
-        let ask = Ask::Update { pins, why, by: by.clone() };
-        let Some(proposal) =
-            self.ask(service, environment, ask, hashes, by.into_iter().collect(), summary).await?
-        else {
-            return Ok(());
-        };
-        self.show_on_branch(proposal, draft).await
+        let question =
+            Question { scope: update.scope(), ask: Ask::Update { pins, why, by }, hashes, authors, summary };
+        let Some(proposal) = self.ask(&held, question, &stale).await? else { return Ok(()) };
+        self.show_on_branch(&held, proposal, draft).await
+    }
+
+    /// Open proposals of updates that would not become what they named any more: the fleet has changed since.
+    async fn stale_proposals(
+        self: &Arc<Self>,
+        view: &View,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+    ) -> Result<BTreeSet<String>, EngineError> {
+        let mut stale = BTreeSet::new();
+        for proposal in self.open_proposals(service, environment).await? {
+            if let Ask::Update { pins, .. } = &proposal.ask {
+                let changes = Edits::set(view, service, environment, pins).apply(view.tree.as_ref())?;
+                if self.would_be(view, &changes, service, environment).await? != proposal.hashes {
+                    stale.insert(proposal.id);
+                }
+            }
+        }
+        Ok(stale)
+    }
+
+    /// Withdraws what is proposed and cannot be had any more: quarantined since, or gone back upstream.
+    pub(crate) async fn withdraw(
+        self: &Arc<Self>,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+    ) -> Result<(), EngineError> {
+        for seen in self.open_proposals(service, environment).await? {
+            if self.still_stands(&seen).await? {
+                continue;
+            }
+            let _held = self.scopes.lock(&(service.clone(), environment.clone())).await;
+            let key = dhow_core::port::Record::key(&seen);
+            let Some(mut proposal) =
+                self.ports.store.load::<Proposal>(&key).await?.filter(dhow_core::port::Record::open)
+            else {
+                continue;
+            };
+            proposal.status = ProposalStatus::Withdrawn;
+            let mut entry = Entry::new();
+            entry.event(closed(&proposal, "what it would bring is not to be had any more")).put(&proposal)?;
+            self.journal.write(entry).await?;
+            self.tidy_branch(&proposal).await;
+        }
+        Ok(())
     }
 
     async fn was_rejected(
@@ -68,16 +116,20 @@ impl Inner {
         hashes: &BTreeMap<DeploymentId, DesiredHash>,
     ) -> Result<bool, EngineError> {
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
-        Ok(hold.is_some_and(|h| {
-            h.reason == HoldReason::Rejected
-                && !hashes.is_empty()
-                && hashes.values().all(|hash| h.hashes.contains(hash))
-        }))
+        let Some(hold) = hold else { return Ok(false) };
+        let no =
+            |id: &DeploymentId, hash: &DesiredHash| hold.rejected.get(id).is_some_and(|r| r.contains(hash));
+        Ok(!hashes.is_empty() && hashes.iter().all(|(id, hash)| no(id, hash)))
     }
 
     /// Puts the proposed commit on the branch `dhow/<environment>/<service>`, for people to look at. The proposal
     /// stands without it.
-    async fn show_on_branch(&self, mut proposal: Proposal, draft: CommitDraft) -> Result<(), EngineError> {
+    async fn show_on_branch(
+        &self,
+        _held: &Held,
+        mut proposal: Proposal,
+        draft: CommitDraft,
+    ) -> Result<(), EngineError> {
         let Some(branch) = branch(&proposal.service, &proposal.environment) else { return Ok(()) };
         let commit = self.ports.fleet.write(draft).await?;
         match self.ports.fleet.push_proposal(&branch, Some(&commit)).await {
@@ -94,18 +146,21 @@ impl Inner {
         Ok(())
     }
 
-    /// Asks people whether what a person committed may run. The caller holds the scope's lock.
+    /// Asks people whether what a person committed may run.
     pub(crate) async fn propose_rollout(
         &self,
-        id: &DeploymentId,
-        hash: &DesiredHash,
-        commit: &CommitId,
+        held: &Held,
+        rollout: &Rollout,
         authors: BTreeSet<PersonName>,
     ) -> Result<(), EngineError> {
+        let id = &rollout.deployment;
         let open = self.open_proposals(&id.service, &id.environment).await?;
-        let mut hashes = BTreeMap::from([(id.clone(), *hash)]);
+        let mut hashes = BTreeMap::from([(id.clone(), rollout.hash)]);
         let mut all_authors = authors;
         for other in open.iter().filter(|p| matches!(p.ask, Ask::Rollout { .. })) {
+            if other.hashes.get(id) == Some(&rollout.hash) {
+                return Ok(());
+            }
             for (deployment, hash) in &other.hashes {
                 hashes.entry(deployment.clone()).or_insert_with(|| *hash);
             }
@@ -113,34 +168,45 @@ impl Inner {
         }
         let summary = hashes
             .iter()
-            .map(|(id, hash)| format!("{id}: release {} from commit {}", hash.short(), commit.short()))
+            .map(|(id, hash)| {
+                format!("{id}: release {} from commit {}", hash.short(), rollout.commit.short())
+            })
             .collect();
-        let ask = Ask::Rollout { commit: commit.clone() };
-        self.ask(&id.service, &id.environment, ask, hashes, all_authors, summary).await?;
+        let question = Question {
+            scope: (id.service.clone(), id.environment.clone()),
+            ask: Ask::Rollout { commit: rollout.commit.clone() },
+            hashes,
+            authors: all_authors,
+            summary,
+        };
+        self.ask(held, question, &BTreeSet::new()).await?;
         Ok(())
     }
 
-    /// Stores a question, unless it is asked already. `None`: it is, or an older one with approvals stands.
+    /// Stores a question, unless it is asked already. `None`: it is, or an older one with approvals stands. Those of
+    /// `stale` never stand.
     pub(crate) async fn ask(
         &self,
-        service: &ServiceName,
-        environment: &EnvironmentName,
-        ask: Ask,
-        hashes: BTreeMap<DeploymentId, DesiredHash>,
-        authors: BTreeSet<PersonName>,
-        summary: Vec<String>,
+        _held: &Held,
+        question: Question,
+        stale: &BTreeSet<String>,
     ) -> Result<Option<Proposal>, EngineError> {
+        let Question { scope: (service, environment), ask, hashes, authors, summary } = question;
         let mut entry = Entry::new();
-        for mut other in self.open_proposals(service, environment).await? {
+        for mut other in self.open_proposals(&service, &environment).await? {
             if std::mem::discriminant(&other.ask) != std::mem::discriminant(&ask) {
                 continue;
             }
             if other.hashes == hashes {
                 return Ok(None);
             }
-            let (status, outcome) = match (&ask, other.votes.iter().any(|v| v.approve)) {
-                (Ask::Update { .. }, true) if self.still_stands(&other).await? => return Ok(None),
-                (Ask::Update { .. }, false) => (ProposalStatus::Withdrawn, "a newer one took its place"),
+            let approvals = other.votes.iter().any(|v| v.approve);
+            let (status, outcome) = match &ask {
+                Ask::Update { .. } if stale.contains(&other.id) => {
+                    (ProposalStatus::Void, "what it would bring has changed")
+                }
+                Ask::Update { .. } if approvals => return Ok(None),
+                Ask::Update { .. } => (ProposalStatus::Withdrawn, "a newer one took its place"),
                 _ => (ProposalStatus::Void, "what it named has changed"),
             };
             other.status = status;
@@ -161,26 +227,56 @@ impl Inner {
         };
         entry.put(&proposal)?.event(Event::ProposalOpened {
             id: proposal.id.clone(),
-            service: service.clone(),
-            environment: environment.clone(),
+            service,
+            environment,
             what: proposal.summary.join("; "),
         });
         self.journal.write(entry).await?;
         Ok(Some(proposal))
     }
 
-    /// Whether what an update's proposal names can still be had: none of it was quarantined since.
-    async fn still_stands(&self, proposal: &Proposal) -> Result<bool, EngineError> {
-        if let Ask::Update { pins, .. } = &proposal.ask {
-            for pin in pins.values() {
-                if self.is_quarantined(&proposal.service, &proposal.environment, pin).await? {
-                    return Ok(false);
-                }
+    /// Takes a deployment out of the open questions about rollouts or removals, unless they ask for exactly `keep`.
+    /// A question about nothing is void.
+    pub(crate) async fn close_questions(
+        &self,
+        _held: &Held,
+        id: &DeploymentId,
+        keep: Option<&DesiredHash>,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        for mut proposal in self.open_proposals(&id.service, &id.environment).await? {
+            let asks = proposal.hashes.get(id).is_some_and(|hash| Some(hash) != keep);
+            if !asks || matches!(proposal.ask, Ask::Update { .. }) {
+                continue;
             }
-            let Ok(view) = self.view() else { return Ok(true) };
-            return Ok(proposal.hashes.keys().all(|id| view.fleet.deployments.contains_key(id)));
+            proposal.hashes.remove(id);
+            if proposal.hashes.is_empty() {
+                proposal.status = ProposalStatus::Void;
+                entry.event(closed(&proposal, "what it named has changed"));
+            }
+            entry.put(&proposal)?;
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Whether what an update's proposal names can still be had: none of it was quarantined since, or is what upstream
+    /// went back from.
+    async fn still_stands(&self, proposal: &Proposal) -> Result<bool, EngineError> {
+        let Ask::Update { pins, why, .. } = &proposal.ask else { return Ok(true) };
+        for pin in pins.values() {
+            if self.is_quarantined(&proposal.service, &proposal.environment, pin).await? {
+                return Ok(false);
+            }
+        }
+        let view = self.view()?;
+        let gates = self.gates(&view, &proposal.environment);
+        if let (Why::Promotion, Some(from)) = (why, &gates.from)
+            && let Some(hold) = self.ports.store.load::<Hold>(&Hold::key_of(&proposal.service, from)).await?
+            && pins.iter().any(|(a, pin)| hold.up_to.get(a).is_some_and(|left| left.digest == pin.digest))
+        {
+            return Ok(false);
+        }
+        Ok(proposal.hashes.keys().all(|id| view.fleet.deployments.contains_key(id)))
     }
 
     /// The open questions about a service in an environment.
@@ -196,7 +292,7 @@ impl Inner {
     /// A question as people see it.
     pub(crate) async fn proposal_view(&self, proposal: Proposal) -> Result<ProposalStatusView, EngineError> {
         let view = self.view()?;
-        let gates = self.gates(&view, &proposal.environment).await?;
+        let gates = self.gates(&view, &proposal.environment);
         let approvals = gates.effective_approvals().unwrap_or_else(dhow_core::fleet::Approvals::any_one);
         let yes: Vec<&PersonName> = proposal.votes.iter().filter(|v| v.approve).map(|v| &v.person).collect();
         let counted =
@@ -211,6 +307,20 @@ impl Inner {
             authors: proposal.authors.iter().map(ToString::to_string).collect(),
         })
     }
+}
+
+/// What people are to be asked.
+pub(crate) struct Question {
+    /// About which service in which environment.
+    pub scope: Scope,
+    /// What.
+    pub ask: Ask,
+    /// Exactly what would run.
+    pub hashes: BTreeMap<DeploymentId, DesiredHash>,
+    /// Whose votes may not count.
+    pub authors: BTreeSet<PersonName>,
+    /// For people.
+    pub summary: Vec<String>,
 }
 
 /// The fact that a question is closed.

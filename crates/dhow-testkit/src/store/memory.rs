@@ -44,6 +44,9 @@ impl MemoryStore {
     }
 }
 
+/// The place of a row, and what was there before a write.
+type Former = ((Table, String), Option<Row>);
+
 impl State {
     fn check(&self, put: &Put) -> Result<u64, StoreError> {
         let revision = self.rows.get(&(put.table, put.key.clone())).map(|row| row.revision);
@@ -56,19 +59,36 @@ impl State {
         good.then(|| revision.unwrap_or(0) + 1).ok_or_else(conflict)
     }
 
-    fn put(&mut self, put: Put) -> Result<(), StoreError> {
+    /// Writes a row, and gives its place with what was there.
+    fn put(&mut self, put: Put) -> Result<Former, StoreError> {
         let revision = self.check(&put)?;
         let place = (put.table, put.key.clone());
-        match put.body {
-            Some(body) => self.rows.insert(place, Row { key: put.key, revision, open: put.open, body }),
+        let former = match put.body {
+            Some(body) => {
+                let row = Row { key: put.key, revision, open: put.open, body };
+                self.rows.insert(place.clone(), row)
+            }
             None => self.rows.remove(&place),
         };
-        Ok(())
+        Ok((place, former))
     }
 
+    /// All of it or nothing: what was written before a write that fails is taken back.
     fn apply(&mut self, batch: Batch) -> Result<Committed, StoreError> {
+        let mut written: Vec<Former> = Vec::with_capacity(batch.puts.len());
         for put in batch.puts {
-            self.put(put)?;
+            match self.put(put) {
+                Ok(former) => written.push(former),
+                Err(error) => {
+                    for (place, former) in written.into_iter().rev() {
+                        match former {
+                            Some(row) => self.rows.insert(place, row),
+                            None => self.rows.remove(&place),
+                        };
+                    }
+                    return Err(error);
+                }
+            }
         }
         let first = self.events.len() as u64 + 1;
         let first_event = if batch.events.is_empty() { 0 } else { first };
@@ -84,10 +104,7 @@ impl Store for MemoryStore {
         if !state.faults.is_empty() {
             return Err(state.faults.remove(0));
         }
-        let mut next = state.clone();
-        let committed = next.apply(batch)?;
-        *state = next;
-        Ok(committed)
+        state.apply(batch)
     }
 
     async fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError> {

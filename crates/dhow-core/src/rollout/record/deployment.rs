@@ -1,0 +1,136 @@
+//! A deployment: what it should run, what it runs, how it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::rollout::End;
+use crate::fleet::DesiredHash;
+use crate::noun::{ArtifactName, DeploymentId, PersonName, Pin};
+use crate::port::{CommitId, Record, Table};
+use crate::rollout::State;
+
+/// How a deployment is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Runs its release, and its checks pass.
+    Healthy,
+    /// Runs its release, and a check fails.
+    Degraded,
+    /// Does not run.
+    Missing,
+    /// Not known yet.
+    #[default]
+    Unknown,
+}
+
+/// It cannot be told what a deployment should run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unclear {
+    /// A registry or a tool does not answer: compared again at the next look at the fleet.
+    ForNow,
+    /// Until the fleet says something else, or a first version is there.
+    UntilCommit,
+}
+
+/// How far a removal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Removal {
+    /// Too much would go at once: a person must confirm it.
+    Waits,
+    /// People are asked.
+    Asked,
+    /// It is being removed; tried again until it is.
+    Going,
+}
+
+/// A running rollout is to end, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRequest {
+    /// Which rollout.
+    pub rollout: u64,
+    /// Why.
+    pub end: End,
+    /// In words.
+    pub reason: String,
+}
+
+/// A deployment: what it should run, what it runs, how it is. Key: `service/type/environment`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentRow {
+    /// Which.
+    pub id: DeploymentId,
+    /// What the fleet says it should run.
+    pub desired: Option<DesiredHash>,
+    /// The versions of `desired`.
+    pub desired_pins: BTreeMap<ArtifactName, Pin>,
+    /// The release that runs.
+    pub running: Option<DesiredHash>,
+    /// The last release that was healthy.
+    pub healthy_release: Option<DesiredHash>,
+    /// The newest rollout, where there was one.
+    pub rollout: Option<u64>,
+    /// State of the newest rollout; none: adopted, or nothing yet.
+    pub phase: Option<State>,
+    /// It was adopted at first sight.
+    pub adopted: bool,
+    /// How it is.
+    pub health: Health,
+    /// Why it is so, where it is not healthy.
+    pub reason: Option<String>,
+    /// It waits for a person, with what to do.
+    pub waiting_for: Option<String>,
+    /// Accumulated healthy time of the running release, milliseconds of the monotonic clock.
+    pub healthy_ms: u64,
+    /// Since when it is as it is, milliseconds since 1970.
+    pub since_ms: i64,
+    /// The fleet's commit of the running release.
+    pub commit: Option<CommitId>,
+    /// Its folder is gone from the fleet: how far its removal is.
+    pub removal: Option<Removal>,
+    /// It cannot be told what should run.
+    pub unclear: Option<Unclear>,
+    /// Who wrote what the fleet says and what does not run yet: their votes may not count.
+    pub authors: BTreeSet<PersonName>,
+    /// A running rollout is to end. Only the task that drives the rollout writes the rollout itself.
+    pub stop: Option<StopRequest>,
+}
+
+impl DeploymentRow {
+    /// A deployment of which nothing is known.
+    pub fn new(id: DeploymentId, since_ms: i64) -> Self {
+        Self {
+            id,
+            desired: None,
+            desired_pins: BTreeMap::new(),
+            running: None,
+            healthy_release: None,
+            rollout: None,
+            phase: None,
+            adopted: false,
+            health: Health::Unknown,
+            reason: None,
+            waiting_for: None,
+            healthy_ms: 0,
+            since_ms,
+            commit: None,
+            removal: None,
+            unclear: None,
+            authors: BTreeSet::new(),
+            stop: None,
+        }
+    }
+}
+
+impl Record for DeploymentRow {
+    const TABLE: Table = Table::Deployments;
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+    fn open(&self) -> bool {
+        self.unclear == Some(Unclear::ForNow) || self.removal == Some(Removal::Going)
+    }
+}

@@ -1,0 +1,41 @@
+//! The fleet as it was last compared, and the gates in force.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::Environment;
+use crate::port::{CommitId, Record, Table};
+
+/// The gates in force in an environment (design rule 5.1). Key: the environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatesRow {
+    /// The environment as it is in force.
+    pub environment: Environment,
+    /// A looser one that the fleet says and that is refused.
+    pub refused: Option<String>,
+}
+
+impl Record for GatesRow {
+    const TABLE: Table = Table::Gates;
+    fn key(&self) -> String {
+        self.environment.name.to_string()
+    }
+}
+
+/// Where the fleet stands for us. Key: `fleet`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetCursor {
+    /// The last commit that was compared, deployment by deployment.
+    pub commit: CommitId,
+}
+
+impl FleetCursor {
+    /// Its key.
+    pub const KEY: &'static str = "fleet";
+}
+
+impl Record for FleetCursor {
+    const TABLE: Table = Table::Cursors;
+    fn key(&self) -> String {
+        Self::KEY.into()
+    }
+}

@@ -1,0 +1,106 @@
+//! One execution: bring one deployment to one release.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::DesiredHash;
+use crate::noun::{DeploymentId, PersonName};
+use crate::port::{CommitId, Record, Step, Table};
+use crate::rollout::State;
+
+/// How a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Not begun.
+    Planned,
+    /// Begun, end unknown.
+    Started,
+    /// Done.
+    Done,
+    /// Taken back.
+    Undone,
+}
+
+/// A step of a rollout and how it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// What it does.
+    pub step: Step,
+    /// How it stands.
+    pub state: StepState,
+}
+
+/// The failing check and its last answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckFailure {
+    /// Which check.
+    pub check: String,
+    /// Its last answers, newest last, each cut to 500 characters; at most 5.
+    pub answers: Vec<String>,
+}
+
+/// Why a rollout goes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// What it brings is to blame.
+    Failed,
+    /// It had not shown yet that it works, and a newer one waits: nothing is to blame.
+    GaveWay,
+    /// Its version failed in another deployment of its service.
+    FailedElsewhere,
+    /// A person ended it.
+    Cancelled(PersonName),
+    /// The deployment's folder went.
+    Removed,
+}
+
+/// One execution: bring one deployment to one release. Key: `service/type/environment/<number, 12 digits>`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Its number, unique in the store and growing.
+    pub number: u64,
+    /// Which deployment.
+    pub deployment: DeploymentId,
+    /// Which release.
+    pub hash: DesiredHash,
+    /// The fleet's commit that it comes from.
+    pub commit: CommitId,
+    /// Where it stands.
+    pub state: State,
+    /// What ran before; where a rollback goes.
+    pub before: Option<DesiredHash>,
+    /// Its steps, once planned.
+    pub steps: Vec<StepRecord>,
+    /// It goes back to an earlier release: gates and windows do not hold it.
+    pub is_rollback: bool,
+    /// Why it failed, or waits, or was ended.
+    pub reason: Option<String>,
+    /// The check that failed.
+    pub failure: Option<CheckFailure>,
+    /// What the plan said, for people.
+    pub notes: Vec<String>,
+    /// Why it goes back, once it does.
+    pub end: Option<End>,
+    /// When each state was reached, milliseconds since 1970.
+    pub times: BTreeMap<String, i64>,
+}
+
+impl Rollout {
+    /// Its key.
+    pub fn key_of(deployment: &DeploymentId, number: u64) -> String {
+        format!("{deployment}/{number:012}")
+    }
+}
+
+impl Record for Rollout {
+    const TABLE: Table = Table::Rollouts;
+    fn key(&self) -> String {
+        Self::key_of(&self.deployment, self.number)
+    }
+    fn open(&self) -> bool {
+        !self.state.is_final()
+    }
+}

@@ -1,0 +1,89 @@
+//! A rollout came to its end, or a deployment became healthy: what is proven, and what that sets going.
+
+use std::sync::Arc;
+
+use dhow_core::noun::DeploymentId;
+use dhow_core::port::{Record as _, StoreExt as _};
+use dhow_core::rollout::{DeploymentRow, End, Event, Health, Proof, Release, Rollout, Transition};
+
+use super::Turn;
+use crate::engine::{EngineError, Inner};
+use crate::journal::Entry;
+
+impl Inner {
+    pub(super) async fn succeed(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
+        let id = rollout.deployment.clone();
+        {
+            let held = self.lock(&rollout).await;
+            let mut row = self.row(&id).await?;
+            row.running = Some(rollout.hash);
+            row.commit = Some(rollout.commit.clone());
+            row.adopted = false;
+            row.healthy_ms = 0;
+            if row.desired == row.running {
+                row.authors.clear();
+            }
+            let stop = row.stop.take().filter(|stop| stop.rollout == rollout.number);
+            let mut entry = Entry::new();
+            self.prove(&mut row, &mut entry).await?;
+            rollout.reason = None;
+            self.stage_move(&held, &mut rollout, &mut row, Transition::Advance, None, &mut entry)?;
+            entry.put(&rollout)?;
+            self.stage_prune(&id, &mut entry).await?;
+            // It was through when its version failed beside it: it goes back all the same.
+            let goes_back = matches!(stop.map(|stop| stop.end), Some(End::FailedElsewhere))
+                && self.stage_send_back(&held, row.clone(), &mut entry).await?;
+            if !goes_back {
+                entry.put(&row)?;
+            }
+            self.journal.write(entry).await?;
+            self.healthy_from_now(&id);
+        }
+        self.after_success(&id);
+        Ok(Turn::On)
+    }
+
+    /// A release is healthy: said of it, of its versions and of its deployment, where that is new.
+    pub(crate) async fn prove(&self, row: &mut DeploymentRow, entry: &mut Entry) -> Result<(), EngineError> {
+        let Some(running) = row.running else { return Ok(()) };
+        let proven = row.healthy_release == Some(running);
+        if row.health == Health::Healthy && proven {
+            return Ok(());
+        }
+        let now = self.now_ms();
+        if row.health != Health::Healthy {
+            entry.event(Event::HealthChanged {
+                deployment: row.id.clone(),
+                health: Health::Healthy,
+                reason: None,
+            });
+        }
+        row.health = Health::Healthy;
+        row.healthy_release = Some(running);
+        if proven {
+            return Ok(());
+        }
+        if let Some(release) = self.release(&row.id, &running).await? {
+            for pin in release.rendered.pins.values() {
+                let proof = Proof { deployment: row.id.clone(), pin: pin.clone(), at_ms: now };
+                if self.ports.store.load::<Proof>(&proof.key()).await?.is_none() {
+                    entry.put(&proof)?;
+                }
+            }
+            entry.put(&Release { healthy_at_ms: Some(now), ..release })?;
+        }
+        Ok(())
+    }
+
+    /// What a deployment that became healthy sets going: promotions, and those that waited for it.
+    pub(crate) fn after_success(self: &Arc<Self>, id: &DeploymentId) {
+        let Ok(view) = self.view() else { return };
+        for environment in self.downstream(&id.environment) {
+            self.select_soon(&id.service, &environment);
+            view.deployments_of(&id.service, &environment).iter().for_each(|waiting| self.kick(waiting));
+        }
+        for service in view.followers(&id.service) {
+            view.deployments_of(service, &id.environment).iter().for_each(|waiting| self.kick(waiting));
+        }
+    }
+}

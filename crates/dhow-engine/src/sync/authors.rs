@@ -1,0 +1,78 @@
+//! Who wrote what came into the fleet: an author's vote is not counted (design rule 5.2).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dhow_core::fleet::Deployment;
+use dhow_core::noun::PersonName;
+
+use crate::engine::{EngineError, Inner};
+use crate::view::View;
+
+/// Commits that are looked at, at most: the newest.
+const COMMITS: usize = 1000;
+
+/// Who touched which file, our own commits aside.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Authors {
+    paths: BTreeMap<String, BTreeSet<PersonName>>,
+}
+
+/// What people did to one deployment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wrote {
+    /// Somebody touched it.
+    pub touched: bool,
+    /// Who, as far as they are known by name.
+    pub people: BTreeSet<PersonName>,
+}
+
+impl Authors {
+    /// Adds those of later commits.
+    pub fn extend(&mut self, other: Self) {
+        for (path, people) in other.paths {
+            self.paths.entry(path).or_default().extend(people);
+        }
+    }
+
+    /// What people did to a deployment: its folder, what it depends on, its service's file or the root's.
+    pub fn of(&self, deployment: &Deployment) -> Wrote {
+        let folder = format!("{}/", deployment.folder);
+        let service = format!("services/{}/dhow.yaml", deployment.id.service);
+        let within = self.paths.range(folder.clone()..).take_while(|(path, _)| path.starts_with(&folder));
+        let mut wrote = Wrote::default();
+        let single = [service.as_str(), "dhow.yaml"];
+        let named = single.into_iter().chain(deployment.dependencies.iter().map(String::as_str));
+        for people in within.map(|(_, people)| people).chain(named.filter_map(|path| self.paths.get(path))) {
+            wrote.touched = true;
+            wrote.people.extend(people.iter().cloned());
+        }
+        wrote
+    }
+}
+
+impl Inner {
+    /// Who wrote what lies between two views. A person is known by the e-mails of either: a commit cannot make its
+    /// author a stranger.
+    pub(super) async fn authors(&self, before: Option<&View>, view: &View) -> Result<Authors, EngineError> {
+        let Some(before) = before else { return Ok(Authors::default()) };
+        let mut authors = Authors::default();
+        for commit in self.ports.fleet.log(Some(&before.commit), &view.commit, COMMITS).await? {
+            if self.is_own(&commit.id).await? {
+                continue;
+            }
+            let email = commit.author_email.to_lowercase();
+            let known = before.fleet.people.iter().chain(view.fleet.people.iter());
+            let mut people: BTreeSet<PersonName> = known
+                .filter(|(_, person)| person.emails.iter().any(|e| e.to_lowercase() == email))
+                .map(|(name, _)| name.clone())
+                .collect();
+            if people.is_empty() {
+                people.extend(PersonName::new(&commit.author_name).ok());
+            }
+            for path in commit.paths {
+                authors.paths.entry(path).or_default().extend(people.clone());
+            }
+        }
+        Ok(authors)
+    }
+}

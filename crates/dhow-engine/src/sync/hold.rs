@@ -1,0 +1,96 @@
+//! Holds as the fleet moves: which end, and which a commit that lowers a version sets (design rules 5.6 and 5.7).
+
+use dhow_core::noun::DeploymentId;
+use dhow_core::port::StoreExt as _;
+use dhow_core::rollout::{DeploymentRow, Event, Hold, HoldReason, Quarantined};
+
+use super::desired::Ready;
+use crate::engine::{EngineError, Inner};
+use crate::journal::Entry;
+use crate::select::ranks_above;
+use crate::view::View;
+
+/// A version newer than the one that was left lifts the hold of versions.
+pub(super) fn lift(hold: &mut Option<Hold>, view: &View, row: &DeploymentRow, ready: &Ready) {
+    let Some(hold) = hold else { return };
+    let Some(service) = view.fleet.services.get(&row.id.service) else { return };
+    hold.up_to.retain(|artifact, left| {
+        let new = ready.rendered.pins.get(artifact);
+        let rule = service.rule(&row.id.environment, artifact);
+        let tags = (new.and_then(|pin| pin.tag.as_ref()), left.tag.as_ref());
+        match (rule, tags) {
+            (Some(rule), (Some(new), Some(left))) => !ranks_above(rule, new.as_str(), left.as_str()),
+            _ => true,
+        }
+    });
+}
+
+/// What was held of a deployment is over: the fleet says something else, or it runs.
+pub(super) fn end_of(hold: &mut Option<Hold>, id: &DeploymentId) {
+    if let Some(hold) = hold
+        && hold.hashes.remove(id).is_some()
+        && hold.hashes.is_empty()
+    {
+        hold.files = false;
+    }
+}
+
+/// Adds a changed hold to an entry; one that holds nothing any more ends.
+pub(super) fn store(before: Option<Hold>, after: Option<Hold>, entry: &mut Entry) -> Result<(), EngineError> {
+    let Some(after) = after.filter(|after| before.as_ref() != Some(after)) else { return Ok(()) };
+    if !after.is_over() {
+        entry.put(&after)?;
+    } else if before.is_some() {
+        entry.remove::<Hold>(Hold::key_of(&after.service, &after.environment)).event(Event::HoldEnded {
+            service: after.service,
+            environment: after.environment,
+            reason: "the fleet says something else".into(),
+            by: None,
+        });
+    }
+    Ok(())
+}
+
+impl Inner {
+    /// A person's commit that lowers a version holds the service against everything up to the version left.
+    pub(super) async fn notice_lowering(
+        &self,
+        view: &View,
+        row: &DeploymentRow,
+        ready: &Ready,
+        mut hold: Option<Hold>,
+        entry: &mut Entry,
+    ) -> Result<Option<Hold>, EngineError> {
+        let DeploymentId { service, environment, .. } = &row.id;
+        let Some(declared) = view.fleet.services.get(service) else { return Ok(hold) };
+        for (artifact, new) in &ready.rendered.pins {
+            let old = row.desired_pins.get(artifact).filter(|old| old.digest != new.digest);
+            let (Some(old), Some(rule)) = (old, declared.rule(environment, artifact)) else { continue };
+            let (Some(old_tag), Some(new_tag)) = (&old.tag, &new.tag) else { continue };
+            let quarantine = Quarantined::key_of(service, environment, &old.repository, &old.digest);
+            let known = hold.as_ref().and_then(|h| h.up_to.get(artifact)).and_then(|left| left.tag.as_ref());
+            if !ranks_above(rule, old_tag.as_str(), new_tag.as_str())
+                || known.is_some_and(|known| !ranks_above(rule, old_tag.as_str(), known.as_str()))
+                || self.ports.store.load::<Quarantined>(&quarantine).await?.is_some()
+            {
+                continue;
+            }
+            let message = format!(
+                "a commit went back from {artifact} {old_tag} to {new_tag}: nothing up to {old_tag} is selected"
+            );
+            let held = hold.get_or_insert_with(|| {
+                let (service, environment) = (service.clone(), environment.clone());
+                Hold::new(service, environment, HoldReason::LoweredByCommit, self.now_ms())
+            });
+            held.up_to.insert(artifact.clone(), old.clone());
+            held.message.clone_from(&message);
+            entry.event(Event::Held {
+                service: service.clone(),
+                environment: environment.clone(),
+                reason: message,
+                by: None,
+            });
+        }
+        Ok(hold)
+    }
+}

@@ -1,0 +1,15 @@
+//! The rules of the voyage, one test a promise: the real engine, on twins in memory and a clock that takes no time.
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+mod approvals;
+mod crash;
+mod first_sight;
+mod fleet;
+mod gates;
+mod holds;
+mod order;
+mod promotion;
+mod quarantine;
+mod removal;
+mod rollback;
+mod support;

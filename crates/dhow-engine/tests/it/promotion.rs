@@ -1,0 +1,119 @@
+//! Promotion: exactly the digests that run healthy upstream.
+
+use dhow_core::noun::Digest;
+use dhow_core::rollout::Proof;
+
+use crate::support::fleet::{root, service, site, site_path};
+use crate::support::{World, deployment};
+
+const STAGE: &str = "shop/static_file/stage";
+const PRODUCTION: &str = "shop/static_file/production";
+
+fn world(gates: &str) -> World {
+    let files = [
+        root(gates),
+        service("shop", "{ semver: '>=0' }"),
+        site("shop", "stage", "1.0.0"),
+        site("shop", "production", "1.0.0"),
+    ];
+    let mut world = World::new(files);
+    world.publish("shop/web", "1.0.0");
+    world.start();
+    world.settle();
+    if gates.contains("approvals") {
+        world.approve("bob", "shop", "production").unwrap();
+    }
+    assert_eq!(world.running(PRODUCTION), "1.0.0");
+    world
+}
+
+#[test]
+fn promotion_moves_exactly_the_digest_that_is_healthy_upstream() {
+    let mut world = world("{ from: stage }");
+    let digest = world.publish("shop/web", "1.1.0");
+    world.dock(STAGE).slow_down(deployment(STAGE));
+    world.settle();
+    assert_eq!(world.pinned("shop", "production"), "1.0.0", "promoted before it was healthy");
+    // The tag is pushed again meanwhile: what ran is what is promoted.
+    world.publish_content("shop/web", "1.1.0", "something else");
+    world.dock(STAGE).let_go(&deployment(STAGE));
+    world.settle();
+    assert!(world.head(&site_path("shop", "production")).contains(&digest.to_string()));
+    assert_eq!(world.running(PRODUCTION), "1.1.0");
+    assert_eq!(world.runs(PRODUCTION).len(), 2);
+}
+
+#[test]
+fn what_failed_upstream_is_not_promoted() {
+    let mut world = world("{ from: stage }");
+    world.publish_broken("shop/web", "1.1.0");
+    world.settle();
+    assert_eq!(world.pinned("shop", "production"), "1.0.0");
+    assert_eq!(world.runs(PRODUCTION).len(), 1);
+    let broken = Digest::of(b"shop/web:1.1.0");
+    assert!(world.list::<Proof>("").iter().all(|p| p.pin.digest != broken));
+}
+
+#[test]
+fn a_promotion_that_needs_approval_is_proposed_on_its_branch_and_then_committed() {
+    let mut world = world("{ from: stage, approvals: { needed: 1, from: [alice, bob] } }");
+    world.publish("shop/web", "1.1.0");
+    world.settle();
+    assert_eq!(world.pinned("shop", "production"), "1.0.0");
+    let branch = dhow_core::port::BranchName::new("dhow/production/shop").unwrap();
+    let shown = world.fleet.remote_file(&branch, &site_path("shop", "production")).unwrap();
+    assert!(String::from_utf8(shown).unwrap().contains(":1.1.0@"));
+    world.approve("alice", "shop", "production").unwrap();
+    assert_eq!(
+        (world.running(PRODUCTION), world.pinned("shop", "production")),
+        ("1.1.0".into(), "1.1.0".into())
+    );
+    assert_eq!(world.fleet.remote(&branch), None, "the branch of a decided proposal was left behind");
+    assert_eq!(world.runs(PRODUCTION).len(), 2);
+}
+
+#[test]
+fn a_digest_pinned_by_hand_that_never_ran_upstream_waits() {
+    let mut world = world("{ from: stage }");
+    world.content_of("shop/web", "nightly");
+    world.push_by("alice", [site("shop", "production", "nightly")]);
+    world.pass(std::time::Duration::from_secs(10));
+    assert_eq!(world.phase(PRODUCTION), "awaiting_approval");
+    assert!(world.waits(PRODUCTION).contains("stage"), "{}", world.waits(PRODUCTION));
+    world.restart();
+    assert_eq!(
+        world.phase(PRODUCTION),
+        "awaiting_approval",
+        "a person's word was overwritten by a promotion"
+    );
+    assert_eq!(world.running(PRODUCTION), "1.0.0");
+    world.publish("shop/web", "1.1.0");
+    world.settle();
+    assert_eq!(world.running(PRODUCTION), "1.1.0", "what is newer upstream is not promoted any more");
+}
+
+#[test]
+fn an_approval_does_not_let_through_what_never_ran_upstream() {
+    let mut world = world("{ from: stage, approvals: { needed: 1, from: [alice, bob] } }");
+    let never = Digest::of(b"never");
+    world.publish_content("shop/web", "other", "never");
+    let text = format!("bundle: r.test/shop/web:other@{never}\n");
+    world.push_by("dave", [(site_path("shop", "production"), text)]);
+    world.settle();
+    let _ = world.approve("bob", "shop", "production");
+    world.settle();
+    assert!(!world.live(PRODUCTION).contains(&"other".to_owned()), "{:?}", world.live(PRODUCTION));
+}
+
+#[test]
+fn production_goes_on_by_itself_where_it_follows_stage_after_a_restart() {
+    let mut world = world("{ from: stage }");
+    world.dock(PRODUCTION).slow_down(deployment(PRODUCTION));
+    world.publish("shop/web", "1.1.0");
+    world.settle();
+    world.restart();
+    world.dock(PRODUCTION).let_go(&deployment(PRODUCTION));
+    world.settle();
+    assert_eq!(world.running(PRODUCTION), "1.1.0");
+    assert_eq!(world.runs(PRODUCTION), ["1.0.0 succeeded", "1.1.0 succeeded"]);
+}

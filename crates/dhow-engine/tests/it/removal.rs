@@ -1,0 +1,169 @@
+//! Removal, and its guard.
+
+use crate::support::World;
+use crate::support::fleet::{root, service, site, site_path};
+use dhow_core::rollout::Event;
+
+fn world(production: &str, services: &[&str]) -> World {
+    let mut files = vec![root(production)];
+    for name in services {
+        files.push(service(name, "{ semver: '>=0' }"));
+        files.push(site(name, "stage", "1.0.0"));
+    }
+    let mut world = World::new(files);
+    for name in services {
+        world.publish(&format!("{name}/web"), "1.0.0");
+    }
+    world.start();
+    world
+}
+
+#[test]
+fn a_commit_that_removes_one_of_several_removes_it() {
+    let mut world = world("{ update: commit }", &["shop", "blog"]);
+    world.remove_by("alice", &[&site_path("shop", "stage"), "services/shop/dhow.yaml"]);
+    world.settle();
+    assert_eq!(world.running("shop/static_file/stage"), "");
+    assert_eq!(world.running("blog/static_file/stage"), "1.0.0");
+    assert_eq!(world.told(|e| matches!(e, Event::Removed { .. })), 1);
+}
+
+#[test]
+fn a_removal_that_happened_while_dhow_was_down_is_done() {
+    let mut world = world("{ update: commit }", &["shop", "blog"]);
+    world.kill();
+    world.remove_by("alice", &[&site_path("shop", "stage"), "services/shop/dhow.yaml"]);
+    world.start();
+    assert_eq!(world.running("shop/static_file/stage"), "");
+    assert_eq!(world.running("blog/static_file/stage"), "1.0.0");
+}
+
+#[test]
+fn a_commit_that_removes_all_services_stalls_until_confirmed() {
+    let mut world = world("{ update: commit }", &["shop", "blog"]);
+    world.remove_by("alice", &[&site_path("shop", "stage"), &site_path("blog", "stage")]);
+    world.settle();
+    world.restart();
+    for id in ["shop/static_file/stage", "blog/static_file/stage"] {
+        assert_eq!(world.running(id), "1.0.0", "{id} was removed without a word");
+        assert!(world.waits(id).contains("dhow sync"), "{}", world.waits(id));
+    }
+    world.push_by("alice", [("readme.md".into(), "something else\n".into())]);
+    world.settle();
+    assert_eq!(world.running("shop/static_file/stage"), "1.0.0", "the next commit let it through");
+    world.sync("alice", "shop", "stage").unwrap();
+    assert_eq!(world.running("shop/static_file/stage"), "");
+    assert_eq!(world.running("blog/static_file/stage"), "1.0.0", "more was removed than confirmed");
+}
+
+#[test]
+fn more_than_five_at_once_stall() {
+    let names = ["a", "b", "c", "d", "e", "f", "g"];
+    let mut world = world("{ update: commit }", &names);
+    let paths: Vec<String> = names[..6].iter().map(|n| site_path(n, "stage")).collect();
+    world.remove_by("alice", &paths.iter().map(String::as_str).collect::<Vec<_>>());
+    world.settle();
+    assert!(names.iter().all(|n| world.running(&format!("{n}/static_file/stage")) == "1.0.0"));
+}
+
+#[test]
+fn what_comes_back_before_it_is_confirmed_is_not_removed() {
+    let mut world = world("{ update: commit }", &["shop", "blog"]);
+    world.remove_by("alice", &[&site_path("shop", "stage"), &site_path("blog", "stage")]);
+    world.settle();
+    world.push_by("alice", [site("shop", "stage", "1.0.0"), site("blog", "stage", "1.0.0")]);
+    world.settle();
+    assert!(!world.row("shop/static_file/stage").removal.is_some());
+    assert_eq!(world.waits("shop/static_file/stage"), "");
+    world.publish("shop/web", "1.1.0");
+    world.settle();
+    assert_eq!(world.running("shop/static_file/stage"), "1.1.0");
+}
+
+#[test]
+fn what_cannot_be_read_is_not_taken_for_removed() {
+    let mut world = world("{ update: commit }", &["shop", "blog"]);
+    world.push_by("alice", [("dhow.yaml".into(), "environments: [\n".into())]);
+    world.remove_by("alice", &[&site_path("shop", "stage")]);
+    world.settle();
+    world.push_by("alice", [(site_path("blog", "stage"), "bundle: [\n".into())]);
+    world.settle();
+    assert_eq!(world.running("shop/static_file/stage"), "1.0.0");
+    assert_eq!(world.running("blog/static_file/stage"), "1.0.0");
+    // Mended: what is really gone is removed, what was broken is not.
+    world.push_by("alice", [root("{ update: commit }")]);
+    world.settle();
+    assert_eq!(world.running("shop/static_file/stage"), "", "a removal was forgotten");
+    assert_eq!(world.running("blog/static_file/stage"), "1.0.0");
+}
+
+#[test]
+fn a_removal_waits_for_the_approvals_of_its_environment() {
+    let gates = "{ approvals: { needed: 1, from: [alice, bob] } }";
+    let files = [
+        root(gates),
+        service("shop", "{ semver: '>=0' }"),
+        site("shop", "production", "1.0.0"),
+        service("blog", "{ semver: '>=0' }"),
+        site("blog", "production", "1.0.0"),
+    ];
+    let mut world = World::new(files);
+    world.publish("shop/web", "1.0.0");
+    world.publish("blog/web", "1.0.0");
+    world.start();
+    world.approve("bob", "shop", "production").unwrap();
+    world.approve("bob", "blog", "production").unwrap();
+    world.remove_by("alice", &[&site_path("shop", "production")]);
+    world.settle();
+    world.restart();
+    assert_eq!(world.running("shop/static_file/production"), "1.0.0");
+    world.approve("bob", "shop", "production").unwrap();
+    assert_eq!(world.running("shop/static_file/production"), "");
+}
+
+#[test]
+fn nobody_is_asked_about_the_removal_of_what_is_there_again() {
+    let files = [
+        root("{ approvals: { needed: 1, from: [alice, bob] } }"),
+        service("shop", "{ semver: '>=0' }"),
+        site("shop", "production", "1.0.0"),
+        service("blog", "{ semver: '>=0' }"),
+        site("blog", "production", "1.0.0"),
+    ];
+    let mut world = World::new(files);
+    world.publish("shop/web", "1.0.0");
+    world.publish("blog/web", "1.0.0");
+    world.start();
+    world.approve("bob", "shop", "production").unwrap();
+    world.remove_by("alice", &[&site_path("shop", "production")]);
+    world.settle();
+    world.push_by("alice", [site("shop", "production", "1.0.0")]);
+    world.settle();
+    world.approve("bob", "shop", "production").unwrap_err();
+    assert_eq!(world.running("shop/static_file/production"), "1.0.0");
+    assert_eq!(world.waits("shop/static_file/production"), "");
+}
+
+#[test]
+fn a_confirmed_removal_confirms_no_other_one_after_a_restart() {
+    let mut world = world("{ update: commit }", &["shop", "blog"]);
+    world.remove_by("alice", &[&site_path("shop", "stage"), &site_path("blog", "stage")]);
+    world.settle();
+    world.sync("alice", "shop", "stage").unwrap();
+    world.kill();
+    world.push_by("alice", [("readme.md".into(), "something else\n".into())]);
+    world.start();
+    assert_eq!(world.running("shop/static_file/stage"), "");
+    assert_eq!(world.running("blog/static_file/stage"), "1.0.0");
+}
+
+#[test]
+fn a_removal_that_fails_is_tried_again() {
+    let mut world = world("{ update: commit }", &["shop", "blog"]);
+    world.dock("shop/static_file/stage").refuse_removals(2);
+    world.remove_by("alice", &[&site_path("shop", "stage"), "services/shop/dhow.yaml"]);
+    world.publish("blog/web", "1.1.0");
+    world.settle();
+    assert_eq!(world.running("shop/static_file/stage"), "");
+    assert_eq!(world.running("blog/static_file/stage"), "1.1.0");
+}

@@ -1,0 +1,170 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use dhow_core::fleet::DesiredHash;
+use dhow_core::noun::{DeploymentId, Digest, TargetType};
+use dhow_core::port::{
+    CheckAddress, Context, Front, Observed, Phase, Place, ReleaseOnPlace, RenderInput, Rendered, Settled,
+    Step, Target, TargetError,
+};
+use dhow_testkit::MemoryTarget;
+use tokio::sync::watch;
+
+/// A file with this word in it does not work.
+pub const BROKEN: &str = "BROKEN";
+
+/// Where deployments of one type run. What is rolled out there may be broken, or slow.
+pub struct Dock {
+    pub target: MemoryTarget,
+    broken: Mutex<BTreeSet<(Option<DeploymentId>, Digest)>>,
+    slow: Mutex<BTreeMap<DeploymentId, watch::Sender<bool>>>,
+    switched: Mutex<Vec<(DeploymentId, DesiredHash)>>,
+    refused_removals: AtomicUsize,
+}
+
+impl Dock {
+    pub fn new(kind: TargetType) -> Arc<Self> {
+        Arc::new(Self {
+            target: MemoryTarget::new(kind),
+            broken: Mutex::default(),
+            slow: Mutex::default(),
+            switched: Mutex::default(),
+            refused_removals: AtomicUsize::new(0),
+        })
+    }
+
+    /// The checks of this version fail, in one deployment or in all.
+    pub fn break_version(&self, deployment: Option<DeploymentId>, digest: Digest) {
+        self.broken.lock().unwrap().insert((deployment, digest));
+    }
+
+    /// It works now.
+    pub fn mend_version(&self, digest: Digest) {
+        self.broken.lock().unwrap().retain(|(_, d)| *d != digest);
+    }
+
+    /// What is live is found wanting through the front door, until [`MemoryTarget::heal`].
+    pub fn fail_verifying(&self, deployment: DeploymentId) {
+        let error = TargetError::Failed("the front door answers 500".into());
+        self.target.fail_in(Some(deployment), Phase::Verifying, error);
+    }
+
+    /// So many removals fail first.
+    pub fn refuse_removals(&self, count: usize) {
+        self.refused_removals.store(count, Ordering::SeqCst);
+    }
+
+    /// Rollouts of this deployment do not come to an end, until [`Dock::let_go`].
+    pub fn slow_down(&self, deployment: DeploymentId) {
+        self.slow.lock().unwrap().insert(deployment, watch::Sender::new(false));
+    }
+
+    pub fn let_go(&self, deployment: &DeploymentId) {
+        if let Some(gate) = self.slow.lock().unwrap().remove(deployment) {
+            gate.send_replace(true);
+        }
+    }
+
+    /// What went live, in order.
+    pub fn switched(&self) -> Vec<(DeploymentId, DesiredHash)> {
+        self.switched.lock().unwrap().clone()
+    }
+
+    fn works(&self, context: &Context) -> Result<(), TargetError> {
+        let id = &context.rendered.deployment;
+        let broken = self.broken.lock().unwrap();
+        let is_broken = |digest: Digest| {
+            broken.iter().any(|(of, d)| *d == digest && of.as_ref().is_none_or(|of| of == id))
+        };
+        for pin in context.rendered.pins.values() {
+            if is_broken(pin.digest) {
+                return Err(TargetError::Failed(format!("{} answers 500", pin.reference())));
+            }
+        }
+        for path in &context.rendered.reads {
+            let bytes = context.tree.as_ref().and_then(|tree| tree.read(path).ok().flatten());
+            if bytes.is_some_and(|b| String::from_utf8_lossy(&b).contains(BROKEN)) {
+                return Err(TargetError::Failed(format!("{path} is broken")));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Target for Dock {
+    fn kind(&self) -> TargetType {
+        self.target.kind()
+    }
+
+    async fn render(&self, input: RenderInput) -> Result<Rendered, TargetError> {
+        self.target.render(input).await
+    }
+
+    async fn observe(&self, rendered: &Rendered, place: &Place) -> Result<Observed, TargetError> {
+        self.target.observe(rendered, place).await
+    }
+
+    fn plan(&self, rendered: &Rendered, hash: &DesiredHash, place: &Place, observed: &Observed) -> Vec<Step> {
+        self.target.plan(rendered, hash, place, observed)
+    }
+
+    async fn execute(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
+        let gate = self.slow.lock().unwrap().get(&context.rendered.deployment).map(watch::Sender::subscribe);
+        if let (Some(mut gate), Phase::Checking) = (gate, step.phase) {
+            let _ = gate.wait_for(|open| *open).await;
+        }
+        if step.phase == Phase::Checking {
+            self.works(context)?;
+        }
+        self.target.execute(step, context).await?;
+        if step.phase == Phase::Switching {
+            self.switched.lock().unwrap().push((context.rendered.deployment.clone(), context.hash));
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
+        self.target.undo(step, context).await
+    }
+
+    async fn settle(&self, step: &Step, context: &Context) -> Result<Settled, TargetError> {
+        self.target.settle(step, context).await
+    }
+
+    async fn address(
+        &self,
+        rendered: &Rendered,
+        hash: &DesiredHash,
+        front: Front,
+    ) -> Result<CheckAddress, TargetError> {
+        self.target.address(rendered, hash, front).await
+    }
+
+    fn host(&self, rendered: &Rendered) -> String {
+        self.target.host(rendered)
+    }
+
+    async fn releases(&self, id: &DeploymentId, place: &Place) -> Result<Vec<ReleaseOnPlace>, TargetError> {
+        self.target.releases(id, place).await
+    }
+
+    async fn remove(&self, id: &DeploymentId, place: &Place, epoch: u64) -> Result<(), TargetError> {
+        let left =
+            self.refused_removals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if left.is_ok() {
+            return Err(TargetError::Passing("it is busy".into()));
+        }
+        self.target.remove(id, place, epoch).await
+    }
+
+    async fn logs(&self, id: &DeploymentId, place: &Place, lines: usize) -> Result<Vec<String>, TargetError> {
+        self.target.logs(id, place, lines).await
+    }
+
+    async fn drifted(&self) -> DeploymentId {
+        self.target.drifted().await
+    }
+}
