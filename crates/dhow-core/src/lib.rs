@@ -6,6 +6,7 @@
 //! - [`policy`]: tags in, version out.
 //! - [`edit`]: writing versions into a fleet, byte by byte.
 //! - [`rollout`]: states, events and records of what happens.
+//! - [`report`]: what people are shown, in the shapes of the API.
 //! - [`port`]: what the engine needs of the outside, as traits.
 
 pub mod diagnostic;
@@ -14,5 +15,6 @@ pub mod fleet;
 pub mod noun;
 pub mod policy;
 pub mod port;
+pub mod report;
 pub mod rollout;
 pub mod yaml;

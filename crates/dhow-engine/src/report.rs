@@ -1,102 +1,11 @@
 //! report: views of what is stored, in the shapes of the API (design section 9, "JSON").
 
-use dhow_core::noun::{ArtifactName, DeploymentId, Digest, EnvironmentName, ServiceName, Tag, TargetType};
-use dhow_core::port::{CommitId, EventQuery, Scan, StoreExt as _};
-use dhow_core::rollout::{CheckFailure, DeploymentRow, Event, Health, Proposal, Rollout};
-use serde::{Deserialize, Serialize};
+use dhow_core::noun::{ArtifactName, DeploymentId, ServiceName};
+use dhow_core::port::{EventQuery, Scan, StoreExt as _};
+use dhow_core::report::{ArtifactStatus, DeploymentStatus, HistoryEntry, Status, rfc3339};
+use dhow_core::rollout::{DeploymentRow, Event, Proposal, Rollout};
 
 use crate::engine::{Engine, EngineError};
-
-/// What `status` shows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// The fleet's commit that was last compared.
-    pub fleet_commit: Option<CommitId>,
-    /// Every deployment, sorted.
-    pub deployments: Vec<DeploymentStatus>,
-    /// What people are asked.
-    pub proposals: Vec<ProposalStatusView>,
-    /// What is wrong in the fleet's files, and what cannot be reached now.
-    pub problems: Vec<String>,
-}
-
-/// One deployment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DeploymentStatus {
-    /// Service.
-    pub service: ServiceName,
-    /// Type.
-    #[serde(rename = "type")]
-    pub target: TargetType,
-    /// Environment.
-    pub environment: EnvironmentName,
-    /// State of the last rollout; `adopted` where there was none.
-    pub phase: String,
-    /// How it is.
-    pub health: Health,
-    /// What the fleet says.
-    pub desired: Vec<ArtifactStatus>,
-    /// What runs.
-    pub running: Vec<ArtifactStatus>,
-    /// The fleet's commit of what runs.
-    pub fleet_commit: Option<CommitId>,
-    /// Since when it is so, RFC 3339 in UTC with milliseconds.
-    pub since: String,
-    /// What it waits for; `null` where it waits for nothing.
-    pub waiting_for: Option<String>,
-    /// Why it is not healthy.
-    pub reason: Option<String>,
-    /// The check that failed, with its last answers.
-    pub failure: Option<CheckFailure>,
-}
-
-/// One artifact of a deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ArtifactStatus {
-    /// Its name.
-    pub artifact: ArtifactName,
-    /// Its tag.
-    pub tag: Option<Tag>,
-    /// Its digest.
-    pub digest: Digest,
-}
-
-/// A question to people.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ProposalStatusView {
-    /// Its id.
-    pub id: String,
-    /// Service.
-    pub service: ServiceName,
-    /// Environment.
-    pub environment: EnvironmentName,
-    /// What would change.
-    pub summary: Vec<String>,
-    /// How many votes are needed.
-    pub needed: u32,
-    /// Who said yes and counts.
-    pub counted: Vec<String>,
-    /// Who may not vote, as an author.
-    pub authors: Vec<String>,
-}
-
-/// One line of history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HistoryEntry {
-    /// Number of the event.
-    pub seq: u64,
-    /// When, RFC 3339 in UTC with milliseconds.
-    pub at: String,
-    /// The fact.
-    #[serde(flatten)]
-    pub event: Event,
-}
-
-/// Milliseconds since 1970 as RFC 3339 in UTC with milliseconds.
-pub fn rfc3339(ms: i64) -> String {
-    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{time:.3}")
-}
 
 impl Engine {
     /// Every deployment, or those of one service, and what people are asked.

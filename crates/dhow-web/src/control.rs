@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use dhow_core::noun::{EnvironmentName, ImageReference, PersonName, ServiceName};
 use dhow_core::port::EventQuery;
-use serde::{Deserialize, Serialize};
+pub use dhow_core::report::{Outcome, RollbackTo};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -15,22 +15,6 @@ pub struct Actor {
     pub person: PersonName,
     /// What the token may do.
     pub role: Role,
-}
-
-/// What came of an action, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// One sentence: what happens now, or what it waits for.
-    pub message: String,
-}
-
-/// Where a rollback goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RollbackTo {
-    /// The release that was healthy before the present one.
-    Previous,
-    /// The release with this tag, digest, or start of a release's hash.
-    Version(String),
 }
 
 /// Why an action was not done.

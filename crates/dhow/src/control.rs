@@ -6,8 +6,6 @@ use dhow_core::port::EventQuery;
 use dhow_engine::{Engine, EngineError, command};
 use dhow_web::shape::{DeploymentPlan, HistoryEntry, QuarantineEntry, Status};
 use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::serve::Source;
@@ -33,32 +31,25 @@ fn failed(error: EngineError) -> ControlError {
     }
 }
 
-/// The engine's view in the API's shape: the same JSON.
-fn shape<T: Serialize, U: DeserializeOwned>(view: T) -> Result<U, ControlError> {
-    serde_json::to_value(view)
-        .and_then(serde_json::from_value)
-        .map_err(|e| ControlError::Failed(format!("the answer has not the API's shape: {e}")))
-}
-
 fn actor(actor: Actor) -> command::Actor {
     command::Actor { person: actor.person }
 }
 
-fn outcome(result: Result<command::Outcome, EngineError>) -> Result<Outcome, ControlError> {
-    result.map(|o| Outcome { message: o.message }).map_err(failed)
+fn outcome(result: Result<Outcome, EngineError>) -> Result<Outcome, ControlError> {
+    result.map_err(failed)
 }
 
 #[async_trait]
 impl Control for EngineControl {
     async fn status(&self, service: Option<ServiceName>) -> Result<Status, ControlError> {
-        let mut status: Status = shape(self.engine.status(service.as_ref()).await.map_err(failed)?)?;
+        let mut status = self.engine.status(service.as_ref()).await.map_err(failed)?;
         status.problems.extend(self.source.problems());
         Ok(status)
     }
 
     async fn history(&self, mut query: EventQuery) -> Result<Vec<HistoryEntry>, ControlError> {
         query.environment = query.environment.map(|e| self.environment(e));
-        shape(self.engine.history(query).await.map_err(failed)?)
+        self.engine.history(query).await.map_err(failed)
     }
 
     async fn plan(
@@ -67,7 +58,7 @@ impl Control for EngineControl {
         environment: EnvironmentName,
     ) -> Result<Vec<DeploymentPlan>, ControlError> {
         let environment = self.environment(environment);
-        shape(self.engine.plan(&service, &environment).await.map_err(failed)?)
+        self.engine.plan(&service, &environment).await.map_err(failed)
     }
 
     async fn promote(

@@ -1,35 +1,10 @@
 //! plan: what would change, without changing anything.
 
-use dhow_core::noun::{DeploymentId, EnvironmentName, ServiceName};
-use dhow_core::port::{Phase, Place};
-use serde::{Deserialize, Serialize};
+use dhow_core::noun::{EnvironmentName, ServiceName};
+use dhow_core::report::{DeploymentPlan, PlannedStep};
 
 use crate::engine::{Engine, EngineError};
 use crate::sync::Desired;
-
-/// What would be done to one deployment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DeploymentPlan {
-    /// Which.
-    pub deployment: DeploymentId,
-    /// The release that it would run.
-    pub release: Option<String>,
-    /// The steps; empty: it runs what the fleet says.
-    pub steps: Vec<PlannedStep>,
-    /// What the user should know.
-    pub notes: Vec<String>,
-}
-
-/// One step of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PlannedStep {
-    /// When.
-    pub phase: Phase,
-    /// Where.
-    pub place: Place,
-    /// What.
-    pub summary: String,
-}
 
 impl Engine {
     /// What a rollout of the fleet's head would do to a service in an environment.

@@ -5,26 +5,16 @@ use std::sync::Arc;
 
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Pin, ServiceName};
 use dhow_core::port::{Phase, StoreExt as _};
+use dhow_core::report::RollbackTo;
 use dhow_core::rollout::{
     End, Event, Hold, HoldReason, Release, Restore, Rollout, StopRequest, Transition, UpdateRow, Why,
 };
-use serde::{Deserialize, Serialize};
 
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
 use crate::view::Scope;
-
-/// Where to go back to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RollbackTo {
-    /// The healthy release before the one that runs.
-    Previous,
-    /// A tag, a digest, or the first digits of a release.
-    Version(String),
-}
 
 /// A deployment and the release that it goes back to.
 type Move = (DeploymentId, Release);

@@ -13,8 +13,8 @@ use super::message::message;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
-use crate::report::ProposalStatusView;
 use crate::view::{Scope, View};
+use dhow_core::report::OpenProposal;
 
 impl Inner {
     /// Asks people whether these versions may enter an environment. Asking twice for the same is asking once; a newer
@@ -290,14 +290,14 @@ impl Inner {
     }
 
     /// A question as people see it.
-    pub(crate) async fn proposal_view(&self, proposal: Proposal) -> Result<ProposalStatusView, EngineError> {
+    pub(crate) async fn proposal_view(&self, proposal: Proposal) -> Result<OpenProposal, EngineError> {
         let view = self.view()?;
         let gates = self.gates(&view, &proposal.environment);
         let approvals = gates.effective_approvals().unwrap_or_else(dhow_core::fleet::Approvals::any_one);
         let yes: Vec<&PersonName> = proposal.votes.iter().filter(|v| v.approve).map(|v| &v.person).collect();
         let counted =
             approvals.counted(yes, &proposal.authors).into_iter().map(ToString::to_string).collect();
-        Ok(ProposalStatusView {
+        Ok(OpenProposal {
             id: proposal.id,
             service: proposal.service,
             environment: proposal.environment,

@@ -73,7 +73,7 @@ fn what_comes_back_before_it_is_confirmed_is_not_removed() {
     world.settle();
     world.push_by("alice", [site("shop", "stage", "1.0.0"), site("blog", "stage", "1.0.0")]);
     world.settle();
-    assert!(!world.row("shop/static_file/stage").removal.is_some());
+    assert!(world.row("shop/static_file/stage").removal.is_none());
     assert_eq!(world.waits("shop/static_file/stage"), "");
     world.publish("shop/web", "1.1.0");
     world.settle();

@@ -5,7 +5,7 @@ use dhow_core::noun::{Digest, EnvironmentName, ImageReference, ServiceName};
 use dhow_core::port::{CommitId, EventQuery, Phase, Place};
 use dhow_core::rollout::{CheckFailure, Event, Health};
 use dhow_web::shape::{
-    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, PlannedStep, ProposalStatus,
+    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenProposal, PlannedStep,
     QuarantineEntry, Status, rfc3339,
 };
 use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
@@ -83,7 +83,7 @@ pub fn full_status() -> Status {
             reason: Some("a check failed".into()),
             failure: Some(CheckFailure { check: "http /".into(), answers: vec!["500".into()] }),
         }],
-        proposals: vec![ProposalStatus {
+        proposals: vec![OpenProposal {
             id: "p1".into(),
             service: "shop".parse().unwrap(),
             environment: "production".parse().unwrap(),
@@ -119,7 +119,12 @@ impl Control for FakeEngine {
         let step =
             PlannedStep { phase: Phase::Preparing, place: Place::Local, summary: "unpack 3 files".into() };
         let deployment = format!("{s}/static_file/{e}").parse().unwrap();
-        Ok(vec![DeploymentPlan { deployment, steps: vec![step], notes: vec!["a note".into()] }])
+        Ok(vec![DeploymentPlan {
+            deployment,
+            release: None,
+            steps: vec![step],
+            notes: vec!["a note".into()],
+        }])
     }
 
     async fn promote(&self, a: Actor, s: ServiceName, e: EnvironmentName) -> Done {

@@ -11,9 +11,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args as ClapArgs, ValueEnum};
 use dhow_core::noun::{EnvironmentName, PersonName, ServiceName};
+use dhow_core::report::Status;
 use dhow_core::rollout::Health;
 use dhow_engine::command::Actor;
-use dhow_engine::report::Status;
 
 use crate::serve::config::FileConfig;
 use crate::serve::{Config, Server};
@@ -206,7 +206,7 @@ impl Demo {
         let stage = self.stage.clone();
         self.until(&format!("{version} goes back"), |status| {
             deployment(status, &stage).is_some_and(|d| {
-                let holds = |a: &[dhow_engine::report::ArtifactStatus]| {
+                let holds = |a: &[dhow_core::report::ArtifactStatus]| {
                     a.iter().any(|a| a.tag.as_ref().is_some_and(|t| t.as_str() == "2.0.0"))
                 };
                 d.phase == "rolled_back" && holds(&d.running) && holds(&d.desired)
@@ -276,7 +276,7 @@ impl Demo {
 fn deployment<'a>(
     status: &'a Status,
     environment: &EnvironmentName,
-) -> Option<&'a dhow_engine::report::DeploymentStatus> {
+) -> Option<&'a dhow_core::report::DeploymentStatus> {
     status.deployments.iter().find(|d| d.environment == *environment)
 }
 

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use dhow_core::noun::{Digest, EnvironmentName};
 use dhow_core::port::EventQuery;
+use dhow_core::report::rfc3339;
 use dhow_core::rollout::{Event, State};
 use dhow_engine::Engine;
-use dhow_engine::report::rfc3339;
 use serde::Serialize;
 
 /// The demo's JSON (design section 9).
