@@ -113,6 +113,8 @@ impl Inner {
             progress.cursor = Some(commit);
             self.set_view(view);
             self.kick_open().await?;
+            // Also where the head did not move: what was published meanwhile is looked for now, not a pass later.
+            self.tags_nudge.notify_one();
         }
         progress.started = true;
         Ok(())

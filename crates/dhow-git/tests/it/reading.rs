@@ -43,6 +43,8 @@ async fn every_kind_of_entry_is_what_it_is_and_links_are_not_followed() {
     let folder = lab.git(&clone, &["rev-parse", "HEAD:b"]);
     assert_eq!(tree.content("b").unwrap(), Some(folder));
     assert_eq!(tree.content("b/file").unwrap(), Some(lab.git(&clone, &["rev-parse", "HEAD:b/file"])));
+    let file = tree.read("b/file").unwrap().unwrap();
+    assert_eq!(tree.content("b/file").unwrap(), Some(tree.content_of(&file)));
     assert_eq!(tree.content("").unwrap(), Some(lab.git(&clone, &["rev-parse", "HEAD^{tree}"])));
     assert_eq!(tree.content("nothing/x").unwrap(), None);
 }

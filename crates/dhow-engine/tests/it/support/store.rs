@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ pub enum Cut {
 /// A store in memory whose process dies at a batch: from then on nothing answers.
 pub struct Fuse {
     store: Mutex<Arc<MemoryStore>>,
-    batches: AtomicUsize,
+    /// What each batch said.
+    batches: Mutex<Vec<String>>,
     cut: Mutex<Option<Cut>>,
     dead: AtomicBool,
     died: Notify,
@@ -31,7 +32,7 @@ impl Fuse {
     pub fn new(store: MemoryStore) -> Self {
         Self {
             store: Mutex::new(Arc::new(store)),
-            batches: AtomicUsize::new(0),
+            batches: Mutex::default(),
             cut: Mutex::new(None),
             dead: AtomicBool::new(false),
             died: Notify::new(),
@@ -43,9 +44,24 @@ impl Fuse {
         *self.cut.lock().unwrap() = Some(cut);
     }
 
-    /// How many batches were asked for.
-    pub fn batches(&self) -> usize {
-        self.batches.load(Ordering::SeqCst)
+    /// What each batch that was asked for said, in a word or two: the first is number 1.
+    pub fn batches(&self) -> Vec<String> {
+        self.batches.lock().unwrap().clone()
+    }
+
+    /// Notes a batch, and gives its number.
+    fn count(&self, batch: &Batch) -> usize {
+        let facts = batch.events.iter().map(|e| {
+            let word = |field: &str| e.body.get(field).and_then(|v| v.as_str()).unwrap_or_default();
+            let step = word("key").split(':').next().unwrap_or_default().to_owned();
+            let to = if e.kind == "rollout_moved" { word("to") } else { "" };
+            format!("{} {step} {to}", e.kind)
+        });
+        let rows = batch.puts.iter().map(|p| p.table.as_str().to_owned());
+        let said = if batch.events.is_empty() { rows.collect() } else { facts.collect::<Vec<_>>() };
+        let mut batches = self.batches.lock().unwrap();
+        batches.push(said.join(", "));
+        batches.len()
     }
 
     /// Returns when the process dies.
@@ -87,7 +103,7 @@ impl Fuse {
 impl Store for Fuse {
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
         let store = self.alive().await;
-        let number = self.batches.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = self.count(&batch);
         let cut = *self.cut.lock().unwrap();
         if cut == Some(Cut::Before(number)) {
             self.die().await;
