@@ -197,7 +197,13 @@ impl Inner {
             CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
         let interrupt = self.worker(&rollout.deployment).interrupt;
         let impatient = self.newer_waits(rollout).await?;
-        match check::run_all(&checks, &context, self.ports.clock.as_ref(), &interrupt, impatient).await {
+        let clock = self.ports.clock.as_ref();
+        let answer = tokio::select! {
+            // Nothing was decided: the phase is checked again after the next start.
+            () = self.stop.cancelled() => Err(Failed::Interrupted),
+            answer = check::run_all(&checks, &context, clock, &interrupt, impatient) => answer,
+        };
+        match answer {
             Ok(()) => Ok(()),
             Err(Failed::Check(failure)) => {
                 let last = failure.answers.last().cloned().unwrap_or_default();
