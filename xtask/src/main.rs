@@ -3,6 +3,7 @@
 mod cache;
 mod command;
 mod debian;
+mod engines;
 mod process;
 
 use std::process::ExitCode;

@@ -33,6 +33,17 @@ pub fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs a command to its end and shows what it says only if it fails: for those that tell of every file.
+pub fn run_quietly(command: &mut Command) -> anyhow::Result<()> {
+    let shown = show(command);
+    let output = command.output().with_context(|| format!("cannot start `{shown}`"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("`{shown}` failed: {}\n{}", output.status, said.trim());
+    }
+    Ok(())
+}
+
 /// The command as a person would type it, for messages only.
 pub fn show(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());

@@ -1,9 +1,10 @@
 //! In-memory twins of the ports of `dhow-core`, and the contract tests that every implementation runs.
 //!
 //! A twin keeps the promises of its port and can be told to fail. A contract is a plain async function that panics
-//! where a promise is broken: call it from a test of the implementation.
+//! where a promise is broken: call it from a test of the implementation. [`engines`] finds the real engines.
 
 mod clock;
+pub mod engines;
 mod fleet;
 mod source;
 pub mod store;

@@ -1,103 +1,63 @@
-//! `cargo xtask engines`: what the tests speak to, installed.
+//! `cargo xtask engines`: what the tests speak to, installed, started and stopped.
 
-use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand};
 
-use crate::{debian, process};
+use crate::engines::{self, Engine, State};
 
-/// `sshd`, run as root, refuses to start without this folder; the package's service would have made it.
-const SSHD_RUN: &str = "/run/sshd";
-
-/// Install what the tests need and is missing, and start nothing
+/// Install, start and stop what the tests speak to
 #[derive(Args)]
 pub struct Engines {
-    /// Only these; all of them when none is named
-    #[arg(value_enum)]
-    names: Vec<Engine>,
+    #[command(subcommand)]
+    verb: Verb,
 }
 
-/// A program, or a family of programs, that tests run for real.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
-    /// Git, which speaks to remotes
-    Git,
-    /// skopeo, a registry client that is not ours
-    Skopeo,
-    /// OpenSSH, client and server
-    Ssh,
+#[derive(Subcommand)]
+enum Verb {
+    /// Bring these up; whatever is up stays as it is
+    Up {
+        /// The engines
+        #[arg(value_enum, required = true)]
+        names: Vec<Engine>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Stop all that was started, and remove what it made
+    Down {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print what is up, and where
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
-impl Engine {
-    /// Each program of this engine, and the Debian package that has it.
-    const fn programs(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Git => &[("git", "git")],
-            Self::Skopeo => &[("skopeo", "skopeo")],
-            Self::Ssh => {
-                &[("ssh", "openssh-client"), ("ssh-keygen", "openssh-client"), ("sshd", "openssh-server")]
-            }
-        }
+#[derive(Args)]
+struct Place {
+    /// The folder that notes what was started; /var/lib/dhow-engines where none is named
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+impl Place {
+    fn dir(self) -> anyhow::Result<PathBuf> {
+        self.state.map_or_else(State::usual_dir, Ok)
     }
 }
 
 impl Engines {
     pub fn run(self) -> anyhow::Result<()> {
-        let names = if self.names.is_empty() { Engine::value_variants() } else { &self.names };
-        ensure(names)
-    }
-}
-
-/// Installs what is missing of these engines. Does nothing, and needs no right, where nothing is missing.
-pub fn ensure(engines: &[Engine]) -> anyhow::Result<()> {
-    let is_there = |program: &str| process::find(program).is_some();
-    let packages = missing(engines, is_there);
-    if !packages.is_empty() {
-        debian::install(&packages)?;
-    }
-    for engine in engines {
-        for (program, package) in engine.programs() {
-            if !is_there(program) {
-                bail!("{program} is still missing after installing {package}: look into that package");
+        match self.verb {
+            Verb::Up { names, place } => {
+                let json = engines::up(&place.dir()?, &names)?;
+                println!("tests find them by DHOW_ENGINES={}", json.display());
+                Ok(())
             }
+            Verb::Down { place } => engines::down(&place.dir()?),
+            Verb::List { place } => engines::list(&place.dir()?),
         }
-    }
-    if engines.contains(&Engine::Ssh) && debian::is_root() && !Path::new(SSHD_RUN).exists() {
-        fs::create_dir_all(SSHD_RUN).with_context(|| format!("cannot create {SSHD_RUN} for sshd"))?;
-    }
-    Ok(())
-}
-
-/// The packages of the programs that are not there, each once, in the engines' order.
-fn missing(engines: &[Engine], is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let mut packages = Vec::new();
-    for (program, package) in engines.iter().flat_map(|engine| engine.programs()) {
-        if !is_there(program) && !packages.contains(package) {
-            packages.push(*package);
-        }
-    }
-    packages
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_installed_where_everything_is_there() {
-        assert!(missing(Engine::value_variants(), |_| true).is_empty());
-    }
-
-    #[test]
-    fn a_package_of_two_missing_programs_is_installed_once() {
-        assert_eq!(missing(&[Engine::Ssh], |_| false), ["openssh-client", "openssh-server"]);
-    }
-
-    #[test]
-    fn only_what_is_missing_is_installed() {
-        let packages = missing(Engine::value_variants(), |program| program != "sshd");
-        assert_eq!(packages, ["openssh-server"]);
     }
 }

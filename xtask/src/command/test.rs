@@ -4,9 +4,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum as _};
+use clap::Args;
 
-use super::engines::{self, Engine};
+use crate::engines::{self, Engine};
 use crate::process;
 
 /// Install what the tests need, then run them all, documentation's examples included
@@ -19,7 +19,7 @@ pub struct Test {
 
 impl Test {
     pub fn run(self) -> anyhow::Result<()> {
-        engines::ensure(Engine::value_variants())?;
+        engines::ensure(&Engine::PROGRAMS)?;
         run(&mut cargo_test(&self.cargo))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::tree;
 
 /// Each crate of the workspace, and the crates of the workspace that it may name.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("dhow-core", &[]),
     ("dhow-testkit", &["dhow-core"]),
     ("dhow-store", &["dhow-core"]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
         "dhow",
         &["dhow-core", "dhow-store", "dhow-git", "dhow-registry", "dhow-static", "dhow-engine", "dhow-web"],
     ),
+    ("dhow-testserver", &[]),
     ("xtask", &[]),
 ];
 

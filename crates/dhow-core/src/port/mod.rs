@@ -1,12 +1,14 @@
 //! Ports: what the engine needs of the outside, as small traits in plain types.
 
 mod clock;
+mod executor;
 mod fleet_repo;
 mod store;
 mod target;
 mod version_source;
 
 pub use clock::{Clock, Instant};
+pub use executor::{Command, Executor, ExecutorError, Executors, Lines, Output, PlaceLock, SentFile, Stream};
 pub use fleet_repo::{
     BranchName, CommitDraft, CommitId, CommitInfo, FileChange, FleetRepo, FleetRepoError, Head,
     InvalidCommitId, PushOutcome, Relation,

@@ -1,5 +1,6 @@
 //! The twins keep the contracts that they stand in for.
 
+mod engines;
 mod target;
 
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,10 @@
+//! Traefik. Tests start it themselves, each with its own configuration.
+
+use serde_json::{Value, json};
+
+use super::pypi;
+
+/// Installs it.
+pub fn up() -> anyhow::Result<Value> {
+    Ok(json!({ "program": pypi::program("traefik", "traefik")?, "version": pypi::version("traefik")? }))
+}
