@@ -2,7 +2,7 @@
 
 use dhow_core::noun::{ArtifactName, DeploymentId, Digest, EnvironmentName, ServiceName, Tag, TargetType};
 use dhow_core::port::{CommitId, EventQuery, Scan, StoreExt as _};
-use dhow_core::rollout::{CheckFailure, DeploymentRow, Event, Health, Proposal, Rollout};
+use dhow_core::rollout::{CheckFailure, DeploymentRow, Event, FleetCursor, Health, Proposal, Rollout};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, EngineError};
@@ -116,7 +116,7 @@ impl Engine {
         let problems: Option<Vec<String>> =
             view.as_ref().map(|v| v.fleet.diagnostics.iter().map(ToString::to_string).collect());
         Ok(Status {
-            fleet_commit: view.map(|v| v.commit.clone()),
+            fleet_commit: self.store().load::<FleetCursor>(FleetCursor::KEY).await?.map(|c| c.commit),
             deployments,
             proposals,
             problems: problems.into_iter().flatten().chain(self.inner.troubles.told()).collect(),
