@@ -3,7 +3,7 @@
 use dhow_core::noun::{ArtifactName, DeploymentId, ServiceName};
 use dhow_core::port::{EventQuery, Scan, StoreExt as _};
 use dhow_core::report::{ArtifactStatus, DeploymentStatus, HistoryEntry, Status, rfc3339};
-use dhow_core::rollout::{DeploymentRow, Event, Proposal, Rollout};
+use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Proposal, Rollout};
 
 use crate::engine::{Engine, EngineError};
 
@@ -25,7 +25,7 @@ impl Engine {
         let problems: Option<Vec<String>> =
             view.as_ref().map(|v| v.fleet.diagnostics.iter().map(ToString::to_string).collect());
         Ok(Status {
-            fleet_commit: view.map(|v| v.commit.clone()),
+            fleet_commit: self.store().load::<FleetCursor>(FleetCursor::KEY).await?.map(|c| c.commit),
             deployments,
             proposals,
             problems: problems.into_iter().flatten().chain(self.inner.troubles.told()).collect(),

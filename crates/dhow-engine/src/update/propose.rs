@@ -36,6 +36,11 @@ impl Inner {
         let hashes = self.would_be(&view, &changes, service, environment).await?;
         let stale = self.stale_proposals(&view, service, environment).await?;
         let held = self.scopes.lock(&(service.clone(), environment.clone())).await;
+        if self.view()?.commit != view.commit {
+            // While we waited, the very same may have been approved and committed: it is computed again.
+            self.select_soon(service, environment);
+            return Ok(());
+        }
         if by.is_none() && self.was_rejected(service, environment, &hashes).await? {
             return Ok(());
         }

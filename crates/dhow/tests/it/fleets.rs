@@ -82,6 +82,7 @@ async fn a_force_pushed_fleet_is_followed_and_told_and_its_removals_wait_for_a_p
     assert!(serve.dhow(&["history"]).await.ok().stdout.contains("forced=true"));
     let confirmed = serve.dhow(&["sync", "one", "stage"]).await.ok();
     assert!(confirmed.stdout.contains("1 deployment is removed"), "{}", confirmed.stdout);
+    serve.until("status", |s| row(s, "one").is_null()).await;
     assert_eq!(serve.page("one.stage.localhost", "/").await.0, 404);
     assert_eq!(serve.page("two.stage.localhost", "/").await.0, 200);
 }

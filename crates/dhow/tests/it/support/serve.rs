@@ -185,7 +185,8 @@ impl Serve {
     /// A resource of the API, as the administrator.
     pub async fn get(&self, path: &str) -> Value {
         let request = self.http.get(format!("http://{}/api/v1/{path}", self.api)).bearer_auth(self.admin());
-        request.send().await.unwrap().json().await.unwrap()
+        let answer = request.send().await.unwrap_or_else(|e| panic!("{e:?}; serve said: {}", self.said()));
+        answer.json().await.unwrap()
     }
 
     /// All events of a kind so far, oldest first.
