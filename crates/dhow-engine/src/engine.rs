@@ -165,9 +165,6 @@ impl Inner {
     pub fn nudge(&self, repository: &Repository) {
         self.nudged.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.clone());
         self.tags_nudge.notify_one();
-        if self.unclear.load(std::sync::atomic::Ordering::SeqCst) {
-            self.fleet_nudge.notify_one();
-        }
     }
 
     pub fn target(&self, kind: TargetType) -> Option<Arc<dyn Target>> {
@@ -242,6 +239,9 @@ impl Engine {
     /// A tag may have been written: look now. Costs nothing when there is nothing new.
     pub fn nudge_repository(&self, repository: &Repository) {
         self.inner.nudge(repository);
+        if self.inner.unclear.load(std::sync::atomic::Ordering::SeqCst) {
+            self.inner.fleet_nudge.notify_one();
+        }
     }
 
     /// The fleet may have moved: look now.

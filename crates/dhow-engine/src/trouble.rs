@@ -12,6 +12,8 @@ pub(crate) enum About {
     Fleet,
     /// Selecting versions of an artifact.
     Select(ServiceName, EnvironmentName, ArtifactName),
+    /// Pushing to the fleet's repository.
+    Push,
     /// Writing an update into the fleet's files.
     Update(ServiceName, EnvironmentName),
 }
@@ -25,6 +27,11 @@ impl Troubles {
     pub fn note(&self, about: About, reason: &str) -> bool {
         let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         troubles.insert(about, reason.to_owned()).is_none_or(|before| before != reason)
+    }
+
+    /// It is known already.
+    pub fn has(&self, about: &About) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(about)
     }
 
     /// It is over.
@@ -42,6 +49,7 @@ impl Troubles {
         let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let told = troubles.iter().map(|(about, reason)| match about {
             About::Fleet => format!("the fleet cannot be read, what runs is not touched: {reason}"),
+            About::Push => format!("the fleet's remote refuses our commits: {reason}"),
             About::Update(service, environment) => {
                 format!("the update of {service} in {environment} cannot be written: {reason}")
             }

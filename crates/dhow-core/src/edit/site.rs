@@ -86,6 +86,11 @@ pub struct Site {
 }
 
 impl Site {
+    /// Whether a tag can be written here. Where it cannot, the digest alone stands in the file.
+    pub fn holds_tag(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part.role, Role::Whole | Role::Tag))
+    }
+
     /// Whether a digest can be written here. Where it cannot, the tag alone stands in the file.
     pub fn holds_digest(&self) -> bool {
         self.parts.iter().any(|part| matches!(part.role, Role::Whole | Role::Digest))

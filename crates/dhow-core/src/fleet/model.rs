@@ -86,8 +86,9 @@ impl Environment {
     pub fn effective_approvals(&self) -> Option<Approvals> {
         match (&self.approvals, self.update) {
             (Some(approvals), _) => Some(approvals.clone()),
-            (None, UpdateMode::Approval) => Some(Approvals::any_one()),
-            (None, _) => None,
+            // Pull requests cannot be made yet: until then a person says yes to a proposal.
+            (None, UpdateMode::Approval | UpdateMode::PullRequest) => Some(Approvals::any_one()),
+            (None, UpdateMode::Commit) => None,
         }
     }
 }

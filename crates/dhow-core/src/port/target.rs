@@ -207,6 +207,13 @@ pub trait Target: Send + Sync {
     /// After a crash: is the step's effect there?
     async fn settle(&self, step: &Step, context: &Context) -> Result<Settled, TargetError>;
 
+    /// Brings all content of a release to its places, and does nothing else: no candidate, nothing that runs is touched.
+    /// A rollback by command asks for it before anything is held. Repeatable. The default is for types whose content
+    /// is brought by the steps alone.
+    async fn bring(&self, _context: &Context) -> Result<(), TargetError> {
+        Ok(())
+    }
+
     /// Where checks connect to.
     async fn address(
         &self,

@@ -15,6 +15,7 @@ use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
 use crate::select::update_selected;
+use crate::sync::is_gone;
 use crate::update::propose::{branch, closed};
 
 impl Engine {
@@ -141,6 +142,12 @@ impl Inner {
                         )));
                     }
                 }
+                if self.held_back(&proposal.service, &proposal.environment, pins).await? {
+                    return Err(EngineError::Refused(format!(
+                        "{0} is held in {1}; `dhow resume {0} {1}` lifts that",
+                        proposal.service, proposal.environment
+                    )));
+                }
                 for hash in approved {
                     entry.put(&hash)?;
                 }
@@ -164,7 +171,7 @@ impl Inner {
             }
             Ask::Removal => {
                 let view = self.view()?;
-                for id in proposal.hashes.keys().filter(|id| !view.fleet.deployments.contains_key(*id)) {
+                for id in proposal.hashes.keys().filter(|id| is_gone(&view, id)) {
                     let mut row = self.row(id).await?;
                     self.stage_removal(&mut row, entry).await?;
                 }

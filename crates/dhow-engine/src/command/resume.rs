@@ -2,7 +2,7 @@
 
 use dhow_core::noun::{EnvironmentName, ServiceName};
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{Event, Hold};
+use dhow_core::rollout::{Event, Hold, UpdateRow, Why};
 
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError};
@@ -24,6 +24,8 @@ impl Engine {
                 return Err(EngineError::NotFound(format!("nothing is held of {service} in {environment}")));
             }
             let mut entry = Entry::new();
+            // Whoever resumes wants what the fleet says: an edit back that is not written yet is dropped.
+            entry.remove::<UpdateRow>(UpdateRow::key_of(service, environment, Why::Rollback));
             entry.remove::<Hold>(key).event(Event::HoldEnded {
                 service: service.clone(),
                 environment: environment.clone(),

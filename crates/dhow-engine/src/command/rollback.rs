@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Pin, ServiceName};
-use dhow_core::port::{Phase, StoreExt as _};
+use dhow_core::port::StoreExt as _;
 use dhow_core::report::RollbackTo;
 use dhow_core::rollout::{
-    End, Event, Hold, HoldReason, Release, Restore, Rollout, StopRequest, Transition, UpdateRow, Why,
+    End, Event, Hold, HoldReason, Release, Restore, Rollout, State, StopRequest, Transition, UpdateRow, Why,
 };
 
 use super::{Actor, Outcome};
@@ -36,12 +37,13 @@ impl Engine {
         let inner = &self.inner;
         let scope = (service.clone(), environment.clone());
         let moves = inner.find_moves(&scope, to).await?;
+        let mut mixed = BTreeMap::new();
         for (id, release) in &moves {
-            inner.bring(id, release).await?;
+            mixed.insert(id.clone(), inner.bring(id, release).await?);
         }
         let held = inner.scopes.lock(&scope).await;
         let mut entry = Entry::new();
-        inner.stage_going_back(&held, actor, &scope, &moves, &mut entry).await?;
+        inner.stage_going_back(&held, actor, &scope, (&moves, &mixed), &mut entry).await?;
         inner.journal.write(entry).await?;
         drop(held);
         for (id, _) in &moves {
@@ -119,6 +121,14 @@ impl Inner {
                 pins.iter().any(|(a, p)| up_to.get(a).is_some_and(|l| l.digest == p.digest))
             })
         };
+        let open = self.open_rollouts(id).await?;
+        let under_way = open.iter().find(|r| !r.state.is_waiting() && !r.is_rollback);
+        // With a newer one under way, the one before it is what runs, or what ran when it began.
+        if let Some(before) = under_way.and_then(|r| r.before)
+            && let Some(release) = releases.iter().find(|r| r.hash == before)
+        {
+            return Ok(Some(release.clone()));
+        }
         for release in releases {
             if Some(release.hash) == row.running || left(&release.rendered.pins) {
                 continue;
@@ -134,23 +144,20 @@ impl Inner {
         Ok(None)
     }
 
-    /// Brings all that a release needs to its places, before anything is held: the steps of Preparing, which no visitor
-    /// sees, and which the rollout finds done.
-    async fn bring(self: &Arc<Self>, id: &DeploymentId, release: &Release) -> Result<(), EngineError> {
-        let mut row = self.row(id).await?;
-        let rollout = self.new_rollout(&mut row, &release.hash, &release.commit, true);
-        let (_, target, context) = self.context(&rollout).await?;
-        let refused = |error: dhow_core::port::TargetError| {
+    /// Brings all that a release needs to its places, before anything is held, and says what it would be with the files
+    /// of now: that is held too, where files differ.
+    async fn bring(
+        self: &Arc<Self>,
+        id: &DeploymentId,
+        release: &Release,
+    ) -> Result<Option<DesiredHash>, EngineError> {
+        let (target, context) = self.context_of(release, 0).await?;
+        target.bring(&context).await.map_err(|error| {
             EngineError::Refused(format!("{} of {id} cannot be had any more: {error}", describe(release)))
-        };
-        for place in &release.rendered.places {
-            let observed = target.observe(&release.rendered, place).await.map_err(refused)?;
-            let steps = target.plan(&release.rendered, &release.hash, place, &observed);
-            for step in steps.iter().filter(|step| step.phase == Phase::Preparing) {
-                target.execute(step, &context).await.map_err(refused)?;
-            }
-        }
-        Ok(())
+        })?;
+        let Some(desired) = self.row(id).await?.desired else { return Ok(None) };
+        let same = self.release(id, &desired).await?.is_some_and(|now| now.files == release.files);
+        if same { Ok(None) } else { self.new_files_old_versions(id, release).await }
     }
 
     async fn stage_going_back(
@@ -158,7 +165,7 @@ impl Inner {
         held: &Held,
         actor: &Actor,
         (service, environment): &Scope,
-        moves: &[Move],
+        (moves, mixed): (&[Move], &BTreeMap<DeploymentId, Option<DesiredHash>>),
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
         let message = format!("rolled back by {}", actor.person);
@@ -170,6 +177,7 @@ impl Inner {
         hold.message.clone_from(&message);
         hold.by = Some(actor.person.clone());
         let mut restore: BTreeMap<ArtifactName, Restore> = BTreeMap::new();
+        let mut about = Vec::new();
         for (id, release) in moves {
             let mut row = self.row(id).await?;
             for (artifact, left) in &row.desired_pins {
@@ -180,15 +188,20 @@ impl Inner {
                     restore.insert(artifact.clone(), Restore { failed, back });
                 }
             }
-            let held_hash = row.desired.filter(|desired| *desired != release.hash);
-            hold.hashes.entry(id.clone()).or_default().extend(held_hash);
+            let with_new_files = mixed.get(id).copied().flatten();
+            let held_hashes =
+                row.desired.into_iter().chain(with_new_files).filter(|hash| *hash != release.hash);
+            hold.hashes.entry(id.clone()).or_default().extend(held_hashes);
             let open = self.open_rollouts(id).await?;
             let active = open.iter().find(|r| !r.state.is_waiting());
-            if let Some(active) = active.filter(|r| r.hash != release.hash) {
+            // One that only tidies up serves already: it comes to its end, and the way back begins after it.
+            let serves = active.filter(|r| r.state == State::Finishing).map(|r| r.hash).or(row.running);
+            if let Some(active) = active.filter(|r| r.hash != release.hash && r.state != State::Finishing) {
                 let (end, reason) = (End::Cancelled(actor.person.clone()), message.clone());
                 row.stop = Some(StopRequest { rollout: active.number, end, reason });
             }
-            if row.running == Some(release.hash) && active.is_none_or(|r| r.hash != release.hash) {
+            about.push((id.clone(), Some(release.hash)));
+            if serves == Some(release.hash) {
                 self.end_waiting(held, open, &mut row, &message, entry)?;
                 entry.put(&row)?;
                 continue;
@@ -196,6 +209,7 @@ impl Inner {
             let rollout = self.new_rollout(&mut row, &release.hash, &release.commit, true);
             self.stage_rollout(held, row, rollout, entry).await?;
         }
+        self.close_questions(held, &about, entry).await?;
         entry.put(&hold)?.event(Event::Held {
             service: service.clone(),
             environment: environment.clone(),

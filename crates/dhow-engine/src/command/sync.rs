@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use dhow_core::noun::{EnvironmentName, ServiceName};
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::Hold;
+use dhow_core::rollout::{Hold, Removal};
 
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
+use crate::sync::is_gone;
 
 impl Engine {
     /// Rolls out what the fleet says of a service in an environment, where that differs from what runs; confirms a
@@ -26,7 +27,7 @@ impl Engine {
         let view = inner.view()?;
         let mut removed = 0;
         for id in inner.removing(service, environment).await? {
-            if !view.fleet.deployments.contains_key(&id) {
+            if is_gone(&view, &id) {
                 inner.begin_removal(&id, BTreeSet::new()).await?;
                 removed += 1;
             }
@@ -62,7 +63,8 @@ impl Inner {
         let rows: Vec<dhow_core::rollout::DeploymentRow> = self.ports.store.list(scan).await?;
         Ok(rows
             .into_iter()
-            .filter(|r| r.removal.is_some() && r.id.environment == *environment)
+            .filter(|r| matches!(r.removal, Some(Removal::Waits | Removal::Asked)))
+            .filter(|r| r.id.environment == *environment)
             .map(|r| r.id)
             .collect())
     }
@@ -76,9 +78,9 @@ impl Inner {
         let view = self.view()?;
         let held = self.scopes.lock(&(service.clone(), environment.clone())).await;
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
-        let mut begun = 0;
+        let mut wanted = Vec::new();
         for id in view.deployments_of(service, environment) {
-            let mut row = self.row(&id).await?;
+            let row = self.row(&id).await?;
             let Some(desired) = row.desired.filter(|d| Some(d) != row.running.as_ref()) else {
                 continue;
             };
@@ -88,6 +90,10 @@ impl Inner {
                     hold.message
                 )));
             }
+            wanted.push((id, row, desired));
+        }
+        let mut begun = 0;
+        for (id, mut row, desired) in wanted {
             if self.open_rollouts(&id).await?.iter().any(|r| r.hash == desired) {
                 continue;
             }

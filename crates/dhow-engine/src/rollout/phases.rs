@@ -21,6 +21,8 @@ pub(super) enum Stop {
     GaveWay(String, CheckFailure),
     /// A person must act; nothing is to blame.
     Blocked(String),
+    /// Another Dhow has taken over.
+    Fenced(String),
     /// A newer rollout waits, or a person said stop.
     Interrupted,
     /// The engine's own trouble.
@@ -38,7 +40,7 @@ pub(super) fn stop_of(error: TargetError) -> Stop {
         TargetError::Passing(reason) => Stop::Later(reason),
         TargetError::Failed(reason) => Stop::Failed(reason, None),
         TargetError::Blocked(reason) => Stop::Blocked(reason),
-        fenced @ TargetError::Fenced { .. } => Stop::Blocked(fenced.to_string()),
+        fenced @ TargetError::Fenced { .. } => Stop::Fenced(fenced.to_string()),
     }
 }
 
@@ -60,6 +62,11 @@ impl Inner {
         match stop {
             Stop::Engine(error) => Err(error),
             Stop::Interrupted => Ok(Turn::On),
+            Stop::Fenced(reason) => {
+                tracing::error!(deployment = %rollout.deployment, reason, "this dhow stops");
+                self.stop.cancel();
+                Ok(Turn::Rest)
+            }
             Stop::Later(reason)
             | Stop::Blocked(reason)
             | Stop::Failed(reason, _)
@@ -75,20 +82,23 @@ impl Inner {
                 Ok(Turn::Retry)
             }
             Stop::Later(reason) | Stop::Blocked(reason) => {
-                if self.newer_waits(&rollout).await? {
-                    let told = format!("{reason}; a newer one takes its place");
-                    return self.fail(rollout, End::GaveWay, told).await;
+                let told = format!("{reason}; a newer one takes its place");
+                if self.give_way(&mut rollout, None, told).await? {
+                    return Ok(Turn::On);
                 }
                 self.tell(&mut rollout, &reason).await?;
                 Ok(Turn::Retry)
             }
             Stop::GaveWay(reason, failure) => {
-                rollout.failure = Some(failure);
-                self.fail(rollout, End::GaveWay, reason).await
+                self.give_way(&mut rollout, Some(failure), reason).await?;
+                Ok(Turn::On)
             }
             Stop::Failed(reason, failure) => {
                 rollout.failure = failure;
-                self.fail(rollout, End::Failed, reason).await
+                rollout.end = Some(End::Failed);
+                let held = self.lock(&rollout).await;
+                self.step_to(&held, &mut rollout, Transition::Fail, Some(reason), Entry::new()).await?;
+                Ok(Turn::On)
             }
         }
     }
@@ -112,11 +122,21 @@ impl Inner {
         Ok(true)
     }
 
-    async fn fail(&self, mut rollout: Rollout, end: End, reason: String) -> Result<Turn, EngineError> {
-        rollout.end = Some(end);
-        let held = self.lock(&rollout).await;
-        self.step_to(&held, &mut rollout, Transition::Fail, Some(reason), Entry::new()).await?;
-        Ok(Turn::On)
+    /// Goes back for a newer one that waits, if one still does.
+    async fn give_way(
+        &self,
+        rollout: &mut Rollout,
+        failure: Option<CheckFailure>,
+        reason: String,
+    ) -> Result<bool, EngineError> {
+        let held = self.lock(rollout).await;
+        if !self.newer_waits(rollout).await? {
+            return Ok(false);
+        }
+        rollout.failure = failure;
+        rollout.end = Some(End::GaveWay);
+        self.step_to(&held, rollout, Transition::Fail, Some(reason), Entry::new()).await?;
+        Ok(true)
     }
 
     /// The lock of a rollout's service in its environment.

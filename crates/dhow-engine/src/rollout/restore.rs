@@ -80,9 +80,16 @@ impl Inner {
         let mut entry = Entry::new();
         let reason = rollout.reason.clone().unwrap_or_else(|| "it failed".into());
         let mut others = Vec::new();
+        let mut again = false;
         let (transition, reason) = match rollout.end.clone().unwrap_or(End::Failed) {
             End::Removed => (Transition::RestoredAfterCancel, None),
-            End::GaveWay => (Transition::Restored, None),
+            End::GaveWay => {
+                // The newer one may have gone meanwhile: then this one is wanted again.
+                if row.desired == Some(rollout.hash) && !self.newer_waits(&rollout).await? {
+                    again = true;
+                }
+                (Transition::Restored, None)
+            }
             End::Cancelled(by) => {
                 let mut hold = self.hold_with(&rollout, HoldReason::Cancelled, &reason).await?;
                 hold.by = Some(by);
@@ -115,7 +122,13 @@ impl Inner {
                 row.health = Health::Missing;
             }
         }
-        entry.put(&rollout)?.put(&row)?;
+        entry.put(&rollout)?;
+        if again {
+            let next = self.new_rollout(&mut row, &rollout.hash, &rollout.commit, false);
+            self.stage_rollout(held, row, next, &mut entry).await?;
+        } else {
+            entry.put(&row)?;
+        }
         self.journal.write(entry).await?;
         Ok(others)
     }
@@ -158,10 +171,11 @@ impl Inner {
         };
         let files_changed = back.files != failed.files;
         let mut hold = self.hold_with(rollout, HoldReason::Failed, reason).await?;
-        hold.files |= files_changed;
         if files_changed {
             let mixed = self.new_files_old_versions(id, &back).await?;
             hold.hashes.entry(id.clone()).or_default().extend(mixed);
+            // Where the fleet says something else by now, its files may be mended.
+            hold.files |= row.desired == Some(rollout.hash) || (mixed.is_some() && row.desired == mixed);
         }
         self.stage_restore(id, restores(&versions, &back), entry).await?;
         self.stage_siblings(held, id, &versions, &mut hold, entry, others).await?;
@@ -248,7 +262,7 @@ impl Inner {
     }
 
     /// The hash that the old versions would have with the new files: held as well.
-    pub(super) async fn new_files_old_versions(
+    pub(crate) async fn new_files_old_versions(
         self: &Arc<Self>,
         id: &DeploymentId,
         back: &Release,
@@ -257,8 +271,11 @@ impl Inner {
         let pins = &back.rendered.pins;
         let edits = crate::update::Edits::set(&view, &id.service, &id.environment, pins);
         let Ok(changes) = edits.apply(view.tree.as_ref()) else { return Ok(None) };
-        let hashes = self.would_be(&view, &changes, &id.service, &id.environment).await?;
-        Ok(hashes.get(id).copied())
+        match self.would_be(&view, &changes, &id.service, &id.environment).await {
+            Ok(hashes) => Ok(hashes.get(id).copied()),
+            Err(EngineError::Refused(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

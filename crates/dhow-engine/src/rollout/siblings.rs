@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::rollout::{DeploymentRow, End, Hold, Release, State, StopRequest, Transition};
 
@@ -28,6 +29,7 @@ impl Inner {
             return Ok(());
         }
         let reason = format!("its version failed in {id}");
+        let mut about = Vec::new();
         for other in view.deployments_of(&id.service, &id.environment) {
             if other == *id {
                 continue;
@@ -53,17 +55,19 @@ impl Inner {
             }
             if runs {
                 hold.hashes.entry(other.clone()).or_default().extend(row.running);
-                if self.stage_back(held, row.clone(), failed, entry).await? {
+                if let Some(back) = self.stage_back(held, row.clone(), failed, entry).await? {
+                    about.push((other.clone(), Some(back)));
                     others.push(other);
                     continue;
                 }
             }
             if acts {
                 entry.put(&row)?;
+                about.push((other.clone(), None));
                 others.push(other);
             }
         }
-        Ok(())
+        self.close_questions(held, &about, entry).await
     }
 
     /// Whether what runs of a deployment holds one of these versions.
@@ -76,22 +80,22 @@ impl Inner {
         Ok(self.release(&row.id, running).await?.is_some_and(|release| takes(&release, versions)))
     }
 
-    /// Adds a rollout back to the newest healthy release without these versions. False: there is none.
+    /// Adds a rollout back to the newest healthy release without these versions, and says which; none: there is none.
     async fn stage_back(
         self: &Arc<Self>,
         held: &Held,
         mut row: DeploymentRow,
         failed: &BTreeMap<ArtifactName, Pin>,
         entry: &mut Entry,
-    ) -> Result<bool, EngineError> {
+    ) -> Result<Option<DesiredHash>, EngineError> {
         let mut releases = self.releases(&row.id).await?;
         releases.retain(|r| r.healthy_at_ms.is_some() && !takes(r, failed));
         releases.sort_by_key(|r| r.healthy_at_ms);
-        let Some(back) = releases.pop() else { return Ok(false) };
+        let Some(back) = releases.pop() else { return Ok(None) };
         let mut rollout = self.new_rollout(&mut row, &back.hash, &back.commit, true);
         rollout.reason = Some("a version that it took failed in another deployment of its service".into());
         self.stage_rollout(held, row, rollout, entry).await?;
-        Ok(true)
+        Ok(Some(back.hash))
     }
 
     /// The same for a deployment whose rollout came through after its version had failed elsewhere: back to the newest
@@ -101,16 +105,16 @@ impl Inner {
         held: &Held,
         row: DeploymentRow,
         entry: &mut Entry,
-    ) -> Result<bool, EngineError> {
-        let Some(running) = &row.running else { return Ok(false) };
-        let Some(release) = self.release(&row.id, running).await? else { return Ok(false) };
+    ) -> Result<Option<DesiredHash>, EngineError> {
+        let Some(running) = &row.running else { return Ok(None) };
+        let Some(release) = self.release(&row.id, running).await? else { return Ok(None) };
         let mut failed = BTreeMap::new();
         for (artifact, pin) in release.rendered.pins {
             if self.is_quarantined(&row.id.service, &row.id.environment, &pin).await? {
                 failed.insert(artifact, pin);
             }
         }
-        if failed.is_empty() { Ok(false) } else { self.stage_back(held, row, &failed, entry).await }
+        if failed.is_empty() { Ok(None) } else { self.stage_back(held, row, &failed, entry).await }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::journal::Entry;
 
 impl Inner {
     /// What a rollout's steps run under.
-    pub(crate) async fn context(
+    pub(super) async fn context(
         self: &Arc<Self>,
         rollout: &Rollout,
     ) -> Result<(Release, Arc<dyn Target>, Context), EngineError> {
@@ -21,6 +21,17 @@ impl Inner {
         let release = self.release(id, &rollout.hash).await?.ok_or_else(|| {
             EngineError::NotFound(format!("release {} of {id} is not stored", rollout.hash.short()))
         })?;
+        let (target, context) = self.context_of(&release, rollout.number).await?;
+        Ok((release, target, context))
+    }
+
+    /// What the steps of a rollout to this release run under.
+    pub(crate) async fn context_of(
+        self: &Arc<Self>,
+        release: &Release,
+        rollout: u64,
+    ) -> Result<(Arc<dyn Target>, Context), EngineError> {
+        let id = &release.deployment;
         let target = self.target(id.target).ok_or_else(|| {
             EngineError::Refused(format!("this dhow does not run deployments of type {}", id.target))
         })?;
@@ -29,12 +40,12 @@ impl Inner {
             rendered: Arc::new(release.rendered.clone()),
             hash: release.hash,
             tree,
-            rollout: rollout.number,
+            rollout,
             epoch: self.lease.epoch,
             bundles: Arc::clone(&self.ports.source),
             keep: self.keep(id, &self.releases(id).await?).await?,
         };
-        Ok((release, target, context))
+        Ok((target, context))
     }
 
     /// The releases that are kept: the newest healthy ones, what runs, what should, and what rollouts go to.
@@ -50,12 +61,16 @@ impl Inner {
     }
 
     /// Forgets the releases that are not kept, and that none of the last rollouts brought.
-    pub(super) async fn stage_prune(&self, id: &DeploymentId, entry: &mut Entry) -> Result<(), EngineError> {
+    pub(super) async fn stage_prune(
+        &self,
+        id: &DeploymentId,
+        also: Option<DesiredHash>,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
         let releases = self.releases(id).await?;
         let mut keep = self.keep(id, &releases).await?;
-        let limit = Some(self.settings.keep_releases * 2);
-        let last = Scan { prefix: format!("{id}/"), descending: true, limit, ..Scan::default() };
-        let last: Vec<Rollout> = self.ports.store.list(last).await?;
+        keep.extend(also);
+        let last = self.last_rollouts(id).await?;
         keep.extend(last.iter().map(|r| r.hash));
         for release in releases.iter().filter(|r| !keep.contains(&r.hash)) {
             entry.remove::<Release>(Record::key(release));
@@ -98,7 +113,8 @@ impl Inner {
         context: &Context,
     ) -> Result<(), Stop> {
         let step: Step = rollout.steps[at].step.clone();
-        if rollout.steps[at].state == StepState::Started {
+        let again = rollout.steps[at].state == StepState::Started;
+        if again {
             let settled = target.settle(&step, context).await.map_err(stop_of)?;
             if settled == Settled::Done {
                 return Ok(self.step_done(rollout, at).await?);
@@ -108,27 +124,26 @@ impl Inner {
         let number = rollout.number;
         rollout.steps[at].state = StepState::Started;
         let mut entry = Entry::new();
-        entry.event(Event::StepStarted {
-            deployment: deployment.clone(),
-            rollout: number,
-            key: key.clone(),
-            undo: false,
-        });
-        entry.put(rollout)?;
+        if !again {
+            entry.event(Event::StepStarted {
+                deployment: deployment.clone(),
+                rollout: number,
+                key: key.clone(),
+                undo: false,
+            });
+            entry.put(rollout)?;
+        }
         self.journal.write(entry).await?;
         match target.execute(&step, context).await {
             Ok(()) => Ok(self.step_done(rollout, at).await?),
             Err(error) => {
-                let reason = format!("{}: {error}", step.summary);
-                let mut entry = Entry::new();
-                entry.event(Event::StepFailed {
-                    deployment,
-                    rollout: number,
-                    key,
-                    undo: false,
-                    reason: reason.clone(),
-                });
-                self.journal.write(entry).await?;
+                // What fails in the same way again is no news.
+                if !again || rollout.reason.as_deref() != Some(error.to_string().as_str()) {
+                    let reason = format!("{}: {error}", step.summary);
+                    let mut entry = Entry::new();
+                    entry.event(Event::StepFailed { deployment, rollout: number, key, undo: false, reason });
+                    self.journal.write(entry).await?;
+                }
                 Err(stop_of(error))
             }
         }

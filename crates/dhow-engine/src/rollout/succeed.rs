@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Record as _, StoreExt as _};
-use dhow_core::rollout::{DeploymentRow, End, Event, Health, Proof, Release, Rollout, Transition};
+use dhow_core::rollout::{DeploymentRow, End, Event, Health, Hold, Proof, Release, Rollout, Transition};
 
 use super::Turn;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::sync::{end_of, store_hold};
 
 impl Inner {
     pub(super) async fn succeed(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
@@ -20,22 +21,29 @@ impl Inner {
             row.commit = Some(rollout.commit.clone());
             row.adopted = false;
             row.healthy_ms = 0;
+            let mut entry = Entry::new();
             if row.desired == row.running {
                 row.authors.clear();
+                let key = Hold::key_of(&id.service, &id.environment);
+                let known: Option<Hold> = self.ports.store.load(&key).await?;
+                let mut hold = known.clone();
+                end_of(&mut hold, &id);
+                store_hold(known, hold, &mut entry)?;
             }
             let stop = row.stop.take().filter(|stop| stop.rollout == rollout.number);
-            let mut entry = Entry::new();
             self.prove(&mut row, &mut entry).await?;
             rollout.reason = None;
             self.stage_move(&held, &mut rollout, &mut row, Transition::Advance, None, &mut entry)?;
             entry.put(&rollout)?;
-            self.stage_prune(&id, &mut entry).await?;
             // It was through when its version failed beside it: it goes back all the same.
-            let goes_back = matches!(stop.map(|stop| stop.end), Some(End::FailedElsewhere))
-                && self.stage_send_back(&held, row.clone(), &mut entry).await?;
-            if !goes_back {
+            let back = match stop.map(|stop| stop.end) {
+                Some(End::FailedElsewhere) => self.stage_send_back(&held, row.clone(), &mut entry).await?,
+                _ => None,
+            };
+            if back.is_none() {
                 entry.put(&row)?;
             }
+            self.stage_prune(&id, back, &mut entry).await?;
             self.journal.write(entry).await?;
             self.healthy_from_now(&id);
         }

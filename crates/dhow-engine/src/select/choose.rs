@@ -93,14 +93,21 @@ impl Inner {
         // Following a tag does not change what it is for those who do not follow it.
         if known.is_none() {
             let row = TagRow { repository: repository.clone(), tag: tag.clone(), digest, moved_to: None };
-            entry.put(&row).map_err(failed)?.event(Event::VersionSeen {
+            entry.create(&row).map_err(failed)?.event(Event::VersionSeen {
                 repository: repository.clone(),
                 tag: tag.clone(),
                 digest,
             });
         }
-        self.journal.write(entry).await.map_err(failed)?;
-        Ok(Some(version))
+        match self.journal.write(entry).await {
+            Ok(()) => Ok(Some(version)),
+            // Somebody saw it first: what they saw counts, at the next look.
+            Err(StoreError::Conflict { .. }) => Err(SourceError::Unavailable {
+                message: format!("{repository}:{tag} was seen twice at once"),
+                retry_after: None,
+            }),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// A tag stands in the fleet for a digest: where it was never seen, that is what it was.

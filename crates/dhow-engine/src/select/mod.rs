@@ -16,7 +16,7 @@ pub(crate) use choose::ranks_above;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::update::Edits;
-use crate::update::promote::Promotable;
+use crate::update::promote::{Promotable, cannot_be_read};
 use crate::view::View;
 
 /// Tags that were just read, so that they are not read again.
@@ -33,6 +33,9 @@ impl Inner {
         by: Option<PersonName>,
     ) -> Result<(), EngineError> {
         let view = self.view()?;
+        if view.fleet.broken_root {
+            return Ok(());
+        }
         let gates = self.gates(&view, environment);
         self.withdraw(service, environment).await?;
         let rollback = UpdateRow::key_of(service, environment, Why::Rollback);
@@ -45,7 +48,13 @@ impl Inner {
         let mut why = Why::Policy;
         let mut bound = BTreeSet::new();
         if let Some(from) = &gates.from {
+            if cannot_be_read(&view, service, from) {
+                return Ok(());
+            }
             bound = view.artifacts_of(service, from);
+            for id in view.deployments_of(service, from) {
+                bound.extend(self.row(&id).await?.desired_pins.into_keys());
+            }
             if let Promotable::Set(pins) =
                 self.promotable(&view, service, from, environment, gates.soak).await?
             {

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::fleet::Deployment;
 use dhow_core::noun::PersonName;
+use dhow_core::port::StoreExt as _;
+use dhow_core::rollout::KnownPeople;
 
 use crate::engine::{EngineError, Inner};
+use crate::journal::Entry;
 use crate::view::View;
 
 /// Commits that are looked at, at most: the newest.
@@ -51,21 +54,40 @@ impl Authors {
 }
 
 impl Inner {
-    /// Who wrote what lies between two views. A person is known by the e-mails of either: a commit cannot make its
-    /// author a stranger.
+    /// Keeps by which e-mails people are known, and were ever known.
+    pub(super) async fn remember_people(&self, view: &View) -> Result<(), EngineError> {
+        let stored: KnownPeople = self.ports.store.load(KnownPeople::KEY).await?.unwrap_or_default();
+        let mut known = stored.clone();
+        for (name, person) in &view.fleet.people {
+            for email in &person.emails {
+                known.by_email.entry(email.to_lowercase()).or_default().insert(name.clone());
+            }
+        }
+        if known == stored {
+            return Ok(());
+        }
+        let mut entry = Entry::new();
+        entry.put(&known)?;
+        Ok(self.journal.write(entry).await?)
+    }
+
+    /// Who wrote what lies between two views. A person is known by every e-mail that ever was theirs: a commit cannot
+    /// make its author a stranger.
     pub(super) async fn authors(&self, before: Option<&View>, view: &View) -> Result<Authors, EngineError> {
         let Some(before) = before else { return Ok(Authors::default()) };
         let mut authors = Authors::default();
+        let ever: KnownPeople = self.ports.store.load(KnownPeople::KEY).await?.unwrap_or_default();
         for commit in self.ports.fleet.log(Some(&before.commit), &view.commit, COMMITS).await? {
             if self.is_own(&commit.id).await? {
                 continue;
             }
             let email = commit.author_email.to_lowercase();
-            let known = before.fleet.people.iter().chain(view.fleet.people.iter());
-            let mut people: BTreeSet<PersonName> = known
+            let now = view.fleet.people.iter();
+            let mut people: BTreeSet<PersonName> = now
                 .filter(|(_, person)| person.emails.iter().any(|e| e.to_lowercase() == email))
                 .map(|(name, _)| name.clone())
                 .collect();
+            people.extend(ever.by_email.get(&email).into_iter().flatten().cloned());
             if people.is_empty() {
                 people.extend(PersonName::new(&commit.author_name).ok());
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{DeploymentRow, Event, Hold, State, Unclear};
+use dhow_core::rollout::{DeploymentRow, Event, Hold, Rollout, State, Unclear};
 
 use super::authors::{Authors, Wrote};
 use super::desired::{Desired, Ready};
@@ -35,16 +35,21 @@ impl Inner {
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let stored = self.row(id).await?;
         let mut row = stored.clone();
-        row.authors.extend(wrote.people.iter().cloned());
-        let mut entry = Entry::new();
+        row.folder.clone_from(&deployment.folder);
         if row.removal.take().is_some() {
             row.waiting_for = None;
-            self.close_questions(&held, id, None, &mut entry).await?;
+        }
+        let mut entry = Entry::new();
+        let desired = match desired {
+            Desired::Ready(ready) => return self.sync_ready(&held, view, (stored, row), *ready, wrote).await,
+            other => other,
+        };
+        row.authors.extend(wrote.people);
+        if stored.removal.is_some() {
+            self.close_questions(&held, &[(id.clone(), None)], &mut entry).await?;
         }
         let (unclear, reason, waiting_for) = match desired {
-            Desired::Ready(ready) => {
-                return self.sync_ready(&held, view, stored, row, *ready, wrote, entry).await;
-            }
+            Desired::Ready(_) => return Ok(()),
             Desired::NoVersion(artifact) => {
                 (Unclear::UntilCommit, None, format!("a first version of {artifact}"))
             }
@@ -88,32 +93,42 @@ impl Inner {
         Ok(self.journal.write(entry).await?)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "all that is known of a deployment at this moment, used once"
-    )]
     async fn sync_ready(
         self: &Arc<Self>,
         held: &Held,
         view: &Arc<View>,
-        stored: DeploymentRow,
-        mut row: DeploymentRow,
+        (stored, mut row): (DeploymentRow, DeploymentRow),
         ready: Ready,
         wrote: Wrote,
-        mut entry: Entry,
     ) -> Result<(), EngineError> {
         let id = row.id.clone();
+        let mut entry = Entry::new();
         if row.unclear.take().is_some() {
             row.reason = None;
             row.waiting_for = (row.phase == Some(State::Stalled)).then(|| {
                 format!("`dhow sync {} {}`, or a commit that changes it", id.service, id.environment)
             });
         }
-        if row.desired == Some(ready.hash) {
+        let open = self.open_rollouts(&id).await?;
+        let active = open.iter().find(|r| !r.state.is_waiting());
+        let ends = |r: &Rollout| {
+            r.state == State::RollingBack || row.stop.as_ref().is_some_and(|stop| stop.rollout == r.number)
+        };
+        let runs = row.running == Some(ready.hash) && active.is_none_or(|r| r.hash == ready.hash || ends(r));
+        let comes = active.filter(|r| r.hash == ready.hash && !ends(r));
+        let returned = stored.removal.is_some();
+        if row.desired == Some(ready.hash) && (!returned || runs || comes.is_some()) {
+            if runs {
+                row.authors.clear();
+            }
+            if returned {
+                self.close_questions(held, &[(id.clone(), None)], &mut entry).await?;
+            }
             self.store_row(&stored, &row, entry).await?;
             self.kick(&id);
             return Ok(());
         }
+        row.authors.extend(wrote.people.iter().cloned());
         let first_sight = row.desired.is_none() && row.rollout.is_none() && row.running.is_none();
         let key = Hold::key_of(&id.service, &id.environment);
         let known: Option<Hold> = self.ports.store.load(&key).await?;
@@ -139,27 +154,21 @@ impl Inner {
             self.look_at_health(&id);
             return Ok(());
         }
-        let open = self.open_rollouts(&id).await?;
-        let active = open.iter().find(|r| !r.state.is_waiting());
-        let runs = row.running == Some(ready.hash)
-            && active.is_none_or(|r| r.hash == ready.hash || r.state == State::RollingBack);
-        let comes = active.is_some_and(|r| r.hash == ready.hash && r.state != State::RollingBack);
         let is_held = hold.as_ref().is_some_and(|h| h.holds(&id, &ready.hash)) && !runs;
-        if let (true, Some(hold)) = (is_held, &hold) {
-            row.waiting_for = Some(format!(
-                "{}; `dhow resume {} {}` lets it go on",
-                hold.message, id.service, id.environment
-            ));
-        } else {
-            hold::end_of(&mut hold, &id);
+        match &hold {
+            Some(hold) if is_held => {
+                row.waiting_for = Some(format!(
+                    "{}; `dhow resume {} {}` lets it go on",
+                    hold.message, id.service, id.environment
+                ));
+            }
+            _ => hold::end_of(&mut hold, &id),
         }
         hold::store(known, hold, &mut entry)?;
-        if runs || comes || is_held {
+        if runs || comes.is_some() || is_held {
             self.supersede_waiting(held, &mut row, &mut entry).await?;
-            self.close_questions(held, &id, None, &mut entry).await?;
-            if runs {
-                row.authors.clear();
-            }
+            self.close_questions(held, &[(id.clone(), None)], &mut entry).await?;
+            self.show_what_runs(&mut row, comes, runs).await?;
             if !is_held {
                 row.commit = Some(view.commit.clone());
             }
@@ -168,5 +177,31 @@ impl Inner {
         }
         let rollout = self.new_rollout(&mut row, &ready.hash, &view.commit, false);
         self.enqueue(held, row, rollout, entry).await
+    }
+
+    /// Where what waited has ended, the row tells again of what runs or comes.
+    async fn show_what_runs(
+        &self,
+        row: &mut DeploymentRow,
+        comes: Option<&Rollout>,
+        runs: bool,
+    ) -> Result<(), EngineError> {
+        if let Some(active) = comes {
+            (row.rollout, row.phase) = (Some(active.number), Some(active.state));
+        } else if runs {
+            row.authors.clear();
+            let brought = self
+                .last_rollouts(&row.id)
+                .await?
+                .into_iter()
+                .find(|r| r.state == State::Succeeded && Some(r.hash) == row.running);
+            match brought {
+                _ if row.phase == Some(State::RolledBack) => {}
+                Some(rollout) => (row.rollout, row.phase) = (Some(rollout.number), Some(rollout.state)),
+                None if row.adopted => row.phase = None,
+                None => {}
+            }
+        }
+        Ok(())
     }
 }

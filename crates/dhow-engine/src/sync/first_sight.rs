@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use dhow_core::port::TargetError;
 use dhow_core::rollout::{DeploymentRow, Event, Health, State, Unclear};
 
+use super::PATIENCE;
 use super::desired::Ready;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
@@ -19,7 +21,9 @@ impl Inner {
         let mut present = false;
         let mut steps = 0;
         for place in &ready.rendered.places {
-            let observed = match ready.target.observe(&ready.rendered, place).await {
+            let look = tokio::time::timeout(PATIENCE, ready.target.observe(&ready.rendered, place)).await;
+            let look = look.unwrap_or_else(|_| Err(TargetError::Passing("no answer".into())));
+            let observed = match look {
                 Ok(observed) => observed,
                 Err(error) => {
                     row.waiting_for = Some("a look at what runs; it is tried again".into());

@@ -28,6 +28,23 @@ fn loosened(now: &Environment, in_force: &Environment) -> Option<String> {
     None
 }
 
+/// The stricter of two gates in each respect, for the first one's environment.
+fn stricter(declared: &Environment, other: Environment) -> Environment {
+    let approvals = match (declared.effective_approvals(), other.effective_approvals()) {
+        (Some(ours), Some(theirs)) if ours.loosens(&theirs) => Some(theirs),
+        (None, theirs) => theirs,
+        (ours, _) => ours,
+    };
+    Environment {
+        name: declared.name.clone(),
+        from: declared.from.clone().or(other.from),
+        soak: declared.soak.max(other.soak),
+        update: declared.update,
+        approvals,
+        window: declared.window.clone().or(other.window),
+    }
+}
+
 impl Inner {
     /// Reads the gates in force from the store.
     pub(super) async fn load_gates(&self) -> Result<(), EngineError> {
@@ -94,7 +111,7 @@ impl Inner {
             if let Some(row) = self.ports.store.load::<GatesRow>(name).await?
                 && loosened(declared, &row.environment).is_some()
             {
-                let environment = Environment { name: declared.name.clone(), ..row.environment };
+                let environment = stricter(declared, row.environment);
                 return Ok(Some(GatesRow { environment, refused: None }));
             }
         }

@@ -26,7 +26,7 @@ pub(super) fn lift(hold: &mut Option<Hold>, view: &View, row: &DeploymentRow, re
 }
 
 /// What was held of a deployment is over: the fleet says something else, or it runs.
-pub(super) fn end_of(hold: &mut Option<Hold>, id: &DeploymentId) {
+pub(crate) fn end_of(hold: &mut Option<Hold>, id: &DeploymentId) {
     if let Some(hold) = hold
         && hold.hashes.remove(id).is_some()
         && hold.hashes.is_empty()
@@ -36,7 +36,7 @@ pub(super) fn end_of(hold: &mut Option<Hold>, id: &DeploymentId) {
 }
 
 /// Adds a changed hold to an entry; one that holds nothing any more ends.
-pub(super) fn store(before: Option<Hold>, after: Option<Hold>, entry: &mut Entry) -> Result<(), EngineError> {
+pub(crate) fn store(before: Option<Hold>, after: Option<Hold>, entry: &mut Entry) -> Result<(), EngineError> {
     let Some(after) = after.filter(|after| before.as_ref() != Some(after)) else { return Ok(()) };
     if !after.is_over() {
         entry.put(&after)?;

@@ -20,6 +20,8 @@ use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Removal, Rollout};
 use futures::stream::{self, StreamExt as _};
 
 pub(crate) use desired::Desired;
+pub(crate) use hold::{end_of, store as store_hold};
+pub(crate) use removal::is_gone;
 
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
@@ -92,14 +94,30 @@ impl Inner {
     /// costs one look at the remote's head and one at what is open. What fails is compared again at the next call.
     pub(crate) async fn sync_once(self: &Arc<Self>) -> Result<(), EngineError> {
         let mut progress = self.syncing.lock().await;
+        self.follow_head(&mut progress).await?;
+        self.catch_up(&mut progress).await
+    }
+
+    /// Brings the view to the fleet's head, for an edit of it; what follows from it is compared soon, by the loop.
+    pub(crate) async fn read_head(self: &Arc<Self>) -> Result<(), EngineError> {
+        let mut progress = self.syncing.lock().await;
+        if self.follow_head(&mut progress).await? {
+            self.fleet_nudge.notify_one();
+        }
+        Ok(())
+    }
+
+    /// True: the head was another one.
+    async fn follow_head(self: &Arc<Self>, progress: &mut Progress) -> Result<bool, EngineError> {
         if !progress.started {
-            self.start_from_cursor(&mut progress).await?;
+            self.start_from_cursor(progress).await?;
         }
         let head = self.ports.fleet.fetch().await?;
-        if self.view().ok().is_none_or(|v| v.commit != head.commit) {
-            self.advance(&mut progress, head.commit).await?;
+        let moved = self.view().ok().is_none_or(|v| v.commit != head.commit);
+        if moved {
+            self.advance(progress, head.commit).await?;
         }
-        self.catch_up(&mut progress).await
+        Ok(moved)
     }
 
     /// Takes up where the last process stopped: the fleet as it was compared last, and the rollouts that were open.
@@ -158,6 +176,7 @@ impl Inner {
             tracing::warn!(commit = %view.commit, "the fleet's branch was force-pushed; it is followed");
         }
         let authors = self.authors(before.as_deref(), &view).await?;
+        self.remember_people(&view).await?;
         self.take_gates(&view).await?;
         let mut entry = Entry::new();
         entry.event(Event::FleetMoved { from, to: view.commit.clone(), forced });
@@ -169,7 +188,9 @@ impl Inner {
         }
         self.journal.write(entry).await?;
 
-        let same = |id: &DeploymentId| before.as_ref().is_some_and(|b| b.unchanged(&view, id));
+        // Under a broken root nothing was compared.
+        let mended = before.as_ref().is_some_and(|b| b.fleet.broken_root) && !view.fleet.broken_root;
+        let same = |id: &DeploymentId| !mended && before.as_ref().is_some_and(|b| b.unchanged(&view, id));
         progress.uncompared.extend(view.fleet.deployments.keys().filter(|id| !same(id)).cloned());
         progress.authors.extend(authors);
         progress.removals = match (std::mem::take(&mut progress.removals), &before) {
@@ -177,7 +198,7 @@ impl Inner {
             _ => Removals::All,
         };
         self.troubles.retain(|about| match about {
-            About::Fleet => true,
+            About::Fleet | About::Push => true,
             About::Update(service, _) | About::Select(service, ..) => {
                 view.fleet.services.contains_key(service)
             }
@@ -197,7 +218,7 @@ impl Inner {
         for row in open {
             if row.removal == Some(Removal::Going) {
                 self.kick(&row.id);
-            } else {
+            } else if view.fleet.deployments.contains_key(&row.id) {
                 progress.uncompared.insert(row.id);
             }
         }

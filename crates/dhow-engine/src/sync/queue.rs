@@ -52,6 +52,7 @@ impl Inner {
         mut entry: Entry,
     ) -> Result<(), EngineError> {
         let id = row.id.clone();
+        self.close_questions(held, &[(id.clone(), Some(rollout.hash))], &mut entry).await?;
         self.stage_rollout(held, row, rollout, &mut entry).await?;
         self.journal.write(entry).await?;
         self.interrupt(&id);
@@ -59,7 +60,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Adds a new rollout to an entry, in the place of those that wait. Once the entry is stored it must be kicked.
+    /// Adds a new rollout to an entry, in the place of those that wait. The caller closes the questions about them, and
+    /// kicks the deployment once the entry is stored.
     pub(crate) async fn stage_rollout(
         &self,
         held: &Held,
@@ -70,7 +72,6 @@ impl Inner {
         let (number, phase, since) = (row.rollout, row.phase, row.since_ms);
         self.supersede_waiting(held, &mut row, entry).await?;
         (row.rollout, row.phase, row.since_ms) = (number, phase, since);
-        self.close_questions(held, &row.id, Some(&rollout.hash), entry).await?;
         entry.event(Event::RolloutQueued {
             deployment: row.id.clone(),
             rollout: rollout.number,
@@ -102,6 +103,13 @@ impl Inner {
     pub(crate) async fn open_rollouts(&self, id: &DeploymentId) -> Result<Vec<Rollout>, EngineError> {
         let scan = Scan { prefix: format!("{id}/"), open_only: true, ..Scan::default() };
         Ok(self.ports.store.list(scan).await?)
+    }
+
+    /// The newest rollouts of a deployment, newest first.
+    pub(crate) async fn last_rollouts(&self, id: &DeploymentId) -> Result<Vec<Rollout>, EngineError> {
+        let limit = Some(self.settings.keep_releases * 2);
+        let last = Scan { prefix: format!("{id}/"), descending: true, limit, ..Scan::default() };
+        Ok(self.ports.store.list(last).await?)
     }
 
     /// A stored release.

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use dhow_core::diagnostic::Severity;
 use dhow_core::noun::{DeploymentId, EnvironmentName, PersonName};
 use dhow_core::port::{Place, Scan, StoreExt as _};
-use dhow_core::rollout::{Ask, DeploymentRow, End, Event, Release, Removal, StopRequest, Unclear};
+use dhow_core::rollout::{Ask, DeploymentRow, End, Event, Hold, Release, Removal, StopRequest, Unclear};
 
 use super::Removals;
 use super::authors::Authors;
+use super::hold;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::update::propose::Question;
@@ -38,8 +40,9 @@ impl Inner {
         let mut rows = Vec::new();
         for id in gone {
             let row = self.row(&id).await?;
-            // What waits for a word, or is being removed, is not counted or asked again.
-            if row.removal.is_none() {
+            // What waits for a word, or is being removed, is not counted or asked again. A folder that is there with an
+            // error in it may hold it still, under another type.
+            if row.removal.is_none() && !cannot_be_read(view, &row.folder) {
                 rows.push(row);
             }
         }
@@ -96,6 +99,9 @@ impl Inner {
         let gates = self.gates(&view, &id.environment);
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let mut row = self.row(id).await?;
+        if row.removal == Some(Removal::Going) {
+            return Ok(());
+        }
         row.authors.extend(authors);
         let hash = row.running.or(row.desired);
         let mut entry = Entry::new();
@@ -110,11 +116,12 @@ impl Inner {
         row.waiting_for =
             Some(format!("approval of its removal: `dhow approve {} {}`", id.service, id.environment));
         entry.put(&row)?;
-        self.journal.write(entry).await?;
         let mut hashes = BTreeMap::from([(id.clone(), hash)]);
+        let mut authors = row.authors;
         for open in self.open_proposals(&id.service, &id.environment).await? {
             if matches!(open.ask, Ask::Removal) {
                 hashes.extend(open.hashes);
+                authors.extend(open.authors);
             }
         }
         let question = Question {
@@ -122,9 +129,9 @@ impl Inner {
             ask: Ask::Removal,
             summary: hashes.keys().map(|id| format!("remove {id}; its data stays")).collect(),
             hashes,
-            authors: row.authors,
+            authors,
         };
-        self.ask(&held, question, &BTreeSet::new()).await?;
+        self.ask(&held, question, &BTreeSet::new(), entry).await?;
         Ok(())
     }
 
@@ -162,8 +169,12 @@ impl Inner {
         let mut row = self.row(id).await?;
         let mut entry = Entry::new();
         self.supersede_waiting(&held, &mut row, &mut entry).await?;
-        self.close_questions(&held, id, None, &mut entry).await?;
-        if row.removal == Some(Removal::Going) {
+        self.close_questions(&held, &[(id.clone(), None)], &mut entry).await?;
+        let known: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
+        let mut hold = known.clone();
+        hold::end_of(&mut hold, id);
+        hold::store(known, hold, &mut entry)?;
+        if self.view().map_or(true, |view| is_gone(&view, id)) {
             for release in self.releases(id).await? {
                 entry.remove::<Release>(dhow_core::port::Record::key(&release));
             }
@@ -200,12 +211,19 @@ fn gone_since(before: &View, view: &View) -> (Vec<DeploymentId>, Vec<DeploymentI
 }
 
 /// What cannot be read is never taken for removed.
-fn is_gone(view: &View, id: &DeploymentId) -> bool {
+pub(crate) fn is_gone(view: &View, id: &DeploymentId) -> bool {
     !(view.fleet.deployments.contains_key(id)
         || view.fleet.broken.contains_key(id)
         || view.fleet.broken_services.contains(&id.service)
         || view.fleet.templates.contains_key(id))
 }
+/// Whether an error was found in a folder that is still there.
+fn cannot_be_read(view: &View, folder: &str) -> bool {
+    let below = format!("{folder}/");
+    let errors = view.fleet.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+    !folder.is_empty() && errors.into_iter().any(|d| d.file == folder || d.file.starts_with(&below))
+}
+
 /// The environments in which too much would go at once, with the reason: more than 5 deployments and more than 10 % of
 /// an environment, or all of its two or more.
 fn too_much(known: &[DeploymentId], gone: &[DeploymentId], view: &View) -> BTreeMap<EnvironmentName, String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dhow_core::port::{CommitDraft, CommitId, FileChange, PushOutcome, Relation, Scan, StoreExt as _, Table};
+use dhow_core::port::{CommitDraft, CommitId, PushOutcome, Relation, Scan, StoreExt as _, Table};
 use dhow_core::rollout::{ApprovedHash, CommitAttempt, Event, UpdateRow, Why, WrittenPin};
 
 use super::edits::Edits;
@@ -81,7 +81,7 @@ impl Inner {
                 Attempt::Nothing => return Ok(()),
                 Attempt::Done(updates) => {
                     // Until the view has them, they stand for what is under way.
-                    self.sync_once().await?;
+                    self.read_head().await?;
                     for update in &updates {
                         self.drop_update(update).await?;
                     }
@@ -97,7 +97,7 @@ impl Inner {
         if self.ports.store.scan(Table::Updates, any).await?.is_empty() {
             return Ok(Attempt::Nothing);
         }
-        self.sync_once().await?;
+        self.read_head().await?;
         let view = self.view()?;
         let updates: Vec<UpdateRow> = self.ports.store.list(Scan::default()).await?;
         let going_back: BTreeSet<Scope> =
@@ -105,7 +105,8 @@ impl Inner {
         let mut edits = Edits::default();
         let mut included = Vec::new();
         for update in &updates {
-            if update.why != Why::Rollback && going_back.contains(&update.scope()) {
+            let waits = going_back.contains(&update.scope()) || view.fleet.broken_root;
+            if update.why != Why::Rollback && waits {
                 continue;
             }
             match self.edits_of(&view, update).await {
@@ -121,8 +122,7 @@ impl Inner {
         if included.is_empty() {
             return Ok(Attempt::Nothing);
         }
-        let changes = edits.apply(view.tree.as_ref())?;
-        self.push_commit(&view, changes, &included).await
+        self.push_commit(&view, &edits, &included).await
     }
 
     /// Says that an update cannot be written. It stays, and is tried again; the others go on.
@@ -148,7 +148,13 @@ impl Inner {
         update: &UpdateRow,
     ) -> Result<Option<Edits>, EngineError> {
         let edits = Edits::of(view, update);
-        if edits.is_empty() {
+        let changes = edits.apply(view.tree.as_ref())?;
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        if update.why != Why::Rollback
+            && self.held_back(&update.service, &update.environment, &update.pins).await?
+        {
             return Ok(None);
         }
         for pin in update.pins.values() {
@@ -156,7 +162,6 @@ impl Inner {
                 return Ok(None);
             }
         }
-        let changes = edits.apply(view.tree.as_ref())?;
         if update.proposal.is_some() {
             let hashes = self.would_be(view, &changes, &update.service, &update.environment).await?;
             for (id, hash) in hashes {
@@ -174,11 +179,12 @@ impl Inner {
     async fn push_commit(
         self: &Arc<Self>,
         view: &View,
-        changes: Vec<FileChange>,
+        edits: &Edits,
         updates: &[&UpdateRow],
     ) -> Result<Attempt, EngineError> {
         let parent = view.commit.clone();
-        let draft = CommitDraft { parent: parent.clone(), changes, message: message(view, updates) };
+        let changes = edits.apply(view.tree.as_ref())?;
+        let draft = CommitDraft { parent: parent.clone(), changes, message: message(view, updates, edits) };
         let commit = self.ports.fleet.write(draft).await?;
         let keys: Vec<String> =
             updates.iter().map(|u| UpdateRow::key_of(&u.service, &u.environment, u.why)).collect();
@@ -189,26 +195,33 @@ impl Inner {
             done: false,
         };
         let mut entry = Entry::new();
-        for update in updates {
-            written_pins(view, update, &mut entry)?;
+        for edit in edits.written().iter().filter(|edit| edit.tag_only) {
+            let (deployment, artifact) = (edit.deployment.clone(), edit.artifact.clone());
+            entry.put(&WrittenPin { deployment, artifact, pin: edit.pin.clone() })?;
         }
-        entry.put(&attempt)?.event(Event::CommitStarted {
-            commit: commit.clone(),
-            parent: parent.clone(),
-            updates: keys,
-        });
+        entry.put(&attempt)?;
+        // A remote that refuses and refuses is told once, not with every try.
+        if !self.troubles.has(&About::Push) {
+            entry.event(Event::CommitStarted {
+                commit: commit.clone(),
+                parent: parent.clone(),
+                updates: keys,
+            });
+        }
         self.journal.write(entry).await?;
         match self.ports.fleet.push(&commit, &parent).await? {
             PushOutcome::Pushed => {
+                self.troubles.over(&About::Push);
                 self.commit_done(attempt).await?;
                 Ok(Attempt::Done(updates.iter().copied().cloned().collect()))
             }
             PushOutcome::Moved => {
-                self.commit_failed(&attempt, "somebody else pushed meanwhile").await?;
+                self.commit_failed(&attempt, "somebody else pushed meanwhile", true).await?;
                 Ok(Attempt::Again)
             }
             PushOutcome::Refused(reason) => {
-                self.commit_failed(&attempt, &reason).await?;
+                let news = self.troubles.note(About::Push, &reason);
+                self.commit_failed(&attempt, &reason, news).await?;
                 Err(EngineError::Refused(format!("the fleet's remote refuses the push: {reason}")))
             }
         }
@@ -224,10 +237,18 @@ impl Inner {
         Ok(self.journal.write(entry).await?)
     }
 
-    async fn commit_failed(&self, attempt: &CommitAttempt, reason: &str) -> Result<(), EngineError> {
+    /// The commit stays known as ours: a push that was taken for lost may arrive later.
+    async fn commit_failed(
+        &self,
+        attempt: &CommitAttempt,
+        reason: &str,
+        news: bool,
+    ) -> Result<(), EngineError> {
         let mut entry = Entry::new();
-        entry.event(Event::CommitFailed { commit: attempt.commit.clone(), reason: reason.to_owned() });
-        entry.remove::<CommitAttempt>(CommitAttempt::key_of(&attempt.commit));
+        if news {
+            entry.event(Event::CommitFailed { commit: attempt.commit.clone(), reason: reason.to_owned() });
+        }
+        entry.put(&CommitAttempt { done: true, ..attempt.clone() })?;
         Ok(self.journal.write(entry).await?)
     }
 
@@ -253,7 +274,8 @@ impl Inner {
             match self.ports.fleet.relation(&attempt.commit, &head.commit).await? {
                 Relation::Same | Relation::Ahead => self.commit_done(attempt).await?,
                 Relation::Diverged => {
-                    self.commit_failed(&attempt, "it did not reach the remote; it is computed again").await?;
+                    let reason = "it did not reach the remote; it is computed again";
+                    self.commit_failed(&attempt, reason, true).await?;
                 }
             }
         }
@@ -269,18 +291,4 @@ impl Inner {
 
 fn about(update: &UpdateRow) -> About {
     About::Update(update.service.clone(), update.environment.clone())
-}
-
-/// What is written where only a tag can stand: apply uses the digest that was meant.
-fn written_pins(view: &View, update: &UpdateRow, entry: &mut Entry) -> Result<(), EngineError> {
-    for id in view.deployments_of(&update.service, &update.environment) {
-        for site in view.sites(&id).iter().filter(|s| !s.site.holds_digest()) {
-            let restored = update.restore.get(&site.artifact).map(|r| &r.back);
-            if let Some(pin) = update.pins.get(&site.artifact).or(restored) {
-                let (deployment, artifact, pin) = (id.clone(), site.artifact.clone(), pin.clone());
-                entry.put(&WrittenPin { deployment, artifact, pin })?;
-            }
-        }
-    }
-    Ok(())
 }

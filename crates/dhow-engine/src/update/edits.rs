@@ -16,6 +16,20 @@ use crate::view::{VersionSite, View};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Edits {
     files: BTreeMap<String, Vec<(Site, Pin)>>,
+    written: Vec<Written>,
+}
+
+/// What is written for an artifact of a deployment.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    /// In which deployment.
+    pub deployment: DeploymentId,
+    /// Of which artifact.
+    pub artifact: ArtifactName,
+    /// What.
+    pub pin: Pin,
+    /// Only its tag can stand there.
+    pub tag_only: bool,
 }
 
 impl Edits {
@@ -32,12 +46,9 @@ impl Edits {
             for site in view.sites(&id) {
                 let Some(pin) = pins.get(&site.artifact) else { continue };
                 let other_digest = site.site.holds_digest() && site.site.digest != Some(pin.digest);
-                if other_digest || site.site.tag != pin.tag {
-                    edits
-                        .files
-                        .entry(site.site.file.clone())
-                        .or_default()
-                        .push((site.site.clone(), pin.clone()));
+                let other_tag = site.site.holds_tag() && pin.tag.is_some() && site.site.tag != pin.tag;
+                if other_digest || other_tag {
+                    edits.add(&id, site, pin);
                 }
             }
         }
@@ -55,15 +66,26 @@ impl Edits {
                     None => site.site.tag.is_some() && site.site.tag == restore.failed.tag,
                 };
                 if holds_failed {
-                    edits
-                        .files
-                        .entry(site.site.file.clone())
-                        .or_default()
-                        .push((site.site.clone(), restore.back.clone()));
+                    edits.add(&id, site, &restore.back);
                 }
             }
         }
         edits
+    }
+
+    fn add(&mut self, id: &DeploymentId, site: &VersionSite, pin: &Pin) {
+        self.files.entry(site.site.file.clone()).or_default().push((site.site.clone(), pin.clone()));
+        self.written.push(Written {
+            deployment: id.clone(),
+            artifact: site.artifact.clone(),
+            pin: pin.clone(),
+            tag_only: !site.site.holds_digest(),
+        });
+    }
+
+    /// What is written, deployment by deployment.
+    pub fn written(&self) -> &[Written] {
+        &self.written
     }
 
     /// Nothing changes.
@@ -83,6 +105,7 @@ impl Edits {
                 }
             }
         }
+        self.written.extend(other.written);
         for (file, sites) in other.files {
             let here = self.files.entry(file).or_default();
             for (site, pin) in sites {
@@ -103,14 +126,15 @@ impl Edits {
             let repository = site.repository.clone().or_else(|| any.clone());
             let (Some(repository), Ok(tag)) = (repository, Tag::new("none")) else { continue };
             let pin = Pin { repository, tag: Some(tag), digest: Digest::of(b"none") };
-            let edit = Self { files: [(site.file.clone(), vec![(site.clone(), pin)])].into() };
+            let files = [(site.file.clone(), vec![(site.clone(), pin)])].into();
+            let edit = Self { files, written: Vec::new() };
             // A place that was written already is blank already.
             let _ = edits.extend(edit);
         }
         edits
     }
 
-    /// The files as they become.
+    /// The files as they become; those that stay as they are are not among them.
     pub fn apply(&self, tree: &dyn Tree) -> Result<Vec<FileChange>, EngineError> {
         let mut changes = Vec::new();
         for (path, sites) in &self.files {
@@ -120,7 +144,9 @@ impl Edits {
             })?;
             let edited = edit::apply(&text, sites)
                 .map_err(|e| EngineError::Refused(format!("{path} cannot be edited: {e}")))?;
-            changes.push(FileChange { path: path.clone(), content: Some(edited.into_bytes()) });
+            if edited != text {
+                changes.push(FileChange { path: path.clone(), content: Some(edited.into_bytes()) });
+            }
         }
         Ok(changes)
     }
@@ -170,7 +196,8 @@ impl Tree for Overlay {
 }
 
 impl Inner {
-    /// What the deployments of a service in an environment would be after these changes.
+    /// What the deployments of a service in an environment would be after these changes. Refused where that cannot be
+    /// told of one of them.
     pub(crate) async fn would_be(
         self: &Arc<Self>,
         view: &View,
@@ -184,8 +211,16 @@ impl Inner {
         let after = View::new(view.commit.clone(), fleet, tree, Some(view));
         let mut hashes = BTreeMap::new();
         for id in after.deployments_of(service, environment) {
-            if let Desired::Ready(ready) = self.desired(&after, &id).await? {
-                hashes.insert(id, ready.hash);
+            match self.desired(&after, &id).await? {
+                Desired::Ready(ready) => {
+                    hashes.insert(id, ready.hash);
+                }
+                Desired::NoVersion(_) | Desired::NoTarget => {}
+                Desired::Broken(reason) | Desired::Later(reason) => {
+                    return Err(EngineError::Refused(format!(
+                        "it cannot be told what {id} would be: {reason}"
+                    )));
+                }
             }
         }
         Ok(hashes)

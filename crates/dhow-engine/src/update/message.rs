@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use dhow_core::noun::{DeploymentId, Pin};
+use dhow_core::noun::Pin;
 use dhow_core::rollout::{UpdateRow, Why};
 
+use super::edits::Edits;
 use crate::view::View;
 
 fn what(pin: &Pin) -> String {
@@ -29,7 +30,7 @@ fn line(update: &UpdateRow) -> String {
 }
 
 /// The message of a commit of these updates.
-pub(crate) fn message(view: &View, updates: &[&UpdateRow]) -> String {
+pub(crate) fn message(view: &View, updates: &[&UpdateRow], edits: &Edits) -> String {
     let mut text = match updates {
         [one] => line(one),
         several => format!("update {} services", several.len()),
@@ -41,29 +42,26 @@ pub(crate) fn message(view: &View, updates: &[&UpdateRow]) -> String {
         }
         text.push('\n');
     }
+    for edit in edits.written() {
+        let _ =
+            writeln!(text, "Dhow-Version: {} {} {}", edit.deployment, edit.artifact, edit.pin.reference());
+    }
     for update in updates {
         for id in view.deployments_of(&update.service, &update.environment) {
-            trailers(&mut text, view, update, &id);
+            let _ = writeln!(text, "Dhow-Why: {id} {}", trailer(update.why));
+        }
+        if let Some(proposal) = &update.proposal {
+            let _ = writeln!(text, "Dhow-Proposal: {proposal}");
         }
     }
     text
 }
 
-fn trailers(text: &mut String, view: &View, update: &UpdateRow, id: &DeploymentId) {
-    for site in view.sites(id) {
-        let restored = update.restore.get(&site.artifact).map(|r| &r.back);
-        if let Some(pin) = update.pins.get(&site.artifact).or(restored) {
-            let _ = writeln!(text, "Dhow-Version: {id} {} {}", site.artifact, pin.reference());
-        }
-    }
-    let reason = match update.why {
+fn trailer(why: Why) -> &'static str {
+    match why {
         Why::Policy => "policy",
         Why::Promotion => "promotion",
         Why::Rollback => "rollback",
         Why::Command => "command",
-    };
-    let _ = writeln!(text, "Dhow-Why: {id} {reason}");
-    if let Some(proposal) = &update.proposal {
-        let _ = writeln!(text, "Dhow-Proposal: {proposal}");
     }
 }

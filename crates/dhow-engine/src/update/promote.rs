@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dhow_core::noun::{ArtifactName, EnvironmentName, Pin, ServiceName};
+use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Pin, ServiceName};
 use dhow_core::policy;
 use dhow_core::port::StoreExt as _;
 use dhow_core::rollout::{DeploymentRow, Health, Proof};
@@ -30,6 +30,9 @@ impl Inner {
         environment: &EnvironmentName,
         soak: Duration,
     ) -> Result<Promotable, EngineError> {
+        if cannot_be_read(view, service, from) {
+            return Ok(Promotable::Nothing(format!("the files of {service} in {from} cannot be read")));
+        }
         let mut pins: BTreeMap<ArtifactName, Pin> = BTreeMap::new();
         for id in view.deployments_of(service, from) {
             let row: Option<DeploymentRow> = self.ports.store.load(&id.to_string()).await?;
@@ -89,6 +92,9 @@ impl Inner {
         from: &EnvironmentName,
         pins: &BTreeMap<ArtifactName, Pin>,
     ) -> Result<Vec<ArtifactName>, EngineError> {
+        if cannot_be_read(view, service, from) {
+            return Ok(pins.keys().cloned().collect());
+        }
         let mut unproven = Vec::new();
         for (artifact, pin) in pins {
             for id in view.deployments_of(service, from) {
@@ -104,4 +110,11 @@ impl Inner {
         }
         Ok(unproven)
     }
+}
+
+/// Whether files of a service in an environment are broken: nothing is concluded from what seems to be missing there.
+pub(crate) fn cannot_be_read(view: &View, service: &ServiceName, environment: &EnvironmentName) -> bool {
+    let fleet = &view.fleet;
+    let here = |id: &DeploymentId| id.service == *service && id.environment == *environment;
+    fleet.broken_root || fleet.broken_services.contains(service) || fleet.broken.keys().any(here)
 }

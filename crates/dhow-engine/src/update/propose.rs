@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, PersonName, Pin, ServiceName};
 use dhow_core::port::{BranchName, CommitDraft, Scan, StoreExt as _};
-use dhow_core::rollout::{Ask, Event, Hold, Proposal, ProposalStatus, Rollout, UpdateRow, Why};
+use dhow_core::rollout::{Ask, Event, Health, Hold, Proposal, ProposalStatus, Rollout, UpdateRow, Why};
 
 use super::edits::Edits;
 use super::message::message;
@@ -33,6 +33,9 @@ impl Inner {
             return Ok(());
         }
         let changes = edits.apply(view.tree.as_ref())?;
+        if changes.is_empty() {
+            return Ok(());
+        }
         let hashes = self.would_be(&view, &changes, service, environment).await?;
         let stale = self.stale_proposals(&view, service, environment).await?;
         let held = self.scopes.lock(&(service.clone(), environment.clone())).await;
@@ -62,11 +65,16 @@ impl Inner {
             by: by.clone(),
             proposal: None,
         };
-        let draft = CommitDraft { parent: view.commit.clone(), changes, message: message(&view, &[&update]) };
+        let draft =
+            CommitDraft { parent: view.commit.clone(), changes, message: message(&view, &[&update], &edits) };
         let question =
             Question { scope: update.scope(), ask: Ask::Update { pins, why, by }, hashes, authors, summary };
-        let Some(proposal) = self.ask(&held, question, &stale).await? else { return Ok(()) };
-        self.show_on_branch(&held, proposal, draft).await
+        let proposal = self.ask(&held, question, &stale, Entry::new()).await?;
+        drop(held);
+        match proposal {
+            Some(proposal) => self.show_on_branch(proposal, draft).await,
+            None => Ok(()),
+        }
     }
 
     /// Open proposals of updates that would not become what they named any more: the fleet has changed since.
@@ -80,8 +88,14 @@ impl Inner {
         for proposal in self.open_proposals(service, environment).await? {
             if let Ask::Update { pins, .. } = &proposal.ask {
                 let changes = Edits::set(view, service, environment, pins).apply(view.tree.as_ref())?;
-                if self.would_be(view, &changes, service, environment).await? != proposal.hashes {
-                    stale.insert(proposal.id);
+                match self.would_be(view, &changes, service, environment).await {
+                    Ok(hashes) if hashes == proposal.hashes => {}
+                    // What cannot be told now voids nobody's word.
+                    Err(EngineError::Refused(_)) => {}
+                    Ok(_) => {
+                        stale.insert(proposal.id);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -95,10 +109,8 @@ impl Inner {
         environment: &EnvironmentName,
     ) -> Result<(), EngineError> {
         for seen in self.open_proposals(service, environment).await? {
-            if self.still_stands(&seen).await? {
-                continue;
-            }
-            let _held = self.scopes.lock(&(service.clone(), environment.clone())).await;
+            let Some(outcome) = self.over(&seen).await? else { continue };
+            let held = self.scopes.lock(&(service.clone(), environment.clone())).await;
             let key = dhow_core::port::Record::key(&seen);
             let Some(mut proposal) =
                 self.ports.store.load::<Proposal>(&key).await?.filter(dhow_core::port::Record::open)
@@ -107,8 +119,9 @@ impl Inner {
             };
             proposal.status = ProposalStatus::Withdrawn;
             let mut entry = Entry::new();
-            entry.event(closed(&proposal, "what it would bring is not to be had any more")).put(&proposal)?;
+            entry.event(closed(&proposal, outcome)).put(&proposal)?;
             self.journal.write(entry).await?;
+            drop(held);
             self.tidy_branch(&proposal).await;
         }
         Ok(())
@@ -129,19 +142,16 @@ impl Inner {
 
     /// Puts the proposed commit on the branch `dhow/<environment>/<service>`, for people to look at. The proposal
     /// stands without it.
-    async fn show_on_branch(
-        &self,
-        _held: &Held,
-        mut proposal: Proposal,
-        draft: CommitDraft,
-    ) -> Result<(), EngineError> {
+    async fn show_on_branch(&self, proposal: Proposal, draft: CommitDraft) -> Result<(), EngineError> {
         let Some(branch) = branch(&proposal.service, &proposal.environment) else { return Ok(()) };
         let commit = self.ports.fleet.write(draft).await?;
         match self.ports.fleet.push_proposal(&branch, Some(&commit)).await {
             Ok(_) => {
-                proposal.commit = Some(commit);
+                let _held = self.scopes.lock(&(proposal.service.clone(), proposal.environment.clone())).await;
+                let key = dhow_core::port::Record::key(&proposal);
+                let Some(stored) = self.ports.store.load::<Proposal>(&key).await? else { return Ok(()) };
                 let mut entry = Entry::new();
-                entry.put(&proposal)?;
+                entry.put(&Proposal { commit: Some(commit), ..stored })?;
                 self.journal.write(entry).await?;
             }
             Err(error) => {
@@ -184,25 +194,32 @@ impl Inner {
             authors: all_authors,
             summary,
         };
-        self.ask(held, question, &BTreeSet::new()).await?;
+        self.ask(held, question, &BTreeSet::new(), Entry::new()).await?;
         Ok(())
     }
 
-    /// Stores a question, unless it is asked already. `None`: it is, or an older one with approvals stands. Those of
+    /// Stores a question with the rest of its entry, unless it is asked already. `None`: it is, or an older one with approvals stands. Those of
     /// `stale` never stand.
     pub(crate) async fn ask(
         &self,
         _held: &Held,
         question: Question,
         stale: &BTreeSet<String>,
+        mut entry: Entry,
     ) -> Result<Option<Proposal>, EngineError> {
         let Question { scope: (service, environment), ask, hashes, authors, summary } = question;
-        let mut entry = Entry::new();
         for mut other in self.open_proposals(&service, &environment).await? {
             if std::mem::discriminant(&other.ask) != std::mem::discriminant(&ask) {
                 continue;
             }
-            if other.hashes == hashes {
+            let same = match (&other.ask, &ask) {
+                (Ask::Update { pins: a, .. }, Ask::Update { pins: b, .. }) => {
+                    a == b && other.hashes == hashes
+                }
+                _ => other.hashes == hashes,
+            };
+            if same {
+                self.journal.write(entry).await?;
                 return Ok(None);
             }
             let approvals = other.votes.iter().any(|v| v.approve);
@@ -210,7 +227,10 @@ impl Inner {
                 Ask::Update { .. } if stale.contains(&other.id) => {
                     (ProposalStatus::Void, "what it would bring has changed")
                 }
-                Ask::Update { .. } if approvals => return Ok(None),
+                Ask::Update { .. } if approvals => {
+                    self.journal.write(entry).await?;
+                    return Ok(None);
+                }
                 Ask::Update { .. } => (ProposalStatus::Withdrawn, "a newer one took its place"),
                 _ => (ProposalStatus::Void, "what it named has changed"),
             };
@@ -240,21 +260,28 @@ impl Inner {
         Ok(Some(proposal))
     }
 
-    /// Takes a deployment out of the open questions about rollouts or removals, unless they ask for exactly `keep`.
-    /// A question about nothing is void.
+    /// Takes deployments out of the open questions about rollouts or removals, unless they ask for exactly the release
+    /// that stands beside them. A question about nothing is void. Once in an entry: it reads what is stored.
     pub(crate) async fn close_questions(
         &self,
         _held: &Held,
-        id: &DeploymentId,
-        keep: Option<&DesiredHash>,
+        about: &[(DeploymentId, Option<DesiredHash>)],
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
-        for mut proposal in self.open_proposals(&id.service, &id.environment).await? {
-            let asks = proposal.hashes.get(id).is_some_and(|hash| Some(hash) != keep);
-            if !asks || matches!(proposal.ask, Ask::Update { .. }) {
+        let Some((first, _)) = about.first() else { return Ok(()) };
+        for mut proposal in self.open_proposals(&first.service, &first.environment).await? {
+            if matches!(proposal.ask, Ask::Update { .. }) {
                 continue;
             }
-            proposal.hashes.remove(id);
+            let before = proposal.hashes.len();
+            for (id, keep) in about {
+                if proposal.hashes.get(id).is_some_and(|hash| Some(*hash) != *keep) {
+                    proposal.hashes.remove(id);
+                }
+            }
+            if proposal.hashes.len() == before {
+                continue;
+            }
             if proposal.hashes.is_empty() {
                 proposal.status = ProposalStatus::Void;
                 entry.event(closed(&proposal, "what it named has changed"));
@@ -264,24 +291,51 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether what an update's proposal names can still be had: none of it was quarantined since, or is what upstream
-    /// went back from.
-    async fn still_stands(&self, proposal: &Proposal) -> Result<bool, EngineError> {
-        let Ask::Update { pins, why, .. } = &proposal.ask else { return Ok(true) };
+    /// Why an update's proposal is over: the fleet has it, it was quarantined, or upstream does not stand by it any more.
+    async fn over(&self, proposal: &Proposal) -> Result<Option<&'static str>, EngineError> {
+        let Ask::Update { pins, why, .. } = &proposal.ask else { return Ok(None) };
+        let (service, environment) = (&proposal.service, &proposal.environment);
         for pin in pins.values() {
-            if self.is_quarantined(&proposal.service, &proposal.environment, pin).await? {
-                return Ok(false);
+            if self.is_quarantined(service, environment, pin).await? {
+                return Ok(Some("a version of it was quarantined"));
             }
         }
         let view = self.view()?;
-        let gates = self.gates(&view, &proposal.environment);
-        if let (Why::Promotion, Some(from)) = (why, &gates.from)
-            && let Some(hold) = self.ports.store.load::<Hold>(&Hold::key_of(&proposal.service, from)).await?
-            && pins.iter().any(|(a, pin)| hold.up_to.get(a).is_some_and(|left| left.digest == pin.digest))
-        {
-            return Ok(false);
+        if Edits::set(&view, service, environment, pins).is_empty() {
+            return Ok(Some("the fleet has it already, or the service is gone"));
         }
-        Ok(proposal.hashes.keys().all(|id| view.fleet.deployments.contains_key(id)))
+        if let (Why::Promotion, Some(from)) = (why, self.gates(&view, environment).from)
+            && self.left_upstream(&view, service, &from, pins).await?
+        {
+            return Ok(Some("it is not healthy upstream any more"));
+        }
+        Ok(None)
+    }
+
+    /// Whether upstream went back from one of these versions, or runs it and is degraded.
+    async fn left_upstream(
+        &self,
+        view: &View,
+        service: &ServiceName,
+        from: &EnvironmentName,
+        pins: &BTreeMap<ArtifactName, Pin>,
+    ) -> Result<bool, EngineError> {
+        let named = |a: &ArtifactName, pin: &Pin| pins.get(a).is_some_and(|p| p.digest == pin.digest);
+        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, from)).await?;
+        if hold.is_some_and(|hold| hold.up_to.iter().any(|(a, left)| named(a, left))) {
+            return Ok(true);
+        }
+        for id in view.deployments_of(service, from) {
+            let row = self.row(&id).await?;
+            let runs = match row.running.filter(|_| row.health == Health::Degraded) {
+                Some(running) => self.release(&id, &running).await?,
+                None => None,
+            };
+            if runs.is_some_and(|release| release.rendered.pins.iter().any(|(a, pin)| named(a, pin))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The open questions about a service in an environment.

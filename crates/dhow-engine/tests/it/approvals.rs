@@ -227,7 +227,7 @@ fn what_is_put_back_as_it_runs_is_not_asked_about_any_more() {
     world.push_by("alice", [page("shop", "production", "one")]);
     world.settle();
     assert!(world.questions("shop", "production").is_empty());
-    assert_eq!(world.phase(PRODUCTION), "superseded");
+    assert_eq!(world.phase(PRODUCTION), "succeeded");
     assert_eq!(world.waits(PRODUCTION), "");
     assert_eq!(world.live(PRODUCTION).len(), 1);
 }

@@ -149,6 +149,10 @@ impl Target for StaticTarget {
         self.settle_here(step, context).await
     }
 
+    async fn bring(&self, context: &Context) -> Result<(), TargetError> {
+        self.unpack(context, body::digest(&context.hash)?).await
+    }
+
     async fn address(
         &self,
         rendered: &Rendered,

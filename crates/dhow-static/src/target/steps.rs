@@ -60,7 +60,7 @@ impl StaticTarget {
     }
 
     /// A release that is there and whole needs neither fleet nor registry.
-    async fn unpack(&self, context: &Context, hash: Digest) -> Result<(), TargetError> {
+    pub(super) async fn unpack(&self, context: &Context, hash: Digest) -> Result<(), TargetError> {
         let (id, body) = (&context.rendered.deployment, Body::of(&context.rendered)?);
         if self.releases.whole(id, hash).await.map_err(|error| self.failed(error))?.is_none() {
             let content = content(&body, context).await?;

@@ -63,6 +63,8 @@ pub struct StopRequest {
 pub struct DeploymentRow {
     /// Which.
     pub id: DeploymentId,
+    /// Its folder in the fleet, as it was last seen there.
+    pub folder: String,
     /// What the fleet says it should run.
     pub desired: Option<DesiredHash>,
     /// The versions of `desired`.
@@ -104,6 +106,7 @@ impl DeploymentRow {
     pub fn new(id: DeploymentId, since_ms: i64) -> Self {
         Self {
             id,
+            folder: String::new(),
             desired: None,
             desired_pins: BTreeMap::new(),
             running: None,

@@ -1,8 +1,11 @@
 //! The fleet as it was last compared, and the gates in force.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Environment;
+use crate::noun::PersonName;
 use crate::port::{CommitId, Record, Table};
 
 /// The gates in force in an environment (design rule 5.1). Key: the environment.
@@ -18,6 +21,25 @@ impl Record for GatesRow {
     const TABLE: Table = Table::Gates;
     fn key(&self) -> String {
         self.environment.name.to_string()
+    }
+}
+
+/// Every e-mail by which the fleet ever knew a person: taking one out of it makes nobody a stranger. Key: `people`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownPeople {
+    /// Names by e-mail in lower case.
+    pub by_email: BTreeMap<String, BTreeSet<PersonName>>,
+}
+
+impl KnownPeople {
+    /// Its key.
+    pub const KEY: &'static str = "people";
+}
+
+impl Record for KnownPeople {
+    const TABLE: Table = Table::Cursors;
+    fn key(&self) -> String {
+        Self::KEY.into()
     }
 }
 

@@ -10,7 +10,7 @@ mod update;
 mod version;
 
 pub use deployment::{DeploymentRow, Health, Removal, StopRequest, Unclear};
-pub use fleet::{FleetCursor, GatesRow};
+pub use fleet::{FleetCursor, GatesRow, KnownPeople};
 pub use hold::{Hold, HoldReason, Quarantined};
 pub use proposal::{ApprovedHash, Ask, Proposal, ProposalStatus, Vote};
 pub use release::{Proof, Release};
