@@ -21,4 +21,4 @@ mod watch;
 
 pub use clock::SystemClock;
 pub use engine::{Engine, EngineError, Ports, Settings};
-pub use view::{VersionSite, View};
+pub use view::View;

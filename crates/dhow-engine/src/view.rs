@@ -3,22 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dhow_core::edit::{self, FindRequest, Form, Site, SiteKey};
-use dhow_core::fleet::{ArtifactKind, Deployment, Fleet, Service, Tree};
+use dhow_core::fleet::{Deployment, Fleet, Service, Tree, VersionSite};
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Repository, ServiceName};
 use dhow_core::port::CommitId;
 
 /// A service in an environment: what updates, proposals and rollbacks act on.
 pub type Scope = (ServiceName, EnvironmentName);
-
-/// A place in the fleet where a version of an artifact stands.
-#[derive(Debug, Clone)]
-pub struct VersionSite {
-    /// Of which artifact.
-    pub artifact: ArtifactName,
-    /// Where, and what stands there.
-    pub site: Site,
-}
 
 /// The fleet at one commit. It never changes; a newer commit makes a new one that shares what did not change.
 #[derive(Clone)]
@@ -29,7 +19,6 @@ pub struct View {
     pub fleet: Arc<Fleet>,
     /// Its files.
     pub tree: Arc<dyn Tree>,
-    sites: BTreeMap<DeploymentId, Arc<Vec<VersionSite>>>,
     scopes: BTreeMap<Scope, BTreeSet<DeploymentId>>,
     readers: BTreeMap<Repository, BTreeSet<Scope>>,
     watched: BTreeSet<Repository>,
@@ -37,13 +26,12 @@ pub struct View {
 }
 
 impl View {
-    /// The view of a fleet; what `before` has of deployments that did not change is taken over.
-    pub fn new(commit: CommitId, fleet: Arc<Fleet>, tree: Arc<dyn Tree>, before: Option<&Self>) -> Self {
+    /// The view of a fleet.
+    pub fn new(commit: CommitId, fleet: Arc<Fleet>, tree: Arc<dyn Tree>) -> Self {
         let mut view = Self {
             commit,
             fleet,
             tree,
-            sites: BTreeMap::new(),
             scopes: BTreeMap::new(),
             readers: BTreeMap::new(),
             watched: BTreeSet::new(),
@@ -53,18 +41,11 @@ impl View {
         for (id, deployment) in &fleet.deployments {
             let scope = (id.service.clone(), id.environment.clone());
             view.scopes.entry(scope.clone()).or_default().insert(id.clone());
-            let service = fleet.services.get(&id.service);
-            let kept = before.filter(|b| b.same(id, deployment, service)).and_then(|b| b.sites.get(id));
-            let sites = match kept {
-                Some(sites) => Arc::clone(sites),
-                None => Arc::new(find_sites(deployment, service.map(AsRef::as_ref), view.tree.as_ref())),
-            };
-            for site in sites.iter() {
+            for site in &deployment.sites {
                 if let Some(repository) = view.repository(id, site) {
                     view.readers.entry(repository).or_default().insert(scope.clone());
                 }
             }
-            view.sites.insert(id.clone(), sites);
         }
         for service in fleet.services.values() {
             for first in &service.after {
@@ -102,7 +83,7 @@ impl View {
 
     /// Where versions stand in a deployment.
     pub fn sites(&self, id: &DeploymentId) -> &[VersionSite] {
-        self.sites.get(id).map_or(&[], |sites| sites.as_slice())
+        self.fleet.deployments.get(id).map_or(&[], |deployment| deployment.sites.as_slice())
     }
 
     /// The repository of the version at a site.
@@ -160,54 +141,4 @@ impl View {
     pub fn followers(&self, service: &ServiceName) -> impl Iterator<Item = &ServiceName> {
         self.followers.get(service).into_iter().flatten()
     }
-}
-
-/// Where versions stand in the files of a deployment.
-fn find_sites(deployment: &Deployment, service: Option<&Service>, tree: &dyn Tree) -> Vec<VersionSite> {
-    let settings = &deployment.settings;
-    let own = format!("{}/dhow.yaml", deployment.folder);
-    let mut files: BTreeSet<&str> =
-        deployment.files.iter().map(String::as_str).filter(|f| edit::is_looked_at(f)).collect();
-    files.insert(own.trim_start_matches('/'));
-    files.extend(settings.oob.iter().map(|oob| oob.file.as_str()));
-    let mut repositories: BTreeSet<Repository> =
-        service.into_iter().flat_map(|s| s.artifacts.values()).map(|a| a.repository.clone()).collect();
-    repositories.extend(settings.bundle.iter().map(|b| b.repository.clone()));
-    let mut found = Vec::new();
-    for file in files {
-        let Ok(Some(bytes)) = tree.read(file) else { continue };
-        let Ok(text) = String::from_utf8(bytes) else { continue };
-        let request = FindRequest {
-            repositories: Some(repositories.clone()),
-            oob: settings.oob.iter().filter(|o| o.file == file).map(|o| o.path.clone()).collect(),
-            env_file: !edit::is_looked_at(file),
-        };
-        for site in edit::find(file, &text, &request).sites {
-            if let Some(artifact) = artifact_of(&site, service) {
-                found.push(VersionSite { artifact, site });
-            }
-        }
-    }
-    found
-}
-
-/// The artifact that a site holds a version of: the declared one of its repository or its marker's name; a bundle that
-/// nobody declared is called after the last part of its repository.
-fn artifact_of(site: &Site, service: Option<&Service>) -> Option<ArtifactName> {
-    let declared = service.into_iter().flat_map(|s| s.artifacts.values());
-    for artifact in declared {
-        let fits = match (&site.key, &site.repository) {
-            (SiteKey::Marker { name, .. }, None) => *name == artifact.name.as_str(),
-            (_, Some(repository)) => {
-                let form_fits = (site.form == Form::Bundle) == (artifact.kind == ArtifactKind::Bundle);
-                *repository == artifact.repository && form_fits
-            }
-            _ => false,
-        };
-        if fits {
-            return Some(artifact.name.clone());
-        }
-    }
-    let repository = site.repository.as_ref().filter(|_| site.form == Form::Bundle)?;
-    ArtifactName::new(repository.path().rsplit('/').next()?).ok()
 }

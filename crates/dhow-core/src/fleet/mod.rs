@@ -22,6 +22,7 @@ mod root;
 mod secret;
 mod service;
 mod settings;
+mod sites;
 mod tree;
 mod whole;
 mod window;
@@ -36,4 +37,5 @@ pub use model::{
     RegistrySettings, Route, SecretReference, Server, Service,
 };
 pub use secret::InvalidSecretReference;
+pub use sites::VersionSite;
 pub use tree::{Entry, EntryKind, MemoryTree, Tree};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::check::CheckSpec;
 use super::gate::{Approvals, UpdateMode, Window};
 use super::load::Index;
+use super::sites::VersionSite;
 use crate::diagnostic::Diagnostic;
 use crate::noun::{
     ArtifactName, DeploymentId, EnvironmentName, ImageReference, PersonName, Repository, ServerName,
@@ -41,6 +42,8 @@ pub struct Fleet {
     pub servers: BTreeMap<ServerName, Server>,
     /// Everything that is to be said of the tree, errors and warnings, in the order of files.
     pub diagnostics: Vec<Diagnostic>,
+    /// Files in which versions stand for more than one service or environment: nothing is edited there.
+    pub shared_files: BTreeSet<String>,
     /// What [`super::reload`] shares with the next fleet, and who reads which file.
     pub index: Arc<Index>,
 }
@@ -199,6 +202,8 @@ pub struct Deployment {
     pub dependencies: Vec<String>,
     /// Its own settings.
     pub settings: DeploymentSettings,
+    /// Where versions of artifacts stand in its files.
+    pub sites: Vec<VersionSite>,
 }
 
 impl Deployment {

@@ -12,6 +12,7 @@ use super::path;
 use super::root::Root;
 use super::service::ServiceFile;
 use super::settings::FolderSettings;
+use super::sites;
 use super::tree::{EntryKind, Tree};
 use crate::diagnostic::{Diagnostic, Severity, nearest};
 use crate::noun::{DeploymentId, EnvironmentName, ServerName, ServiceName, TargetType};
@@ -71,6 +72,10 @@ impl Context<'_> {
         (part.after, part.overrides) = (file.after, file.overrides);
         for candidate in &found.candidates {
             self.candidate(&mut part, &file.service, candidate);
+        }
+        if part.broken.is_empty() && !part.deployments.is_empty() {
+            let deployments = part.deployments.iter().map(AsRef::as_ref);
+            part.diagnostics.extend(sites::findings(&file.service, &file.artifacts, deployments));
         }
         part.service = Some(Arc::new(file.service));
         part
@@ -178,14 +183,16 @@ impl Context<'_> {
         if settings.checks.is_empty() {
             settings.checks.clone_from(&service.checks);
         }
-        let deployment = Deployment {
+        let mut deployment = Deployment {
             id,
             folder: folder.clone(),
             spelled_environment: candidate.spelled.clone(),
             files,
             dependencies: found.files.into_iter().collect(),
             settings,
+            sites: Vec::new(),
         };
+        deployment.sites = sites::find(self.tree, &deployment, service);
         (deployment, watched, found.problems)
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct ServiceFile {
     pub(crate) service: Service,
     pub(crate) after: Vec<(ServiceName, Diagnostic)>,
     pub(crate) overrides: Vec<(EnvironmentName, Diagnostic)>,
+    /// Where artifacts are declared.
+    pub(crate) artifacts: Vec<(ArtifactName, Diagnostic)>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -32,7 +34,8 @@ impl ServiceFile {
             after: Vec::new(),
             checks: Vec::new(),
         };
-        Self { service, after: Vec::new(), overrides: Vec::new(), diagnostics: Vec::new() }
+        let (after, overrides, artifacts) = (Vec::new(), Vec::new(), Vec::new());
+        Self { service, after, overrides, artifacts, diagnostics: Vec::new() }
     }
 
     /// Reads the file. Where there is none the service is empty.
@@ -77,6 +80,7 @@ impl ServiceFile {
             for (key, value) in reader.entries(node, "artifacts") {
                 let name = reader.parse_text::<ArtifactName>(&key.text, key.at, "artifacts");
                 if let Some(artifact) = name.and_then(|name| artifact(reader, name, value)) {
+                    self.artifacts.push((artifact.name.clone(), reader.place(key.at)));
                     service.artifacts.insert(artifact.name.clone(), artifact);
                 }
             }

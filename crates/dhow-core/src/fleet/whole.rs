@@ -8,6 +8,7 @@ use super::alias::{self, Aliases, PULL_REQUEST};
 use super::model::{Deployment, Environment, Fleet, Server};
 use super::part::Part;
 use super::root::{FILE, Root};
+use super::sites;
 use crate::diagnostic::{Diagnostic, Severity, nearest};
 use crate::noun::{DeploymentId, EnvironmentName, ServiceName, TargetType};
 
@@ -51,6 +52,11 @@ pub(super) fn assemble(root: &Root, aliases: &Aliases, parts: &BTreeMap<String, 
         let message = format!("the file of the service {} is broken", id.service);
         fleet.broken.entry(id).or_default().push(Diagnostic::error("", message));
     }
+    let (shared_files, found) = sites::shared(&fleet);
+    fleet.shared_files = shared_files;
+    fleet.diagnostics.extend(found);
+    let found = sites::unbound(&fleet);
+    fleet.diagnostics.extend(found);
     let order = |d: &Diagnostic| (d.file.clone(), d.line, d.column);
     fleet.diagnostics.sort_by_cached_key(order);
     fleet.diagnostics.dedup();

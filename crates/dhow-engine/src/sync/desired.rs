@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dhow_core::fleet::{Deployment, DesiredHash, Tree, desired_hash};
+use dhow_core::fleet::{Deployment, DesiredHash, Tree, VersionSite, desired_hash};
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::port::{CommitId, RenderInput, Rendered, SourceError, StoreExt as _, Target, TargetError};
 use dhow_core::rollout::{Release, WrittenPin};
 
 use crate::engine::{EngineError, Inner};
 use crate::update::{Edits, Overlay};
-use crate::view::{VersionSite, View};
+use crate::view::View;
 
 /// What a deployment should run.
 pub(crate) struct Ready {

@@ -145,14 +145,11 @@ impl Inner {
         before: Option<(Arc<View>, Vec<String>)>,
     ) -> Result<Arc<View>, EngineError> {
         let work = move || {
-            let (before, fleet) = match before {
-                Some((view, changed)) => {
-                    let fleet = fleet::reload(&view.fleet, tree.as_ref(), &changed);
-                    (Some(view), fleet)
-                }
-                None => (None, fleet::load(tree.as_ref())),
+            let fleet = match before {
+                Some((view, changed)) => fleet::reload(&view.fleet, tree.as_ref(), &changed),
+                None => fleet::load(tree.as_ref()),
             };
-            Arc::new(View::new(commit, Arc::new(fleet), tree, before.as_deref()))
+            Arc::new(View::new(commit, Arc::new(fleet), tree))
         };
         let built = tokio::task::spawn_blocking(work).await;
         built.map_err(|e| EngineError::Refused(format!("reading the fleet failed: {e}")))

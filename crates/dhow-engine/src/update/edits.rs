@@ -3,14 +3,14 @@ use std::io;
 use std::sync::Arc;
 
 use dhow_core::edit::{self, Site};
-use dhow_core::fleet::{self, DesiredHash, Entry, Tree};
+use dhow_core::fleet::{self, DesiredHash, Entry, Tree, VersionSite};
 use dhow_core::noun::{ArtifactName, DeploymentId, Digest, EnvironmentName, Pin, ServiceName, Tag};
 use dhow_core::port::FileChange;
 use dhow_core::rollout::UpdateRow;
 
 use crate::engine::{EngineError, Inner};
 use crate::sync::Desired;
-use crate::view::{VersionSite, View};
+use crate::view::View;
 
 /// Edits of the fleet's head, by file.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,7 @@ impl Edits {
     ) -> Self {
         let mut edits = Self::default();
         for id in view.deployments_of(service, environment) {
-            for site in view.sites(&id) {
+            for site in editable(view, &id) {
                 let Some(pin) = pins.get(&site.artifact) else { continue };
                 let other_digest = site.site.holds_digest() && site.site.digest != Some(pin.digest);
                 let other_tag = site.site.holds_tag() && pin.tag.is_some() && site.site.tag != pin.tag;
@@ -59,7 +59,7 @@ impl Edits {
     pub fn of(view: &View, update: &UpdateRow) -> Self {
         let mut edits = Self::set(view, &update.service, &update.environment, &update.pins);
         for id in view.deployments_of(&update.service, &update.environment) {
-            for site in view.sites(&id) {
+            for site in editable(view, &id) {
                 let Some(restore) = update.restore.get(&site.artifact) else { continue };
                 let holds_failed = match site.site.digest {
                     Some(digest) => digest == restore.failed.digest,
@@ -152,6 +152,11 @@ impl Edits {
     }
 }
 
+/// The places of a deployment's versions that may be written: not those in files that others read too.
+fn editable<'a>(view: &'a View, id: &DeploymentId) -> impl Iterator<Item = &'a VersionSite> {
+    view.sites(id).iter().filter(|site| !view.fleet.shared_files.contains(&site.site.file))
+}
+
 /// A tree with some files changed: what the fleet would be.
 pub(crate) struct Overlay {
     base: Arc<dyn Tree>,
@@ -208,7 +213,7 @@ impl Inner {
         let tree: Arc<dyn Tree> = Arc::new(Overlay::new(Arc::clone(&view.tree), changes));
         let changed: Vec<String> = changes.iter().map(|c| c.path.clone()).collect();
         let fleet = Arc::new(fleet::reload(&view.fleet, tree.as_ref(), &changed));
-        let after = View::new(view.commit.clone(), fleet, tree, Some(view));
+        let after = View::new(view.commit.clone(), fleet, tree);
         let mut hashes = BTreeMap::new();
         for id in after.deployments_of(service, environment) {
             match self.desired(&after, &id).await? {

@@ -111,6 +111,7 @@ impl Bench {
 
 fn deployment(files: Vec<String>, settings: DeploymentSettings) -> Arc<Deployment> {
     Arc::new(Deployment {
+        sites: Vec::new(),
         id: id(),
         folder: FOLDER.into(),
         spelled_environment: "stage".into(),

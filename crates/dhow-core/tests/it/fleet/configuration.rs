@@ -6,6 +6,9 @@ use super::{COMPOSE, tree};
 
 const REFERENCE: &str = include_str!("../../../../../docs/configuration.md");
 
+/// A Compose file that runs every artifact of the examples.
+const RUNS_ALL: &str = "services:\n  a: { image: ghcr.io/acme/shop-api }\n  b: { image: ghcr.io/acme/shop-web }\n  c: { image: ghcr.io/acme/shop-docs }\n  d: { image: ghcr.io/acme/shop-jobs }\n";
+
 /// The blocks of the reference that begin with a line `# <file>`, with that file.
 fn examples() -> Vec<(String, String)> {
     let mut examples = Vec::new();
@@ -25,8 +28,9 @@ fn every_example_loads_without_a_finding() {
         let mut files = vec![
             ("services/proxy/dhow.yaml", ""),
             ("services/shop/compose/stage/compose.yaml", COMPOSE),
-            ("services/shop/compose/qa/compose.yaml", COMPOSE),
+            ("services/shop/compose/qa/compose.yaml", RUNS_ALL),
             ("services/shop/static_file/stage/index.html", ""),
+            ("services/shop/static_file/qa/dhow.yaml", "bundle: ghcr.io/acme/shop-web\n"),
             ("services/shop/swarm/production/shop-stack.yml", COMPOSE),
             (
                 "dhow.yaml",

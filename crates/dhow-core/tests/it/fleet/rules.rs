@@ -96,3 +96,47 @@ fn rules_of_environments_override_the_services() {
     };
     assert_eq!((rule("qa"), rule("stage")), ("semver 1.x".into(), "semver ^1".into()));
 }
+
+#[test]
+fn an_artifact_that_no_scalar_holds_is_told() {
+    let artifacts = "artifacts:\n  web: { image: nginx, policy: { semver: '*' } }\n  api: { image: acme/api, policy: { semver: '*' } }\n";
+    let found = only(&[("services/a/compose/qa/compose.yaml", COMPOSE), ("services/a/dhow.yaml", artifacts)]);
+    assert!(found.message.contains("artifact api") && found.line == 3, "{found}");
+}
+
+#[test]
+fn a_digest_that_is_followed_needs_a_place_that_holds_one() {
+    let found = only(&[
+        ("services/a/dhow.yaml", "artifacts:\n  web: { image: nginx, policy: { digest: latest } }\n"),
+        ("services/a/k8s/qa/kustomization.yaml", "images:\n- name: nginx\n  newTag: latest\n"),
+    ]);
+    assert!(found.message.contains("by digest"), "{found}");
+    assert_eq!((found.severity, found.line), (dhow_core::diagnostic::Severity::Error, 3));
+}
+
+#[test]
+fn versions_in_a_file_that_others_read_are_told() {
+    let sami = "version: v1\nservice_name: a\ntype: compose\noob:\n- update-image: null\n  file: ../../../../shared/values.yaml\n  path: .image\n";
+    let found = fleet(&[
+        ("services/a/dhow.yaml", "artifacts:\n  web: { image: nginx, policy: { semver: '*' } }\n"),
+        ("services/a/compose/qa/compose.yaml", COMPOSE),
+        ("services/a/compose/qa/sami.yaml", sami),
+        ("services/a/compose/stage/compose.yaml", COMPOSE),
+        ("services/a/compose/stage/sami.yaml", sami),
+        ("shared/values.yaml", "image: nginx:1.25\n"),
+    ]);
+    let told: Vec<String> = found.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|d| d.contains("a in qa and a in stage")), "{told:#?}");
+    assert!(found.shared_files.contains("shared/values.yaml"));
+}
+
+#[test]
+fn an_artifact_that_is_not_upstream_is_told() {
+    let found = only(&[
+        ("dhow.yaml", "environments:\n  stage: {}\n  production: { from: stage }\n"),
+        ("services/a/dhow.yaml", "artifacts:\n  web: { image: nginx, policy: { semver: '*' } }\n"),
+        ("services/a/compose/stage/compose.yaml", "services:\n  a: { image: other }\n"),
+        ("services/a/compose/production/compose.yaml", COMPOSE),
+    ]);
+    assert!(found.message.contains("stage has no web of a") && found.message.contains("own policy"), "{found}");
+}
