@@ -4,7 +4,7 @@ use dhow_core::noun::{EnvironmentName, ServiceName};
 use dhow_core::report::{DeploymentPlan, PlannedStep};
 
 use crate::engine::{Engine, EngineError};
-use crate::sync::Desired;
+use crate::sync::Unready;
 
 impl Engine {
     /// What a rollout of the fleet's head would do to a service in an environment.
@@ -23,7 +23,7 @@ impl Engine {
                 notes: Vec::new(),
             };
             match self.inner.desired(&view, &id).await? {
-                Desired::Ready(ready) => {
+                Ok(ready) => {
                     plan.release = Some(ready.hash.to_string());
                     plan.notes.clone_from(&ready.rendered.notes);
                     for place in &ready.rendered.places {
@@ -38,13 +38,13 @@ impl Engine {
                         }));
                     }
                 }
-                Desired::NoVersion(artifact) => {
+                Err(Unready::NoVersion(artifact)) => {
                     plan.notes.push(format!("no version of {artifact} is set yet"))
                 }
-                Desired::NoTarget => {
+                Err(Unready::NoTarget) => {
                     plan.notes.push(format!("this dhow does not run deployments of type {}", id.target))
                 }
-                Desired::Broken(reason) | Desired::Later(reason) => plan.notes.push(reason),
+                Err(Unready::Broken(reason) | Unready::Later(reason)) => plan.notes.push(reason),
             }
             plans.push(plan);
         }

@@ -7,7 +7,7 @@ use dhow_core::port::StoreExt as _;
 use dhow_core::rollout::{DeploymentRow, Event, Hold, Rollout, State, Unclear};
 
 use super::authors::{Authors, Wrote};
-use super::desired::{Desired, Ready};
+use super::desired::{Ready, Unready};
 use super::{PATIENCE, hold};
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
@@ -30,7 +30,7 @@ impl Inner {
         let wrote = authors.of(deployment);
         let desired = match tokio::time::timeout(PATIENCE, self.desired(view, id)).await {
             Ok(desired) => desired?,
-            Err(_) => Desired::Later(format!("no answer within {} s", PATIENCE.as_secs())),
+            Err(_) => Err(Unready::Later(format!("no answer within {} s", PATIENCE.as_secs()))),
         };
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let stored = self.row(id).await?;
@@ -40,20 +40,19 @@ impl Inner {
             row.waiting_for = None;
         }
         let mut entry = Entry::new();
-        let desired = match desired {
-            Desired::Ready(ready) => return self.sync_ready(&held, view, (stored, row), *ready, wrote).await,
-            other => other,
+        let unready = match desired {
+            Ok(ready) => return self.sync_ready(&held, view, (stored, row), *ready, wrote).await,
+            Err(unready) => unready,
         };
         row.authors.extend(wrote.people);
         if stored.removal.is_some() {
             self.close_questions(&held, &[(id.clone(), None)], &mut entry).await?;
         }
-        let (unclear, reason, waiting_for) = match desired {
-            Desired::Ready(_) => return Ok(()),
-            Desired::NoVersion(artifact) => {
+        let (unclear, reason, waiting_for) = match unready {
+            Unready::NoVersion(artifact) => {
                 (Unclear::UntilCommit, None, format!("a first version of {artifact}"))
             }
-            Desired::NoTarget => (
+            Unready::NoTarget => (
                 Unclear::UntilCommit,
                 None,
                 format!(
@@ -61,11 +60,11 @@ impl Inner {
                     id.target
                 ),
             ),
-            Desired::Broken(reason) => {
+            Unready::Broken(reason) => {
                 entry.event(Event::Stalled { deployment: id.clone(), reason: reason.clone() });
                 (Unclear::UntilCommit, Some(reason), "a commit that mends it; what runs stays".into())
             }
-            Desired::Later(reason) => {
+            Unready::Later(reason) => {
                 tracing::warn!(deployment = %id, reason, "it cannot be told yet what should run; it is tried again");
                 let waits = format!("{reason}; it is tried again");
                 (Unclear::ForNow, Some(reason), waits)

@@ -42,9 +42,10 @@ impl Ready {
 }
 
 /// The answer: a release, or why there is none.
-pub(crate) enum Desired {
-    /// This.
-    Ready(Box<Ready>),
+pub(crate) type Desired = Result<Box<Ready>, Unready>;
+
+/// Why there is no release.
+pub(crate) enum Unready {
     /// A version is not set yet: the first update sets it.
     NoVersion(ArtifactName),
     /// This build does not run deployments of the type.
@@ -63,16 +64,16 @@ impl Inner {
         id: &DeploymentId,
     ) -> Result<Desired, EngineError> {
         let Some(deployment) = view.fleet.deployments.get(id).cloned() else {
-            return Ok(Desired::Broken(format!("{id} is not in the fleet")));
+            return Ok(Err(Unready::Broken(format!("{id} is not in the fleet"))));
         };
-        let Some(target) = self.target(id.target) else { return Ok(Desired::NoTarget) };
+        let Some(target) = self.target(id.target) else { return Ok(Err(Unready::NoTarget)) };
         let pins = match self.pins(view, id).await {
             Ok(Ok(pins)) => pins,
-            Ok(Err(artifact)) => return Ok(Desired::NoVersion(artifact)),
+            Ok(Err(artifact)) => return Ok(Err(Unready::NoVersion(artifact))),
             Err(SourceError::NotFound(what)) => {
-                return Ok(Desired::Later(format!("{what} is not in its registry")));
+                return Ok(Err(Unready::Later(format!("{what} is not in its registry"))));
             }
-            Err(error) => return Ok(Desired::Later(error.to_string())),
+            Err(error) => return Ok(Err(Unready::Later(error.to_string()))),
         };
         let input = RenderInput {
             deployment: Arc::clone(&deployment),
@@ -81,12 +82,12 @@ impl Inner {
         };
         let rendered = match target.render(input).await {
             Ok(rendered) => rendered,
-            Err(TargetError::Passing(reason)) => return Ok(Desired::Later(reason)),
-            Err(error) => return Ok(Desired::Broken(error.to_string())),
+            Err(TargetError::Passing(reason)) => return Ok(Err(Unready::Later(reason))),
+            Err(error) => return Ok(Err(Unready::Broken(error.to_string()))),
         };
         let hash = desired_hash(view.tree.as_ref(), &deployment, &rendered.reads, &pins)?;
         let files = files_hash(&view.tree, &deployment, &rendered.reads, view.sites(id))?;
-        Ok(Desired::Ready(Box::new(Ready { rendered, hash, files, deployment, target })))
+        Ok(Ok(Box::new(Ready { rendered, hash, files, deployment, target })))
     }
 
     /// The versions of a deployment with digests; the inner error names an artifact whose version is not set. Where

@@ -19,7 +19,7 @@ use dhow_core::port::{CommitId, Relation, Scan, StoreExt as _};
 use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Removal, Rollout};
 use futures::stream::{self, StreamExt as _};
 
-pub(crate) use desired::Desired;
+pub(crate) use desired::Unready;
 pub(crate) use hold::{end_of, store as store_hold};
 pub(crate) use removal::is_gone;
 

@@ -9,7 +9,7 @@ use dhow_core::port::FileChange;
 use dhow_core::rollout::UpdateRow;
 
 use crate::engine::{EngineError, Inner};
-use crate::sync::Desired;
+use crate::sync::Unready;
 use crate::view::View;
 
 /// Edits of the fleet's head, by file.
@@ -217,11 +217,11 @@ impl Inner {
         let mut hashes = BTreeMap::new();
         for id in after.deployments_of(service, environment) {
             match self.desired(&after, &id).await? {
-                Desired::Ready(ready) => {
+                Ok(ready) => {
                     hashes.insert(id, ready.hash);
                 }
-                Desired::NoVersion(_) | Desired::NoTarget => {}
-                Desired::Broken(reason) | Desired::Later(reason) => {
+                Err(Unready::NoVersion(_) | Unready::NoTarget) => {}
+                Err(Unready::Broken(reason) | Unready::Later(reason)) => {
                     return Err(EngineError::Refused(format!(
                         "it cannot be told what {id} would be: {reason}"
                     )));

@@ -138,5 +138,8 @@ fn an_artifact_that_is_not_upstream_is_told() {
         ("services/a/compose/stage/compose.yaml", "services:\n  a: { image: other }\n"),
         ("services/a/compose/production/compose.yaml", COMPOSE),
     ]);
-    assert!(found.message.contains("stage has no web of a") && found.message.contains("own policy"), "{found}");
+    assert!(
+        found.message.contains("stage has no web of a") && found.message.contains("own policy"),
+        "{found}"
+    );
 }
