@@ -80,7 +80,8 @@ fn identity(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
     let text = reader.text(node, "identity")?;
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if text.is_empty() || text.len() > 128 || !text.chars().all(legal) {
-        let help = "write a name that `identities` of serve's --config has; the key itself is never in the fleet";
+        let help =
+            "write a name that `identities` of serve's --config has; the key itself is never in the fleet";
         reader.error_unseen(node.at, "identity is no name of a key", help);
         return None;
     }
@@ -134,7 +135,10 @@ mod tests {
         assert_eq!(fleet.diagnostics, []);
         let [_, web1, web2] = fleet.servers.values().collect::<Vec<_>>()[..] else { panic!() };
         assert_eq!(web1.jump, Some(Jump::Server("gate".parse().unwrap())));
-        assert_eq!((web1.identity.as_deref(), web1.fingerprint.as_deref()), (Some("deploy-key"), Some(PRINT)));
+        assert_eq!(
+            (web1.identity.as_deref(), web1.fingerprint.as_deref()),
+            (Some("deploy-key"), Some(PRINT))
+        );
         assert_eq!((web1.environments[0].as_str(), web1.labels["zone"].as_str()), ("production", "a"));
         assert_eq!(web2.jump, Some(Jump::Address("c@d".into())));
     }

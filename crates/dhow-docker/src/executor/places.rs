@@ -99,8 +99,9 @@ impl Places {
 
     fn login(&self, name: &ServerName, ssh: &str, server: &Server) -> Result<Login, ExecutorError> {
         let refused = |text: String| ExecutorError::Refused(text);
-        let (user, host, port) = fleet::address(ssh)
-            .ok_or_else(|| refused(format!("{name}: {ssh:?} is no address of a server; mend it in dhow.yaml")))?;
+        let (user, host, port) = fleet::address(ssh).ok_or_else(|| {
+            refused(format!("{name}: {ssh:?} is no address of a server; mend it in dhow.yaml"))
+        })?;
         let identity = match &server.identity {
             None => None,
             Some(key) => Some(self.identity(name, key, host)?),

@@ -4,8 +4,7 @@ use thiserror::Error;
 
 /// What the shell at the other end is started with, here and as the remote command of SSH: it reads one line, and runs
 /// it. There is nothing in it that any login shell (fish, csh) reads in another way than sh, and no value.
-pub(crate) const BOOT: &str =
-    r#"N=$(printf "\012x"); N=${N%x}; LC_ALL=C; IFS= read -r line && eval "$line""#;
+pub(crate) const BOOT: &str = r#"N=$(printf "\012x"); N=${N%x}; LC_ALL=C; IFS= read -r line && eval "$line""#;
 
 /// Text that cannot be an argument anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -72,7 +71,22 @@ mod tests {
 
     #[test]
     fn odd_words_arrive_as_they_are() {
-        let words = ["", "'", "''", "$(reboot)", "`id`", "a\nb\n", "\\", "\\n", "!x", "\"$N\"", "\r\t ", "*", "ü — 船", "-n"];
+        let words = [
+            "",
+            "'",
+            "''",
+            "$(reboot)",
+            "`id`",
+            "a\nb\n",
+            "\\",
+            "\\n",
+            "!x",
+            "\"$N\"",
+            "\r\t ",
+            "*",
+            "ü — 船",
+            "-n",
+        ];
         let words = words.map(String::from).to_vec();
         for shell in shells() {
             assert_eq!(through(&shell, &words), words, "{shell:?}");

@@ -55,7 +55,8 @@ impl Request<'_> {
     /// The line, with its end. An error says what is wrong with the command.
     pub(crate) fn line(&self) -> Result<Vec<u8>, String> {
         self.check()?;
-        let word = |text: &str| quote::word(text).map_err(|error| format!("an argument cannot be sent: {error}"));
+        let word =
+            |text: &str| quote::word(text).map_err(|error| format!("an argument cannot be sent: {error}"));
         let (mode, length) = match (&self.command.stdin, self.input) {
             (None, _) => ("none", 0),
             (Some(bytes), Input::Whole) => ("whole", bytes.len()),
@@ -63,12 +64,14 @@ impl Request<'_> {
         };
         let seconds = Self::seconds(self.command.limit).max(1);
         let fifo = if mode == "stream" { "yes" } else { "" };
-        let mut line = format!("M={} MODE={mode} LEN={length} LIMIT={seconds} WAIT={seconds} FIFO={fifo}", self.mark);
+        let mut line =
+            format!("M={} MODE={mode} LEN={length} LIMIT={seconds} WAIT={seconds} FIFO={fifo}", self.mark);
         let lock = match &self.held {
             None => String::new(),
             Some(held) => {
                 let PlaceLock { name, rollout, epoch } = &held.lock;
-                let _ = write!(line, " EPOCH={epoch} ROLLOUT={rollout} OWNER={} SEQ={}", held.owner, held.seq);
+                let _ =
+                    write!(line, " EPOCH={epoch} ROLLOUT={rollout} OWNER={} SEQ={}", held.owner, held.seq);
                 file_name(name)
             }
         };

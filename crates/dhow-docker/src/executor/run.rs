@@ -40,9 +40,12 @@ pub(crate) async fn run(
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(|error| {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
-        ExecutorError::Refused(format!("`{program}` cannot be started here: {error}; install it, or mend PATH"))
+        ExecutorError::Refused(format!(
+            "`{program}` cannot be started here: {error}; install it, or mend PATH"
+        ))
     })?;
-    let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    let (Some(stdin), Some(stdout), Some(stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(ExecutorError::Refused("a shell was started without its streams".into()));
     };

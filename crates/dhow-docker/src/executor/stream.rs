@@ -24,11 +24,13 @@ pub(crate) struct Splitter {
     shown: Option<Vec<u8>>,
     /// A line end that is the command's unless a line of ours follows.
     owed: bool,
+    /// An empty line that is the command's unless a line of ours follows.
+    blank: bool,
 }
 
 impl Splitter {
     pub(crate) fn new(mark: &str) -> Self {
-        Self { mark: format!("{mark} ").into_bytes(), line: Vec::new(), shown: None, owed: false }
+        Self { mark: format!("{mark} ").into_bytes(), line: Vec::new(), shown: None, owed: false, blank: false }
     }
 
     /// Takes the next bytes of the stream.
@@ -59,13 +61,19 @@ impl Splitter {
         {
             let control = String::from_utf8_lossy(control).into_owned();
             self.line.clear();
-            self.owed = false;
+            (self.owed, self.blank) = (false, false);
             sink.control(&control);
             return;
         }
+        if std::mem::take(&mut self.blank) {
+            sink.line("");
+        }
         self.pass(sink);
         let shown = self.shown.take().unwrap_or_default();
-        sink.line(&String::from_utf8_lossy(shown.strip_suffix(b"\r").unwrap_or(&shown)));
+        self.blank = shown.is_empty();
+        if !self.blank {
+            sink.line(&String::from_utf8_lossy(shown.strip_suffix(b"\r").unwrap_or(&shown)));
+        }
         self.owed = true;
     }
 

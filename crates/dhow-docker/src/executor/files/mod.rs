@@ -57,10 +57,17 @@ fn checked(path: &str) -> Result<&str, ExecutorError> {
     let legal = path.starts_with('/')
         && parts().all(|part| !part.is_empty() && part != "." && part != "..")
         && !path.contains('\0');
-    if legal { Ok(path) } else { Err(ExecutorError::Refused(format!("{path:?} is no absolute path of a place"))) }
+    if legal {
+        Ok(path)
+    } else {
+        Err(ExecutorError::Refused(format!("{path:?} is no absolute path of a place")))
+    }
 }
 
-pub(crate) async fn read<T: Transport>(shell: &Shell<T>, path: &str) -> Result<Option<Vec<u8>>, ExecutorError> {
+pub(crate) async fn read<T: Transport>(
+    shell: &Shell<T>,
+    path: &str,
+) -> Result<Option<Vec<u8>>, ExecutorError> {
     let path = checked(path)?;
     let output = script(shell, &format!("{path} cannot be read"), READ, &[path], None).await?;
     Ok(output.map(|output| output.stdout))

@@ -35,8 +35,10 @@ const ALL: &str = "Host *
 
 /// A path as a value, or why it cannot be one.
 pub(super) fn path(path: &Path) -> Result<String, String> {
-    let text = path.to_str().filter(|text| !text.contains(['"', '\\']) && !text.chars().any(char::is_control));
-    let text = text.ok_or_else(|| format!("the path {} cannot stand in SSH's configuration", path.display()))?;
+    let text =
+        path.to_str().filter(|text| !text.contains(['"', '\\']) && !text.chars().any(char::is_control));
+    let text =
+        text.ok_or_else(|| format!("the path {} cannot stand in SSH's configuration", path.display()))?;
     Ok(format!("\"{}\"", text.replace('%', "%%").replace("${", "$ {")))
 }
 
@@ -55,7 +57,8 @@ fn host(name: &str, login: &Login, settings: &SshSettings, folder: &Path) -> Res
     let mut text = format!("Host {name}\n");
     let _ = writeln!(text, "  HostName {}\n  User {}\n  Port {}", login.host, login.user, login.port);
     if let Some(identity) = &login.identity {
-        let _ = writeln!(text, "  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none", path(identity)?);
+        let _ =
+            writeln!(text, "  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none", path(identity)?);
     }
     let known = match &login.fingerprint {
         Some(_) => Path::new("/dev/null"),

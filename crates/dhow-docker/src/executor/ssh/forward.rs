@@ -106,7 +106,8 @@ impl Forwards {
             return Ok(*here);
         }
         self.way.connect(&to.to_string()).await?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| self.cannot_listen(&e))?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| self.cannot_listen(&e))?;
         let here = listener.local_addr().map_err(|error| self.cannot_listen(&error))?;
         let way = Arc::clone(&self.way);
         open.tasks.spawn(async move {

@@ -47,7 +47,8 @@ impl HostKey {
             let mut words = line.split_whitespace();
             words.next() == Some(self.host.as_str()) && words.next() == Some(self.kind.as_str())
         };
-        let mut text: String = old.lines().filter(|line| !ours(line)).map(|line| format!("{line}\n")).collect();
+        let mut text: String =
+            old.lines().filter(|line| !ours(line)).map(|line| format!("{line}\n")).collect();
         text.push_str(&format!("{} {} {}\n", self.host, self.kind, self.key));
         let new = known_hosts.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
@@ -62,7 +63,12 @@ mod tests {
     use super::*;
 
     fn key(host: &str, key: &str) -> HostKey {
-        HostKey { fingerprint: "SHA256:x".into(), host: host.into(), kind: "ssh-ed25519".into(), key: key.into() }
+        HostKey {
+            fingerprint: "SHA256:x".into(),
+            host: host.into(),
+            kind: "ssh-ed25519".into(),
+            key: key.into(),
+        }
     }
 
     #[test]

@@ -64,7 +64,9 @@ impl Link {
         for login in [Some(&settings.login), settings.jump.as_ref()].into_iter().flatten() {
             if let Some(identity) = login.identity.as_ref().filter(|path| !path.is_file()) {
                 let path = identity.display();
-                return Err(refused(format!("{label}: there is no key {path}; mend its path in serve's --config")));
+                return Err(refused(format!(
+                    "{label}: there is no key {path}; mend its path in serve's --config"
+                )));
             }
         }
         let made = || -> std::io::Result<TempDir> {
@@ -224,8 +226,10 @@ impl Link {
         let reason = trouble::last_line(&said).unwrap_or("the connection is gone");
         Err(ExecutorError::Unreachable {
             place: self.label.clone(),
-            reason: format!("it does not forward {to}: {reason}; sshd there must have AllowTcpForwarding and \
-                             AllowStreamLocalForwarding"),
+            reason: format!(
+                "it does not forward {to}: {reason}; sshd there must have AllowTcpForwarding and \
+                             AllowStreamLocalForwarding"
+            ),
         })
     }
 }

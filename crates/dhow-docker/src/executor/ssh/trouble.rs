@@ -139,7 +139,9 @@ mod tests {
         ] {
             assert!(matches!(error(said, None, None), ExecutorError::Unreachable { .. }), "{said}");
         }
-        for said in ["deploy@web1: Permission denied (publickey).", "This account is currently not available."] {
+        for said in
+            ["deploy@web1: Permission denied (publickey).", "This account is currently not available."]
+        {
             assert!(matches!(error(said, None, None), ExecutorError::Refused(_)), "{said}");
         }
     }

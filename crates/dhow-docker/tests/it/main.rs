@@ -1,0 +1,6 @@
+//! The executors against real shells, real servers and real faults.
+
+mod contract;
+mod killed;
+mod ssh;
+mod support;
