@@ -30,7 +30,13 @@ pub(crate) struct Splitter {
 
 impl Splitter {
     pub(crate) fn new(mark: &str) -> Self {
-        Self { mark: format!("{mark} ").into_bytes(), line: Vec::new(), shown: None, owed: false, blank: false }
+        Self {
+            mark: format!("{mark} ").into_bytes(),
+            line: Vec::new(),
+            shown: None,
+            owed: false,
+            blank: false,
+        }
     }
 
     /// Takes the next bytes of the stream.

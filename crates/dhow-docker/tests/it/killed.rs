@@ -9,9 +9,10 @@ use dhow_testkit::executor::{Told, gone, sh};
 use crate::support::{local, remote, server};
 
 const WHERE: &str = "DHOW_TEST_KILLED";
+const LOCK: &str = "DHOW_TEST_LOCK";
 
-fn lock(epoch: u64) -> PlaceLock {
-    PlaceLock { name: "test/killed".into(), rollout: 1, epoch }
+fn lock(name: &str, epoch: u64) -> PlaceLock {
+    PlaceLock { name: format!("test/killed/{name}"), rollout: 1, epoch }
 }
 
 fn executor(place: &str) -> Box<dyn Executor> {
@@ -30,7 +31,7 @@ async fn victim() {
         "trap '' HUP TERM; sleep 1000 & echo $!; setsid sleep 1000 & echo $!; echo $$; wait; sleep 1000",
         &[],
     );
-    let (executor, lock) = (executor(&place), lock(1));
+    let (executor, lock) = (executor(&place), lock(&std::env::var(LOCK).unwrap(), 1));
     let say = async {
         for _ in 0..3 {
             println!("pid {}", heard.recv().await.unwrap());
@@ -42,8 +43,10 @@ async fn victim() {
 
 async fn killed(place: &str) {
     let executor = executor(place);
+    // A place never forgets an epoch.
+    let (_folder, name) = crate::support::scratch("killed");
     let mut victim = Command::new(std::env::current_exe().unwrap());
-    victim.args(["--exact", "killed::victim", "--nocapture"]).env(WHERE, place);
+    victim.args(["--exact", "killed::victim", "--nocapture"]).env(WHERE, place).env(LOCK, &name);
     let mut victim = victim.stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(victim.stdout.take().unwrap()).lines();
     let pids = lines.map_while(Result::ok).filter_map(|line| Some(line.split_once("pid ")?.1.to_owned()));
@@ -54,7 +57,7 @@ async fn killed(place: &str) {
     // The successor's command starts when all of them have gone.
     let text = r#"for pid do ! grep -qs "^State:.[^Z]" "/proc/$pid/status" || exit 9; done"#;
     let args: Vec<&str> = pids.iter().map(String::as_str).collect();
-    let output = executor.run_locked(&lock(2), &sh(text, &args), &()).await.unwrap();
+    let output = executor.run_locked(&lock(&name, 2), &sh(text, &args), &()).await.unwrap();
     assert!(output.ok(), "the command of the killed one overlapped its successor's");
     for pid in &pids {
         gone(executor.as_ref(), pid).await;
@@ -81,7 +84,7 @@ async fn a_killed_shell_is_told_and_its_command_is_ended_by_the_next() {
     let (told, mut heard) = Told::new();
     // The supervisor is the parent of the command.
     let command = sh("echo $$; kill -9 $PPID; while :; do sleep 0.1; done", &[]);
-    let lock = lock(1);
+    let lock = lock("shell", 1);
     let error = executor.run_locked(&lock, &command, &told).await.unwrap_err().to_string();
     assert!(error.contains("was killed"), "{error}");
     let pid = heard.recv().await.unwrap();

@@ -4,11 +4,14 @@ use std::path::Path;
 
 use dhow_core::port::{Executor, ExecutorError, PlaceLock, SentFile};
 use dhow_docker::executor::{SshExecutor, SshSettings};
-use dhow_testkit::executor::{Told, good, sh};
+use dhow_testkit::executor::{Told, commands, files, good, locks, sh};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::support::{inside, login, reachable, refusal, remote, scratch, server, settings};
+use crate::support::{back, inside, login, refusal, remote, scratch, server, settings};
+
+/// The third server is disturbed by one test at a time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 #[tokio::test]
 async fn an_unknown_host_key_is_refused_with_its_fingerprint_until_it_is_remembered() {
@@ -26,8 +29,9 @@ async fn an_unknown_host_key_is_refused_with_its_fingerprint_until_it_is_remembe
     good(&executor, &sh("true", &[])).await;
     // Another key than the known one.
     let other = std::fs::read_to_string(&server.known_hosts).unwrap();
-    let other = other.lines().find(|line| !line.contains(&keys[0].key)).unwrap();
-    let other = other.split_whitespace().last().unwrap();
+    let other =
+        other.lines().find(|line| line.contains(&keys[0].kind) && !line.contains(&keys[0].key)).unwrap();
+    let other = other.split_whitespace().nth(2).unwrap();
     std::fs::write(&known_hosts, format!("{} {} {other}\n", keys[0].host, keys[0].kind)).unwrap();
     let message = refusal(SshExecutor::new(&settings).unwrap().run(&sh("true", &[]), &()).await);
     assert!(message.contains("changed") && message.contains(&server.fingerprint), "{message}");
@@ -87,6 +91,7 @@ async fn a_jump_host_is_held_to_the_same_rules() {
 #[tokio::test]
 async fn a_cut_connection_is_told_and_the_lock_is_had_again_only_when_the_command_has_ended() {
     let Some(server) = server(2) else { return };
+    let _alone = ALONE.lock().await;
     let (executor, (_folder, scratch)) = (remote(&server, "deploy"), scratch("cut"));
     let (told, mut heard) = Told::new();
     let lock = PlaceLock { name: "test/cut".into(), rollout: 1, epoch: 1 };
@@ -103,12 +108,7 @@ async fn a_cut_connection_is_told_and_the_lock_is_had_again_only_when_the_comman
     let log = server.files.join(scratch.trim_start_matches('/')).join("log");
     assert!(Path::new(&log).exists(), "the command still runs there");
     drop(cut);
-    let mut tries = 0;
-    while !reachable(&executor).await {
-        tries += 1;
-        assert!(tries < 50, "it does not come back");
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    }
+    back(&executor).await;
     let text = r#"! grep -qs "^State:.[^Z]" "/proc/$1/status""#;
     let output = executor.run_locked(&lock, &sh(text, &[&pid]), &()).await.unwrap();
     assert!(output.ok(), "the command of the cut connection overlapped the next one");
@@ -117,6 +117,7 @@ async fn a_cut_connection_is_told_and_the_lock_is_had_again_only_when_the_comman
 #[tokio::test]
 async fn what_a_server_lacks_is_told_by_name() {
     let Some(server) = server(2) else { return };
+    let _alone = ALONE.lock().await;
     let executor = remote(&server, "guest");
     let lock = PlaceLock { name: "test/lacks".into(), rollout: 1, epoch: 1 };
     let tool = String::from_utf8(good(&executor, &sh("command -v flock", &[])).await.stdout).unwrap();
@@ -125,6 +126,34 @@ async fn what_a_server_lacks_is_told_by_name() {
     inside(&server, &["umount", tool.trim()]);
     let message = refusal(result);
     assert!(message.contains("s3 (guest@") && message.contains("lacks flock"), "{message}");
+}
+
+#[tokio::test]
+async fn any_posix_shell_will_do() {
+    let Some(server) = server(2) else { return };
+    let _alone = ALONE.lock().await;
+    for shell in ["/usr/bin/bash", "/usr/bin/busybox"] {
+        let (_folder, scratch) = scratch("shells");
+        // What `sh` is there, for dash's place.
+        inside(&server, &["mount", "--bind", shell, "/usr/bin/dash"]);
+        let server = server.clone();
+        let tried = tokio::spawn(async move {
+            let (one, other) = (remote(&server, "deploy"), remote(&server, "deploy"));
+            commands::everything_arrives_byte_for_byte(&one).await;
+            commands::an_end_is_told_as_it_is(&one).await;
+            commands::a_limit_ends_all_that_was_started(&one).await;
+            commands::a_dropped_command_is_ended(&one).await;
+            commands::what_cannot_be_is_refused(&one).await;
+            locks::two_commands_never_overlap(&one, &other, &scratch).await;
+            locks::a_lower_epoch_is_refused(&one, &other, &scratch).await;
+            locks::a_newer_epoch_ends_the_older_command(&one, &other).await;
+            files::a_folder_is_what_was_sent(&one, &scratch).await;
+            files::files_are_read_written_listed_and_removed(&one, &scratch).await;
+        });
+        let tried = tried.await;
+        inside(&crate::support::server(2).unwrap(), &["umount", "/usr/bin/dash"]);
+        tried.unwrap_or_else(|error| panic!("{shell}: {error}"));
+    }
 }
 
 #[tokio::test]
@@ -165,7 +194,7 @@ async fn the_engines_socket_and_a_port_are_reached_also_after_the_connection_bro
         assert_eq!(&greeting, b"SSH-2.0-");
         // sshd's process of this connection goes.
         let _ = executor.run(&sh("kill -9 $(ps -o ppid= -p $(ps -o ppid= -p $PPID))", &[]), &()).await;
-        while !reachable(&executor).await {}
+        back(&executor).await;
     }
 }
 

@@ -57,10 +57,17 @@ pub fn refusal<T: std::fmt::Debug>(result: Result<T, ExecutorError>) -> String {
 pub fn inside(server: &Server, args: &[&str]) {
     let pid = server.pid.to_string();
     let mut command = std::process::Command::new("nsenter");
-    let output = command.args(["-t", &pid, "-m", "--"]).args(args).output().unwrap();
+    let output = command.args(["-t", &pid, "-m", "-p", "--"]).args(args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-pub async fn reachable(executor: &SshExecutor) -> bool {
-    executor.run(&dhow_testkit::executor::sh("true", &[]), &()).await.is_ok()
+/// Returns when the server is reached again.
+pub async fn back(executor: &SshExecutor) {
+    let mut tries = 0;
+    while let Err(error) = executor.run(&dhow_testkit::executor::sh("true", &[]), &()).await {
+        tries += 1;
+        assert!(tries < 100, "it does not come back: {error}");
+        // Until the next attempt is due the executor tells the last failure again.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
 }

@@ -1,11 +1,16 @@
 //! Locks: exclusive, fenced by their epoch, and never held by what was given up.
 
+use std::time::SystemTime;
+
 use dhow_core::port::{Executor, ExecutorError, PlaceLock};
 
 use super::{Told, gone, sh};
 
-fn lock(name: &str, epoch: u64) -> PlaceLock {
-    PlaceLock { name: format!("test/{name}"), rollout: 7, epoch }
+/// A lock that nobody had before: a place never forgets an epoch.
+fn fresh(name: &str) -> impl Fn(u64) -> PlaceLock + use<> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the clock is set");
+    let name = format!("test/{name}/{}", now.as_nanos());
+    move |epoch| PlaceLock { name: name.clone(), rollout: 7, epoch }
 }
 
 /// Commands under one lock never overlap, through one executor or through two of the same place.
@@ -14,7 +19,7 @@ fn lock(name: &str, epoch: u64) -> PlaceLock {
 ///
 /// Where they do.
 pub async fn two_commands_never_overlap(one: &dyn Executor, other: &dyn Executor, scratch: &str) {
-    let held = lock("overlap", 1);
+    let held = fresh("overlap")(1);
     let text = r#"mkdir -p "$1" && mkdir "$1/in" || exit 9; sleep 0.3; rmdir "$1/in""#;
     let command = sh(text, &[scratch]);
     let outputs = tokio::join!(
@@ -35,12 +40,12 @@ pub async fn two_commands_never_overlap(one: &dyn Executor, other: &dyn Executor
 ///
 /// Where it runs.
 pub async fn a_lower_epoch_is_refused(one: &dyn Executor, other: &dyn Executor, scratch: &str) {
-    let mark = format!("{scratch}/fenced");
-    one.run_locked(&lock("fence", 5), &sh("true", &[]), &()).await.expect("the first epoch");
-    let refused = other.run_locked(&lock("fence", 4), &sh(r#": >"$1""#, &[&mark]), &()).await;
+    let (lock, mark) = (fresh("fence"), format!("{scratch}/fenced"));
+    one.run_locked(&lock(5), &sh("true", &[]), &()).await.expect("the first epoch");
+    let refused = other.run_locked(&lock(4), &sh(r#": >"$1""#, &[&mark]), &()).await;
     assert!(matches!(refused, Err(ExecutorError::Fenced { seen: 5, ours: 4 })), "{refused:?}");
     assert_eq!(one.read(&mark).await.expect("it can be looked for"), None);
-    other.run_locked(&lock("fence", 5), &sh("true", &[]), &()).await.expect("an equal one goes on");
+    other.run_locked(&lock(5), &sh("true", &[]), &()).await.expect("an equal one goes on");
 }
 
 /// A command of an older epoch is ended before one of a newer epoch starts.
@@ -51,7 +56,8 @@ pub async fn a_lower_epoch_is_refused(one: &dyn Executor, other: &dyn Executor, 
 pub async fn a_newer_epoch_ends_the_older_command(one: &dyn Executor, other: &dyn Executor) {
     let (told, mut heard) = Told::new();
     let command = sh("echo $$; while :; do sleep 0.1; done", &[]);
-    let (held, newer) = (lock("takeover", 1), lock("takeover", 2));
+    let lock = fresh("takeover");
+    let (held, newer) = (lock(1), lock(2));
     let older = one.run_locked(&held, &command, &told);
     let next = async {
         let pid = heard.recv().await.expect("it runs");
@@ -70,7 +76,7 @@ pub async fn a_newer_epoch_ends_the_older_command(one: &dyn Executor, other: &dy
 /// Where that is not so.
 pub async fn a_dropped_command_leaves_its_lock(executor: &dyn Executor) {
     let (told, mut heard) = Told::new();
-    let held = lock("dropped", 1);
+    let held = fresh("dropped")(1);
     let command = sh("trap '' TERM HUP; echo $$; while :; do sleep 0.1; done", &[]);
     let pid = tokio::select! {
         ended = executor.run_locked(&held, &command, &told) => panic!("it ended: {ended:?}"),
