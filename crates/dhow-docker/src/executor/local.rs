@@ -10,6 +10,7 @@ use super::quote::BOOT;
 use super::shell::{Shell, Started, Transport};
 
 /// This machine as a place.
+#[derive(Clone)]
 pub struct Here {
     home: String,
 }

@@ -26,4 +26,10 @@ mod trouble;
 
 pub use local::LocalExecutor;
 pub use places::{Identity, Places, PlacesConfig};
-pub use ssh::{HostKey, Login, SshExecutor, SshSettings};
+pub use ssh::{HostKey, Login, SshExecutor, SshSettings, Trust};
+
+/// A script as the line that a plain shell reads.
+pub(crate) fn plain_line(script: &str) -> Vec<u8> {
+    let word = quote::word(script).unwrap_or_default();
+    format!("eval {word}\n").into_bytes()
+}

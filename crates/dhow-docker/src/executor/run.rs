@@ -68,7 +68,7 @@ pub(crate) async fn run(
     }
     let noise = String::from_utf8_lossy(&err.noise).into_owned() + &String::from_utf8_lossy(&out.noise);
     let began = out.began || err.began;
-    Ok(match out.word.take().or(err.word.take()) {
+    Ok(match err.word.take().or(out.word.take()) {
         Some(word) => {
             let code = if let Word::End { code, .. } = word { Some(code) } else { None };
             Ended::Answered(word, Output { code, stdout: out.into_kept(), stderr: err.into_kept() })

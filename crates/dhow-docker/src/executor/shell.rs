@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +15,7 @@ use super::answer::Word;
 use super::request::{Held, Input, Request};
 use super::run::{self, Ended};
 use super::{files, trouble};
+use crate::inspect::Plain;
 
 /// A shell at a place, ready to be started.
 pub struct Started {
@@ -74,6 +76,19 @@ impl<T: Transport> Shell<T> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         Arc::clone(locks.entry(name.to_owned()).or_default())
+    }
+
+    /// A shell without a supervisor, for what needs nothing of the place but that.
+    pub(crate) async fn plain_shell(&self) -> Result<Plain, ExecutorError>
+    where
+        T: Clone,
+    {
+        let Started { mut command, permit: _ } = self.transport.shell().await?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        let (label, transport) = (self.transport.label().to_owned(), self.transport.clone());
+        let silence = Box::new(move |said: &str| transport.silence("sh", said, false));
+        Ok(Plain { command, label, silence })
     }
 
     pub(crate) async fn perform(

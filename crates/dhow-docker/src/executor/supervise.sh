@@ -14,24 +14,35 @@ marked() {
   done
 }
 
-# Ends a process group and all that carries the mark: asked first, forced after 3 s.
+# When a process started, in ticks since the machine did: its number may be another's by now.
+started() {
+  read -r stat <"/proc/$1/stat" || return 0
+  # shellcheck disable=SC2086
+  set -- ${stat##*) }
+  echo "${20}"
+} 2>/dev/null
+
+# Ends a process group and all that carries the mark: asked first, forced after 3 s. A group whose leader is another's
+# is let alone.
 end() {
-  turn=0
-  while left=$(marked "$2"); [ -n "$left" ] || { [ "$turn" -gt 0 ] && kill -s 0 -- "-$1"; }; do
+  turn=0 sure=no
+  [ "$(started "$1")" != "$3" ] || sure=yes
+  while left=$(marked "$2"); [ -n "$left" ] || { [ "$sure" = yes ] && kill -0 "-$1"; }; do
+    sure=yes
     case $turn in
-      0) kill -s TERM -- "-$1"; [ -z "$left" ] || kill -s TERM $left ;;
-      3?) kill -s KILL -- "-$1"; [ -z "$left" ] || kill -s KILL $left ;;
+      0) kill -TERM "-$1"; [ -z "$left" ] || kill -TERM $left ;;
+      3?) kill -KILL "-$1"; [ -z "$left" ] || kill -KILL $left ;;
       5?) [ -z "$left" ]; return ;;
-    esac 2>/dev/null
+    esac
     turn=$((turn + 1))
     pause
-  done 2>/dev/null
-}
+  done
+} 2>/dev/null
 
 # What the lock's file says: who was the last, and what runs.
 seen() {
-  r_epoch=0 r_rollout=0 r_owner= r_seq=0 r_group=- r_mark=-
-  [ ! -s "$L" ] || read -r r_epoch r_rollout r_owner r_seq r_group r_mark <"$L"
+  r_epoch=0 r_rollout=0 r_owner= r_seq=0 r_group=- r_start=- r_mark=-
+  [ ! -s "$L" ] || read -r r_epoch r_rollout r_owner r_seq r_group r_start r_mark <"$L"
 }
 
 fence() {
@@ -44,14 +55,14 @@ fence() {
 supersede() {
   [ "$r_mark" != - ] || return 0
   [ "$r_epoch" -lt "$EPOCH" ] || [ "$r_owner" = "$OWNER" ] || [ "$1" = free ] || return 0
-  end "$r_group" "$r_mark" || refuse stuck "$r_group"
+  end "$r_group" "$r_mark" "$r_start" || refuse stuck "$r_group"
 }
 
 take() {
   L=$HOME_DIR/locks/$LOCK
   problem=$({ : >>"$L.lock"; } 2>&1) || refuse refused "$problem"
   exec 9>>"$L.lock"
-  (exec 9>&- >/dev/null 2>&1; read -r _ <&3; kill -s TERM $$) &
+  (exec 9>&- >/dev/null 2>&1; read -r _ <&3; kill -TERM $$) &
   waiter=$!
   until=$(($(date +%s) + WAIT))
   until flock -n 9; do
@@ -66,7 +77,7 @@ take() {
   supersede free
   { kill "$waiter"; wait "$waiter"; } 2>/dev/null
   R="$EPOCH $ROLLOUT $OWNER $SEQ"
-  problem=$({ printf '%s - -\n' "$R" >"$L.new" && mv -f "$L.new" "$L"; } 2>&1) || refuse refused "$problem"
+  problem=$({ printf '%s - - -\n' "$R" >"$L.new" && mv -f "$L.new" "$L"; } 2>&1) || refuse refused "$problem"
   # An epoch that is taken over must outlive the machine's crash.
   [ "$r_epoch" = "$EPOCH" ] || sync "$L" 2>/dev/null || sync
 }
@@ -111,7 +122,7 @@ command=$!
   [ "$MODE" != stream ] || head -c "$LEN" <&3 >"$in"
   read -r _ <&3
   trap '' TERM
-  end "$command" "$M"
+  end "$command" "$M" "$(started "$command")"
   exit 7
 ) &
 leash=$!
@@ -123,7 +134,7 @@ leash=$!
   slept=$!
   wait "$slept"
   trap '' TERM
-  end "$command" "$M"
+  end "$command" "$M" "$(started "$command")"
   exit 8
 ) &
 timer=$!
@@ -136,16 +147,16 @@ timer=$!
   wait "$timer"
   [ "$?" -ne 8 ] || why=time
   # What it left in its group goes with it.
-  if kill -s TERM -- "-$command"; then
+  if kill -TERM "-$command"; then
     turn=0
-    while kill -s 0 -- "-$command" && [ "$turn" -lt 40 ]; do
-      [ "$turn" -ne 30 ] || kill -s KILL -- "-$command"
+    while kill -0 "-$command" && [ "$turn" -lt 40 ]; do
+      [ "$turn" -ne 30 ] || kill -KILL "-$command"
       turn=$((turn + 1))
       pause
     done
   fi
   [ "$MODE" != stream ] || rm -f "$in"
-  [ -z "$LOCK" ] || { printf '%s - -\n' "$R" >"$L.new" && mv -f "$L.new" "$L"; }
+  [ -z "$LOCK" ] || { printf '%s - - -\n' "$R" >"$L.new" && mv -f "$L.new" "$L"; }
 } 2>/dev/null
 both end "$code" "${why:-itself}"
 exit 0

@@ -20,6 +20,15 @@ pub struct HostKey {
     pub key: String,
 }
 
+/// Whether the host keys on the way to a server are trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// All of them, the jump host's first.
+    Known(Vec<HostKey>),
+    /// This one is not: it is unknown, or another one than was known.
+    Unknown(HostKey),
+}
+
 impl HostKey {
     /// Reads what the script noted.
     pub(super) fn noted(path: &Path) -> Option<Self> {

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::config::{self, JUMP, TARGET};
-use super::host_key::HostKey;
+use super::host_key::{HostKey, Trust};
 use super::trouble::{self, Attempt};
 use super::{Login, SshSettings};
 
@@ -193,20 +193,17 @@ impl Link {
         .error()
     }
 
-    /// The keys that are shown on the way to the server.
-    pub(super) async fn host_keys(&self) -> Result<Vec<HostKey>, ExecutorError> {
-        let noted = || -> Vec<HostKey> {
-            [JUMP, TARGET].iter().filter_map(|n| HostKey::noted(&config::shown(self.folder(), n))).collect()
-        };
+    /// Whether the host keys on the way are trusted; the first that is not.
+    pub(super) async fn trust(&self) -> Result<Trust, ExecutorError> {
+        let noted = |name| HostKey::noted(&config::shown(self.folder(), name));
         match self.up().await {
-            Ok(_) => Ok(noted()),
-            Err(ExecutorError::Unreachable { place, reason }) => {
-                Err(ExecutorError::Unreachable { place, reason })
-            }
-            // A key that is not trusted is what was asked for; a login that is refused comes after the key.
+            Ok(_) => Ok(Trust::Known([JUMP, TARGET].into_iter().filter_map(noted).collect())),
             Err(error) => {
-                let keys = noted();
-                if keys.is_empty() { Err(error) } else { Ok(keys) }
+                let said = fs::read_to_string(self.folder().join("log")).unwrap_or_default();
+                let refused = matches!(error, ExecutorError::Refused(_)) && trouble::is_host_key(&said);
+                // The jump host is asked first: where the server showed no key, it is the jump host's that stops us.
+                let key = if refused { noted(TARGET).or_else(|| noted(JUMP)) } else { None };
+                key.map(Trust::Unknown).ok_or(error)
             }
         }
     }

@@ -19,7 +19,7 @@ use dhow_core::noun::ServerName;
 use dhow_core::port::{ExecutorError, Place};
 use tokio::sync::Semaphore;
 
-pub use host_key::HostKey;
+pub use host_key::{HostKey, Trust};
 pub use login::Login;
 
 use super::quote;
@@ -44,12 +44,13 @@ pub struct SshSettings {
 }
 
 /// A server as a place.
+#[derive(Clone)]
 pub struct Remote {
     name: ServerName,
     label: String,
     link: Arc<Link>,
     sessions: Arc<Semaphore>,
-    forwards: Forwards,
+    forwards: Arc<Forwards>,
 }
 
 /// The executor of a server.
@@ -64,18 +65,17 @@ impl SshExecutor {
     pub fn new(settings: &SshSettings) -> Result<Self, ExecutorError> {
         let label = format!("{} ({})", settings.name, settings.login);
         let link = Arc::new(Link::new(settings, &label)?);
-        let forwards = Forwards::new(Arc::clone(&link));
+        let forwards = Arc::new(Forwards::new(Arc::clone(&link)));
         let sessions = Arc::new(Semaphore::new(SESSIONS));
         Ok(Self::over(Remote { name: settings.name.clone(), label, link, sessions, forwards }))
     }
 
-    /// The host keys that the server and its jump host show, without trusting them: the jump host first, and the server
-    /// only once the jump host is known.
+    /// Whether the host keys of the server and its jump host are trusted: the first that is not, without trusting it.
     ///
     /// # Errors
-    /// `Unreachable`, or `Refused` for another reason than an unknown host key.
-    pub async fn host_keys(&self) -> Result<Vec<HostKey>, ExecutorError> {
-        self.transport.link.host_keys().await
+    /// `Unreachable`, or `Refused` for another reason than a host key.
+    pub async fn trust(&self) -> Result<Trust, ExecutorError> {
+        self.transport.link.trust().await
     }
 }
 
