@@ -8,10 +8,7 @@ use dhow_testkit::executor::{Told, commands, files, good, locks, sh};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::support::{back, inside, login, refusal, remote, scratch, server, settings};
-
-/// The third server is disturbed by one test at a time.
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+use crate::support::{ALONE, back, inside, login, refusal, remote, scratch, server, settings};
 
 #[tokio::test]
 async fn an_unknown_host_key_is_refused_with_its_fingerprint_until_it_is_remembered() {

@@ -71,3 +71,6 @@ pub async fn back(executor: &SshExecutor) {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     }
 }
+
+/// The third server is disturbed by one test at a time.
+pub static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
