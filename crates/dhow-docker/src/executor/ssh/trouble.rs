@@ -54,11 +54,11 @@ impl Attempt<'_> {
     }
 
     fn login_refused(&self) -> String {
-        let who = match self.jump {
-            Some(jump) if self.shown.is_none() => format!("the jump host {jump} of {}", self.name),
-            _ => self.label.to_owned(),
+        let (who, login) = match self.jump {
+            Some(jump) if self.shown.is_none() => (format!("the jump host {jump} of {}", self.name), jump),
+            _ => (self.label.to_owned(), self.login),
         };
-        let key = match &self.login.identity {
+        let key = match &login.identity {
             Some(path) => format!("the key {}", path.display()),
             None => "the keys of the agent and of ~/.ssh".into(),
         };
