@@ -5,6 +5,7 @@
 
 mod clock;
 pub mod engines;
+pub mod executor;
 mod fleet;
 mod source;
 pub mod store;

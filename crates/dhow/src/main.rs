@@ -43,6 +43,7 @@ enum Command {
     Validate(command::validate::Args),
     Update(command::update::Args),
     Policy(command::policy::Args),
+    Server(command::server::Args),
 }
 
 #[tokio::main]
@@ -73,6 +74,7 @@ async fn main() -> ExitCode {
         Command::Validate(args) => command::validate::run(args),
         Command::Update(args) => command::update::run(args),
         Command::Policy(args) => command::policy::run(args),
+        Command::Server(args) => command::server::run(args).await,
     };
     result.unwrap_or_else(|error| {
         anstream::eprintln!("error: {}", told(&error));

@@ -7,18 +7,28 @@ use serde_json::Value;
 use crate::tree;
 
 /// Each crate of the workspace, and the crates of the workspace that it may name.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("dhow-core", &[]),
     ("dhow-testkit", &["dhow-core"]),
     ("dhow-store", &["dhow-core"]),
     ("dhow-git", &["dhow-core"]),
     ("dhow-registry", &["dhow-core"]),
     ("dhow-static", &["dhow-core"]),
+    ("dhow-docker", &["dhow-core"]),
     ("dhow-engine", &["dhow-core"]),
     ("dhow-web", &["dhow-core", "dhow-engine"]),
     (
         "dhow",
-        &["dhow-core", "dhow-store", "dhow-git", "dhow-registry", "dhow-static", "dhow-engine", "dhow-web"],
+        &[
+            "dhow-core",
+            "dhow-store",
+            "dhow-git",
+            "dhow-registry",
+            "dhow-static",
+            "dhow-docker",
+            "dhow-engine",
+            "dhow-web",
+        ],
     ),
     ("dhow-testserver", &[]),
     ("xtask", &[]),

@@ -12,7 +12,7 @@ pub const WINDOW: &[&str] = &["open", "zone"];
 /// A registry.
 pub const REGISTRY: &[&str] = &["credentials", "ca", "plain_http"];
 /// A server.
-pub const SERVER: &[&str] = &["ssh", "environments"];
+pub const SERVER: &[&str] = &["ssh", "jump", "identity", "fingerprint", "environments", "labels"];
 /// A person.
 pub const PERSON: &[&str] = &["emails", "forge"];
 /// An entry of `layout:` that is no plain pattern.
@@ -34,6 +34,7 @@ pub const DEPLOYMENT: &[&str] = &[
     "type",
     "project",
     "servers",
+    "parallel",
     "bundle",
     "route",
     "checks",

@@ -20,6 +20,7 @@ mod path;
 mod pattern;
 mod root;
 mod secret;
+mod server;
 mod service;
 mod settings;
 mod sites;
@@ -33,9 +34,10 @@ pub use gate::{Approvals, UpdateMode, Window};
 pub use hash::{DesiredHash, InvalidDesiredHash, desired_hash};
 pub use load::{Index, load, reload};
 pub use model::{
-    Artifact, ArtifactKind, Deployment, DeploymentSettings, Environment, Fleet, OobPath, Person,
+    Artifact, ArtifactKind, Deployment, DeploymentSettings, Environment, Fleet, Jump, OobPath, Person,
     RegistrySettings, Route, SecretReference, Server, Service,
 };
 pub use secret::InvalidSecretReference;
+pub use server::address;
 pub use sites::VersionSite;
 pub use tree::{Entry, EntryKind, MemoryTree, Tree};

@@ -133,8 +133,26 @@ pub struct RegistrySettings {
 pub struct Server {
     /// `user@host[:port]`.
     pub ssh: String,
+    /// The host on the way there.
+    pub jump: Option<Jump>,
+    /// Name of the key, as `identities` of serve's configuration has it; none: the agent's keys.
+    pub identity: Option<String>,
+    /// Fingerprint of its host key, `SHA256:...`; none: what `dhow server add` accepted.
+    pub fingerprint: Option<String>,
     /// Environments whose deployments run here when their files name no server.
     pub environments: Vec<EnvironmentName>,
+    /// What people want to know of it.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A host on the way to a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Jump {
+    /// Another server of the fleet, reached as the fleet says.
+    Server(ServerName),
+    /// `user@host[:port]`, with the server's own key.
+    Address(String),
 }
 
 /// One service.
@@ -228,6 +246,8 @@ pub struct DeploymentSettings {
     pub project: Option<String>,
     /// Servers it runs on; empty: those of its environment, else this machine.
     pub servers: Vec<ServerName>,
+    /// On how many of them at once; none: one after another.
+    pub parallel: Option<u32>,
     /// The bundle it serves (type `static_file`).
     pub bundle: Option<ImageReference>,
     /// How it is reached.

@@ -8,7 +8,7 @@ use super::gate::{Approvals, UpdateMode, Window};
 use super::model::{Environment, Person, RegistrySettings, Server};
 use super::pattern::{Pattern, Slot};
 use super::tree::Tree;
-use super::{keys, path, secret, window};
+use super::{keys, path, secret, server, window};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::noun::{EnvironmentName, PersonName, ServerName, ServiceName, TargetType};
 use crate::yaml::{self, Fields, Node, Reader};
@@ -107,11 +107,7 @@ impl Root {
             }
         }
         if let Some(node) = fields.get("servers") {
-            for (key, value) in reader.entries(node, "servers") {
-                if let Some(name) = reader.parse_text(&key.text, key.at, "servers") {
-                    self.servers.extend(server(reader, value).map(|server| (name, server)));
-                }
-            }
+            self.servers = server::read_all(reader, node);
         }
         if let Some(node) = fields.get("notices") {
             reader.warn(
@@ -263,31 +259,6 @@ pub(crate) fn within(reader: &mut Reader<'_>, node: &Node, folder: &str, what: &
         reader.error_help(node.at, message, "move the file into the fleet");
     }
     found
-}
-
-fn server(reader: &mut Reader<'_>, node: &Node) -> Option<Server> {
-    let fields = reader.fields(node, "a server", keys::SERVER);
-    let environments = fields.get("environments").map(|n| reader.list(n, "environments")).unwrap_or_default();
-    let Some(ssh) = fields.get("ssh") else {
-        reader.error_help(node.at, "a server needs ssh", "write ssh: user@host or user@host:port");
-        return None;
-    };
-    let text = reader.text(ssh, "ssh")?;
-    if !is_ssh(text) {
-        let message = format!("{text:?} is no address of a server");
-        reader.error_help(ssh.at, message, "write user@host or user@host:port");
-    }
-    Some(Server { ssh: text.to_owned(), environments })
-}
-
-fn is_ssh(text: &str) -> bool {
-    let Some((user, place)) = text.split_once('@') else { return false };
-    let (host, port) = place.rsplit_once(':').unwrap_or((place, "22"));
-    let legal = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
-    legal(user) && legal(host) && port.parse::<u16>().is_ok_and(|p| p > 0)
 }
 
 fn pattern(reader: &mut Reader<'_>, node: &Node) -> Option<Pattern> {

@@ -97,6 +97,9 @@ impl FolderSettings {
                 }
             }
         }
+        if let Some(node) = fields.get("parallel") {
+            settings.parallel = reader.number(node, "parallel", 1..=100);
+        }
         if let Some(node) = fields.get("bundle") {
             settings.bundle = reader.parse(node, "bundle");
         }

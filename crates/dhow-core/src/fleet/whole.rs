@@ -65,7 +65,7 @@ pub(super) fn assemble(root: &Root, aliases: &Aliases, parts: &BTreeMap<String, 
 
 fn meant(server: &Server, aliases: &Aliases) -> Server {
     let environments = server.environments.iter().map(|name| aliases.meant(name)).collect();
-    Server { ssh: server.ssh.clone(), environments }
+    Server { environments, ..server.clone() }
 }
 
 fn break_deployment(fleet: &mut Fleet, id: &DeploymentId, found: Diagnostic) {

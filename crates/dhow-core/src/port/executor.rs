@@ -14,7 +14,7 @@ use super::Place;
 pub struct Command {
     /// Program and arguments.
     pub argv: Vec<String>,
-    /// Added to an environment of nothing but `PATH` and `HOME`.
+    /// Added to an environment of nothing but `PATH`, `HOME` and what marks the command as ours (`DHOW_RUN`).
     pub env: BTreeMap<String, String>,
     /// Folder that it runs in; none: the user's home, or `/` here.
     pub folder: Option<String>,
@@ -40,7 +40,7 @@ impl Command {
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Its exit code; none: a signal ended it.
+    /// Its exit code; where a signal ended it, the signal's number and 128, as a shell tells it, or none.
     pub code: Option<i32>,
     /// What it wrote, at most 16 MiB: a longer one is an error.
     pub stdout: Vec<u8>,

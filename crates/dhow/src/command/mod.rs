@@ -12,6 +12,7 @@ pub mod reject;
 pub mod resume;
 pub mod rollback;
 pub mod serve;
+pub mod server;
 pub mod status;
 pub mod sync;
 pub mod token;

@@ -10,13 +10,15 @@ use dhow_core::diagnostic::Severity;
 use dhow_core::fleet::SecretReference;
 use dhow_core::noun::Repository;
 use dhow_core::yaml::{self, Node, Reader};
+use dhow_docker::executor::Identity;
 use dhow_engine::Settings;
 
 /// The keys of the file.
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 8] = [
     "secrets",
     "commands",
     "registry_hosts",
+    "identities",
     "command_checks",
     "fleet_interval",
     "tags_interval",
@@ -24,6 +26,8 @@ const KEYS: [&str; 7] = [
 ];
 /// The keys of an entry of `secrets`.
 const SECRET_KEYS: [&str; 2] = ["reference", "hosts"];
+/// The keys of an entry of `identities`.
+const IDENTITY_KEYS: [&str; 2] = ["file", "hosts"];
 /// Shortest and longest interval.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(24 * 3600));
 
@@ -36,6 +40,8 @@ pub struct FileConfig {
     pub commands: BTreeMap<String, Vec<String>>,
     /// Further names of the embedded registry.
     pub registry_hosts: Vec<String>,
+    /// Private keys for servers, by the names that the fleet has for them.
+    pub identities: BTreeMap<String, Identity>,
     /// Whether `command` checks may run on this machine.
     pub command_checks: bool,
     /// How often the fleet's head is read.
@@ -60,6 +66,9 @@ impl FileConfig {
         let bytes = std::fs::read(path).with_context(shown)?;
         let mut config = Self::parse(&path.to_string_lossy(), &bytes)?;
         config.folder = std::path::absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
+        for identity in config.identities.values_mut() {
+            identity.file = config.folder.join(&identity.file);
+        }
         Ok(config)
     }
 
@@ -105,6 +114,11 @@ impl FileConfig {
             fields.get("registry_hosts").map(|n| reader.items(n, "registry_hosts")).unwrap_or_default()
         {
             self.registry_hosts.extend(host(reader, item));
+        }
+        if let Some(node) = fields.get("identities") {
+            for (name, entry) in reader.entries(node, "identities") {
+                self.identities.extend(identity(reader, entry).map(|identity| (name.text.clone(), identity)));
+            }
         }
         if let Some(node) = fields.get("command_checks") {
             self.command_checks = reader.boolean(node, "command_checks").unwrap_or(false);
@@ -160,6 +174,19 @@ impl FileConfig {
         }
         settings
     }
+}
+
+/// A private key, and the hosts that it may be used for.
+fn identity(reader: &mut Reader<'_>, node: &Node) -> Option<Identity> {
+    let fields = reader.fields(node, "an entry of identities", &IDENTITY_KEYS);
+    let (Some(file), Some(hosts)) = (fields.get("file"), fields.get("hosts")) else {
+        let help = "write { file: /etc/dhow/deploy_key, hosts: [web1.acme.dev] }";
+        reader.error_help(node.at, "an entry of identities needs file and hosts", help);
+        return None;
+    };
+    let file = PathBuf::from(reader.text(file, "file")?);
+    let hosts: Vec<String> = reader.list(hosts, "hosts");
+    Some(Identity { file, hosts: hosts.into_iter().collect() })
 }
 
 /// `host[:port]` as it stands in references.
@@ -220,7 +247,7 @@ mod tests {
         let docs = include_str!("../../../../docs/operations.md");
         let example = docs.split("```yaml\n# serve.yaml\n").nth(1).and_then(|rest| rest.split("```").next());
         let config = parse(example.unwrap()).unwrap();
-        assert_eq!((config.secrets.len(), config.commands.len()), (3, 1));
+        assert_eq!((config.secrets.len(), config.commands.len(), config.identities.len()), (3, 1, 1));
         let defaults = Settings::default();
         let said = config.settings();
         assert_eq!(said.fleet_interval, defaults.fleet_interval);
@@ -241,6 +268,15 @@ mod tests {
     fn a_command_that_nobody_names_is_refused() {
         let error = parse("secrets: [{ reference: command:vault, hosts: [a.dev] }]\n").unwrap_err();
         assert!(error.contains("commands has no \"vault\""), "{error}");
+    }
+
+    #[test]
+    fn a_key_is_named_with_the_hosts_that_it_may_be_used_for() {
+        let config = parse("identities: { deploy: { file: key, hosts: [web1.acme.dev] } }\n").unwrap();
+        assert_eq!(config.identities["deploy"].hosts, ["web1.acme.dev".to_owned()].into());
+        assert!(
+            parse("identities: { deploy: { file: key } }\n").unwrap_err().contains("needs file and hosts")
+        );
     }
 
     #[test]

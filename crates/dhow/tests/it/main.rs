@@ -11,6 +11,7 @@ mod fleets;
 mod offline;
 mod publish;
 mod secrets;
+mod servers;
 mod skopeo;
 mod ssh;
 mod start_stop;
