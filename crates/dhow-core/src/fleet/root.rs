@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::gate::{Approvals, UpdateMode, Window};
 use super::model::{Environment, Person, RegistrySettings, Server};
 use super::pattern::{Pattern, Slot};
+use super::proxy::{self, ProxySettings};
 use super::tree::Tree;
 use super::{keys, path, secret, window};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -24,6 +25,7 @@ pub(crate) struct Root {
     pub(crate) environments: Vec<Declared>,
     pub(crate) registries: BTreeMap<String, RegistrySettings>,
     pub(crate) servers: BTreeMap<ServerName, Server>,
+    pub(crate) proxy: Option<ProxySettings>,
     pub(crate) people: BTreeMap<PersonName, Person>,
     pub(crate) layout: Vec<Pattern>,
     pub(crate) listed: Vec<Listed>,
@@ -113,6 +115,7 @@ impl Root {
                 }
             }
         }
+        self.proxy = fields.get("proxy").and_then(|n| proxy::read(reader, n));
         if let Some(node) = fields.get("notices") {
             reader.warn(
                 node.at,
@@ -268,6 +271,7 @@ pub(crate) fn within(reader: &mut Reader<'_>, node: &Node, folder: &str, what: &
 fn server(reader: &mut Reader<'_>, node: &Node) -> Option<Server> {
     let fields = reader.fields(node, "a server", keys::SERVER);
     let environments = fields.get("environments").map(|n| reader.list(n, "environments")).unwrap_or_default();
+    let proxy = fields.get("proxy").and_then(|n| proxy::read(reader, n));
     let Some(ssh) = fields.get("ssh") else {
         reader.error_help(node.at, "a server needs ssh", "write ssh: user@host or user@host:port");
         return None;
@@ -277,7 +281,7 @@ fn server(reader: &mut Reader<'_>, node: &Node) -> Option<Server> {
         let message = format!("{text:?} is no address of a server");
         reader.error_help(ssh.at, message, "write user@host or user@host:port");
     }
-    Some(Server { ssh: text.to_owned(), environments })
+    Some(Server { ssh: text.to_owned(), environments, proxy })
 }
 
 fn is_ssh(text: &str) -> bool {
