@@ -20,11 +20,11 @@ use dhow_core::noun::DeploymentId;
 use dhow_core::port::Executor;
 use serde_json::{Value, json};
 
-use self::admin::Admin;
+use self::admin::{Admin, Method};
 use self::config::Config;
 use self::document::Addresses;
 use super::error::ProxyError;
-use super::site::{Site, Upstream, checked, name};
+use super::site::{Site, Upstream, checked, mark_path, name};
 use super::{Change, Proxy, live};
 
 /// How often a change is computed again because somebody else was faster.
@@ -72,26 +72,26 @@ impl Caddy {
             let swapped = match found {
                 Some(found) if found.server == server && *found.route == wanted => return Ok(Change::None),
                 Some(found) if found.server == server => {
-                    admin.swap("PATCH", &found.path(), Some(&wanted), &config.etag).await?
+                    admin.swap(Method::PATCH, &found.path(), Some(&wanted), &config.etag).await?
                 }
                 // An id cannot be in two places: it goes first, and is set in the next round.
                 Some(found) => {
-                    admin.swap("DELETE", &found.path(), None, &config.etag).await?;
+                    admin.swap(Method::DELETE, &found.path(), None, &config.etag).await?;
                     continue;
                 }
                 None if there => {
                     let path =
                         format!("{}/{}", config::routes_path(&server), config.place_for(&server, site)?);
                     if config.has_routes(&server) {
-                        admin.swap("PUT", &path, Some(&wanted), &config.etag).await?
+                        admin.swap(Method::PUT, &path, Some(&wanted), &config.etag).await?
                     } else {
                         let path = config::routes_path(&server);
-                        admin.swap("PUT", &path, Some(&json!([wanted])), &config.etag).await?
+                        admin.swap(Method::PUT, &path, Some(&json!([wanted])), &config.etag).await?
                     }
                 }
                 None => {
                     let (path, value) = config.new_server(&server, config::own_server(site, wanted));
-                    admin.swap("PUT", &path, Some(&value), &config.etag).await?
+                    admin.swap(Method::PUT, &path, Some(&value), &config.etag).await?
                 }
             };
             if swapped {
@@ -174,7 +174,7 @@ impl Proxy for Caddy {
                 }
                 return Ok(change);
             };
-            if admin.swap("DELETE", &found.path(), None, &config.etag).await? {
+            if admin.swap(Method::DELETE, &found.path(), None, &config.etag).await? {
                 change = Change::Configuration;
             }
         }
@@ -189,7 +189,20 @@ impl Proxy for Caddy {
         }
         let found = config.find(&name(&site.deployment));
         let mark = found.map(|found| document::mark_of(found.route)).unwrap_or_default();
-        live::wait(site, self.front(site).await?, site.tls != Tls::Off, &mark, limit).await
+        let mut path = mark_path(site, &mark);
+        if let (Some(found), Some(_)) = (found, self.folder()) {
+            let held = slots::spread(&upstreams, slots::of(found.route).len());
+            path = format!("{path}/{}", slots::line(held));
+        }
+        match (live::wait(site, self.front(site).await?, &path, &mark, limit).await, self.folder()) {
+            (Err(ProxyError::NotReady { host, limit, reason }), Some(folder)) => {
+                let reason = format!(
+                    "{reason}; can Caddy read {folder}? In a container, the folder must be mounted at this very path"
+                );
+                Err(ProxyError::NotReady { host, limit, reason })
+            }
+            (other, _) => other,
+        }
     }
 
     async fn open(&self, upstream: SocketAddr) -> Result<Option<u64>, ProxyError> {

@@ -3,23 +3,24 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use dhow_core::fleet::Tls;
 use reqwest::header::LOCATION;
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
 use tokio::time::{Instant, sleep};
 
 use super::error::ProxyError;
-use super::site::{Site, mark_location, mark_path};
+use super::site::{Site, mark_location};
 
 /// Time of one try, and between two.
 const TRY: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Returns once the front door answers with this mark.
+/// Returns once the front door answers at this path with this mark.
 pub(super) async fn wait(
     site: &Site,
     front: SocketAddr,
-    tls: bool,
+    path: &str,
     mark: &str,
     limit: Duration,
 ) -> Result<(), ProxyError> {
@@ -33,8 +34,8 @@ pub(super) async fn wait(
         .tls_danger_accept_invalid_certs(true)
         .build()
         .map_err(|error| ProxyError::Unexpected(format!("no HTTP client: {error}")))?;
-    let scheme = if tls { "https" } else { "http" };
-    let url = format!("{scheme}://{}:{}{}", site.host, front.port(), mark_path(site, mark));
+    let scheme = if site.tls == Tls::Off { "http" } else { "https" };
+    let url = format!("{scheme}://{}:{}{path}", site.host, front.port());
     let started = Instant::now();
     loop {
         let reason = match client.get(&url).send().await {

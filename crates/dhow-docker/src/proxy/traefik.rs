@@ -15,7 +15,7 @@ use dhow_core::noun::DeploymentId;
 use dhow_core::port::Executor;
 
 use super::error::ProxyError;
-use super::site::{Site, Upstream, checked, name};
+use super::site::{Site, Upstream, checked, mark_path, name};
 use super::{Change, Proxy, live};
 
 /// Traefik at one place.
@@ -76,7 +76,7 @@ impl Proxy for Traefik {
     async fn ready(&self, site: &Site, upstreams: &[Upstream], limit: Duration) -> Result<(), ProxyError> {
         let mark = file::mark_of(site, &checked(upstreams)?);
         let front = self.front(site).await?;
-        match live::wait(site, front, site.tls != Tls::Off, &mark, limit).await {
+        match live::wait(site, front, &mark_path(site, &mark), &mark, limit).await {
             Err(ProxyError::NotReady { host, limit, reason }) => {
                 let folder = self.folder()?;
                 let reason = format!(

@@ -69,8 +69,18 @@ fn body(site: &Site, addresses: &Addresses<'_>, mark: Option<&str>) -> Value {
     }];
     let mut routes = Vec::new();
     if let Some(mark) = mark {
+        let path = mark_path(site, mark);
+        let asks = match addresses {
+            Addresses::Direct(_) => json!({ "host": [site.host], "path": [path] }),
+            // Who asks must say what the files hold as Caddy sees them: nothing is told to those who do not know.
+            Addresses::Files(files) => {
+                let files: Vec<String> = files.iter().map(|file| format!("{{file.{file}}}")).collect();
+                let path = format!("{path}/{}", files.join(","));
+                json!({ "host": [site.host], "vars": { "{http.request.uri.path}": [path] } })
+            }
+        };
         routes.push(json!({
-            "match": [{ "host": [site.host], "path": [mark_path(site, mark)] }],
+            "match": [asks],
             "handle": [redirect(302, &mark_location(mark))],
             "terminal": true,
         }));

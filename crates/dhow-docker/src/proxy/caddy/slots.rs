@@ -52,6 +52,12 @@ pub(super) fn spread(upstreams: &[Upstream], files: usize) -> Vec<Option<SocketA
     (0..files).map(address).collect()
 }
 
+/// All that the files hold, in one line.
+pub(super) fn line(held: Vec<Option<SocketAddr>>) -> String {
+    let text = |address: Option<SocketAddr>| address.map(|address| address.to_string()).unwrap_or_default();
+    held.into_iter().map(text).collect::<Vec<String>>().join(",")
+}
+
 /// The upstreams of what the files hold.
 pub(super) fn upstreams(held: &[Option<SocketAddr>]) -> Vec<Upstream> {
     let mut counts: BTreeMap<SocketAddr, u16> = BTreeMap::new();

@@ -49,6 +49,11 @@ impl Version {
         self.process.kill().await.unwrap();
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id().unwrap()
+    }
+
     pub fn upstream(&self) -> Upstream {
         Upstream::new(self.address)
     }
@@ -144,6 +149,8 @@ impl Bench {
                 command.arg(format!("--entrypoints.web.address={}", self.front));
                 command.arg(format!("--providers.file.directory={}", self.path("dynamic").display()));
                 command.args(["--providers.file.watch=true", "--log.level=ERROR"]);
+                // As the documentation advises: 2 s otherwise.
+                command.arg("--providers.providersThrottleDuration=100ms");
                 command
             }
             _ => {

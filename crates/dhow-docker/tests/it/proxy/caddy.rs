@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dhow_core::fleet::{AdminAddress, PasswordHash};
+use dhow_core::fleet::{AdminAddress, PasswordHash, ProxySettings, Tls};
 use dhow_docker::proxy::{self, Change, ProxyError, Upstream, admit, mend};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
@@ -134,7 +134,7 @@ async fn a_change_by_somebody_else_in_between_is_computed_again() {
         }
         .boxed()
     });
-    let proxy = proxy::at(&bench.settings, Arc::new(Local { meddling: Some(meddling) }));
+    let proxy = proxy::at(&bench.settings, Arc::new(Local { meddling: Some(meddling), ..Local::default() }));
     let (site, one) = (site(|_| {}), Version::start("1").await);
     // Put in, changed, taken out: each time somebody else is faster, and all indices are other ones.
     proxy.set(&site, &[one.upstream()]).await.unwrap();
@@ -193,17 +193,54 @@ async fn a_new_upstream_that_takes_no_connection_is_not_added() {
 }
 
 #[tokio::test]
-async fn a_caddy_without_any_server_gets_one() {
-    let Some(mut bench) = Bench::start(Kind::CaddyReloading).await else { return };
-    bench.kill().await;
-    let admin = bench.settings.admin.clone().unwrap();
-    let config = json!({ "admin": { "listen": admin.to_string() }, "apps": { "http": { "servers": { "web": {
-        "listen": [bench.front.to_string()], "automatic_https": { "disable": true },
-        "routes": [{ "handle": [{ "handler": "static_response", "body": "foreign\n" }] }] } } } } });
-    std::fs::write(bench.folder.path().join("caddy.json"), config.to_string()).unwrap();
-    bench.run(false).await;
-    bench.caddy("DELETE", "/config/apps/http/servers/web/routes", None).await;
+async fn a_folder_that_caddy_does_not_see_is_told() {
+    let Some(bench) = Bench::start(Kind::Caddy).await else { return };
+    let elsewhere = Some(bench.folder.path().join("elsewhere"));
+    let proxy = proxy::at(&bench.settings, Arc::new(Local { elsewhere, ..Local::default() }));
     let (site, one) = (site(|_| {}), Version::start("1").await);
-    bench.proxy.set(&site, &[one.upstream()]).await.unwrap();
-    assert_eq!(bench.version().await, "1", "a server without routes gets its first");
+    proxy.set(&site, &[one.upstream()]).await.unwrap();
+    let error = proxy.ready(&site, &[one.upstream()], Duration::from_millis(200)).await.unwrap_err();
+    assert!(
+        error.to_string().contains("answers 503") && error.to_string().contains("can Caddy read /"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_site_with_tls_is_seen_over_https() {
+    let Some(mut bench) = Bench::start(Kind::Caddy).await else { return };
+    bench.kill().await;
+    let file = bench.folder.path().join("caddy.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let front = free();
+    config["apps"]["http"]["http_port"] = json!(free().port());
+    config["apps"]["http"]["https_port"] = json!(front.port());
+    config["apps"]["http"]["servers"]["secure"] = json!({ "listen": [front.to_string()] });
+    config["apps"]["pki"] = json!({ "certificate_authorities": { "local": { "install_trust": false } } });
+    std::fs::write(file, config.to_string()).unwrap();
+    bench.run(false).await;
+    let settings = ProxySettings { server: Some("secure".into()), front: None, ..bench.settings.clone() };
+    let proxy = proxy::at(&settings, Arc::new(Local::default()));
+    let (site, one) = (site(|route| route.tls = Tls::Auto), Version::start("1").await);
+    proxy.set(&site, &[one.upstream()]).await.unwrap();
+    assert_eq!(proxy.front(&site).await.unwrap(), front);
+    proxy.ready(&site, &[one.upstream()], LIMIT).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_caddy_without_any_route_server_or_configuration_gets_what_is_missing() {
+    let Some(bench) = Bench::start(Kind::CaddyReloading).await else { return };
+    let settings = ProxySettings { server: Some("web".into()), ..bench.settings.clone() };
+    let proxy = proxy::at(&settings, Arc::new(Local::default()));
+    let (site, one) = (site(|route| route.host = FOREIGN.into()), Version::start("1").await);
+    bench.caddy("DELETE", ROUTES, None).await;
+    proxy.set(&site, &[one.upstream()]).await.unwrap();
+    assert_eq!(get(bench.front, FOREIGN, "/version").await.body, "1\n");
+    for missing in
+        ["/config/apps/http/servers/web", "/config/apps/http/servers", "/config/apps/http", "/config/apps"]
+    {
+        bench.caddy("DELETE", missing, None).await;
+        assert_eq!(proxy.set(&site, &[one.upstream()]).await.unwrap(), Change::Configuration, "{missing}");
+        assert_eq!(proxy.route(&site.deployment).await.unwrap(), Some(vec![one.upstream()]), "{missing}");
+    }
 }

@@ -1,7 +1,7 @@
 //! This machine as a place, and what may happen on the way there.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,17 @@ pub type Meddling = Arc<dyn Fn() -> futures::future::BoxFuture<'static, ()> + Se
 pub struct Local {
     /// Somebody else is faster, once.
     pub meddling: Option<Meddling>,
+    /// The proxy sees other files than the place: these are in here.
+    pub elsewhere: Option<PathBuf>,
+}
+
+impl Local {
+    fn path(&self, path: &str) -> PathBuf {
+        match &self.elsewhere {
+            Some(elsewhere) => elsewhere.join(path.trim_start_matches('/')),
+            None => path.into(),
+        }
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> ExecutorError {
@@ -53,7 +64,7 @@ impl Executor for Local {
     }
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ExecutorError> {
-        match std::fs::read(path) {
+        match std::fs::read(self.path(path)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(error)),
@@ -61,20 +72,23 @@ impl Executor for Local {
     }
 
     async fn write(&self, path: &str, content: &[u8], _mode: u32) -> Result<(), ExecutorError> {
-        let beside = Path::new(path).with_extension("beside");
+        let path = self.path(path);
+        let mut beside = path.clone().into_os_string();
+        beside.push(".beside");
+        std::fs::create_dir_all(path.parent().unwrap()).map_err(failed)?;
         std::fs::write(&beside, content).map_err(failed)?;
         std::fs::rename(&beside, path).map_err(failed)
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<String>, ExecutorError> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(self.path(folder)).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         Ok(names)
     }
 
     async fn remove(&self, path: &str) -> Result<(), ExecutorError> {
-        std::fs::remove_file(path).map_err(failed)
+        std::fs::remove_file(self.path(path)).map_err(failed)
     }
 
     async fn forward_socket(&self, path: &str) -> Result<PathBuf, ExecutorError> {

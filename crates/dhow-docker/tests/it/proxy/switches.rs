@@ -65,6 +65,34 @@ async fn switches(bench: &Bench) -> Times {
     Times { switch, drain, foreign, again: seen.again.load(SeqCst) }
 }
 
+#[tokio::test]
+async fn a_drain_waits_for_a_socket_until_its_time_is_over() {
+    for kind in [Kind::Caddy, Kind::CaddyReloading, Kind::Traefik] {
+        let Some(bench) = Bench::start(kind).await else { return };
+        let (site, place) = (site(|_| {}), Local::default());
+        let (old, new) = (Version::start("1").await, Version::start("2").await);
+        bench.proxy.set(&site, &[old.upstream()]).await.unwrap();
+        bench.proxy.ready(&site, &[old.upstream()], LIMIT).await.unwrap();
+        let mut visitor = Visitor::connect(bench.front, HOST).await.unwrap();
+        assert_eq!(visitor.upgrade().await.unwrap(), "1");
+        bench.proxy.set(&site, &[new.upstream()]).await.unwrap();
+        bench.proxy.ready(&site, &[new.upstream()], LIMIT).await.unwrap();
+        for pid in [None, Some(old.pid())] {
+            let leaving = [Leaving { address: old.address, pid }];
+            let limit = Duration::from_secs(3);
+            let drained = drain(bench.proxy.as_ref(), &place, &leaving, limit).await.unwrap();
+            assert_eq!(drained.open, Some(1), "{kind:?} {drained:?}");
+            assert!(drained.waited >= limit, "{drained:?}");
+        }
+        assert_eq!(visitor.say("still here").await.unwrap(), "still here", "{kind:?}");
+        drop(visitor);
+        let leaving = [Leaving { address: old.address, pid: None }];
+        let drained = drain(bench.proxy.as_ref(), &place, &leaving, LIMIT).await.unwrap();
+        assert_eq!(drained.open, Some(0), "{kind:?}");
+        assert!(drained.waited < Duration::from_secs(4), "nobody is waited for in vain: {drained:?}");
+    }
+}
+
 fn print(kind: Kind, times: &mut Times) {
     times.switch.sort();
     times.drain.sort();

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dhow_core::fleet::PasswordHash;
+use dhow_core::fleet::{PasswordHash, Tls};
 use dhow_docker::proxy::{Change, ProxyError, Upstream};
 
 use super::bench::{Bench, FOREIGN, HOST, Kind, LIMIT, Version, free, names, site};
@@ -58,6 +58,17 @@ async fn path_headers_passwords_and_redirects_are_what_the_route_says() {
     assert_eq!(get(bench.front, HOST, "/versions").await.status, 404, "another path is not ours");
     let moved = get(bench.front, "old.localhost", "/a?b=c").await;
     assert_eq!((moved.status, moved.header("location")), (301, Some("http://shop.localhost/a?b=c")));
+}
+
+#[tokio::test]
+async fn a_site_with_tls_is_seen_over_https_and_plain_visitors_are_sent_there() {
+    let Some(bench) = Bench::start(Kind::Traefik).await else { return };
+    let (site, one) = (site(|route| route.tls = Tls::Auto), Version::start("1").await);
+    bench.proxy.set(&site, &[one.upstream()]).await.unwrap();
+    bench.proxy.ready(&site, &[one.upstream()], LIMIT).await.unwrap();
+    let moved = get(bench.front, HOST, "/a").await;
+    let location = moved.header("location").unwrap_or_default();
+    assert!(moved.status == 301 && location.starts_with("https://shop.localhost"), "{moved:?}");
 }
 
 #[tokio::test]
