@@ -125,6 +125,18 @@ impl Caddy {
     }
 }
 
+/// What Caddy cannot do is refused, not left out.
+fn possible(site: &Site) -> Result<(), ProxyError> {
+    match site.tls {
+        Tls::Resolver(_) => {
+            let message =
+                "tls: { resolver } is for Traefik; Caddy finds certificates itself: write tls: auto";
+            Err(ProxyError::Unable(message.into()))
+        }
+        Tls::Auto | Tls::Off => Ok(()),
+    }
+}
+
 #[async_trait]
 impl Proxy for Caddy {
     async fn route(&self, deployment: &DeploymentId) -> Result<Option<Vec<Upstream>>, ProxyError> {
@@ -142,12 +154,36 @@ impl Proxy for Caddy {
         Ok(Some(slots::upstreams(&slots::read(self.executor.as_ref(), &paths).await?)))
     }
 
-    async fn set(&self, site: &Site, upstreams: &[Upstream]) -> Result<Change, ProxyError> {
-        if let Tls::Resolver(_) = site.tls {
-            let message =
-                "tls: { resolver } is for Traefik; Caddy finds certificates itself: write tls: auto";
-            return Err(ProxyError::Unable(message.into()));
+    async fn look(&self, site: &Site) -> Result<Vec<String>, ProxyError> {
+        possible(site)?;
+        let config = self.admin().await?.config().await?;
+        let (server, there) = config.server_for(site, self.settings.server.as_deref())?;
+        if there && config.find(&name(&site.deployment)).is_none() {
+            config.place_for(&server, site)?;
         }
+        let mut notes = Vec::new();
+        if self.folder().is_none() {
+            let note =
+                "each deploy reloads Caddy, which ends idle connections; with proxy.folder it does not";
+            notes.push(note.to_owned());
+        }
+        let cut = config.streams_that_a_reload_cuts();
+        if cut > 0 {
+            notes.push(format!(
+                "a reload of Caddy ends the WebSockets of {cut} proxies in it that are not Dhow's; \
+                 set stream_close_delay there"
+            ));
+        }
+        if config.is_forgotten() {
+            let note = "Caddy does not keep its configuration (admin.config.persist is false): after a restart, \
+                        routes are missing until Dhow sets them again";
+            notes.push(note.to_owned());
+        }
+        Ok(notes)
+    }
+
+    async fn set(&self, site: &Site, upstreams: &[Upstream]) -> Result<Change, ProxyError> {
+        possible(site)?;
         let upstreams = checked(upstreams)?;
         let mut changed = Change::None;
         if let Some(folder) = self.folder() {

@@ -1,7 +1,7 @@
 //! What stands in front of the sites: Caddy or Traefik, one file each.
 //!
-//! A rollout that serves without a gap goes: [`admit`] the new upstreams, [`Proxy::set`] them beside the old ones,
-//! [`Proxy::ready`], check through [`Proxy::front`], [`Proxy::set`] them alone, [`Proxy::ready`], [`drain`] the old ones.
+//! A rollout that serves without a gap goes: [`Switch::prepare`], [`Switch::switch`] (new beside old, then new alone),
+//! checks through [`Proxy::front`], [`drain`] of the old ones; or [`Switch::undo`].
 //! The proxy outlives Dhow: nothing here runs while no change is made. Who restarts it finds its routes again, or they
 //! are set again by [`mend`].
 
@@ -12,6 +12,7 @@ mod error;
 mod live;
 mod site;
 mod sockets;
+mod switch;
 mod traefik;
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ pub use admit::admit;
 pub use drain::{Drained, Leaving, drain};
 pub use error::ProxyError;
 pub use site::{Site, Upstream};
+pub use switch::Switch;
 
 /// What a call changed at the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +52,10 @@ pub trait Proxy: Send + Sync {
     /// The upstreams that a deployment's route has there, sorted by address; `None` where it has no route, as after a
     /// restart that forgot it. An empty list: it shows the maintenance page.
     async fn route(&self, deployment: &DeploymentId) -> Result<Option<Vec<Upstream>>, ProxyError>;
+
+    /// Looks whether the proxy answers and would take the site's route, and changes nothing. Gives what people should know
+    /// of it, in whole sentences: what a change of a route does to others, what does not outlive a restart.
+    async fn look(&self, site: &Site) -> Result<Vec<String>, ProxyError>;
 
     /// Makes the deployment's route exactly this one, to exactly these upstreams; requests that are open to others go on.
     /// With none, visitors get a page with status 503. `Taken` where somebody else's route has the host.

@@ -50,6 +50,15 @@ impl Proxy for Traefik {
         })
     }
 
+    async fn look(&self, _site: &Site) -> Result<Vec<String>, ProxyError> {
+        let folder = self.folder()?;
+        let empty = self.executor.list(folder).await?.is_empty();
+        let note = format!(
+            "the folder {folder} is empty or not there: it must be providers.file.directory of Traefik, and watched"
+        );
+        Ok(empty.then_some(note).into_iter().collect())
+    }
+
     async fn set(&self, site: &Site, upstreams: &[Upstream]) -> Result<Change, ProxyError> {
         let path = self.path(&site.deployment)?;
         let wanted = file::text(site, &checked(upstreams)?);

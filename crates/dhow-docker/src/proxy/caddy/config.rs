@@ -148,12 +148,35 @@ impl Config {
         Ok(routes.len())
     }
 
+    /// How many proxies in it, none of them ours, lose their WebSockets at each reload.
+    pub(super) fn streams_that_a_reload_cuts(&self) -> usize {
+        self.servers().map(|(_, server)| streams(server)).sum()
+    }
+
+    /// A restart forgets what was set by the API.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.value.pointer("/admin/config/persist") == Some(&Value::Bool(false))
+    }
+
     /// Where a server listens, as it is reached on its own machine.
     pub(super) fn listens(&self, server: &str) -> Option<SocketAddr> {
         let (_, value) = self.servers().find(|(name, _)| *name == server)?;
         let (ip, port) = ports(value).next()?;
         let everywhere = ip.is_unspecified();
         Some(SocketAddr::new(if everywhere { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { ip }, port))
+    }
+}
+
+fn streams(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(streams).sum(),
+        Value::Object(_) if id_of(value).is_some_and(|id| id.starts_with(OURS)) => 0,
+        Value::Object(fields) => {
+            let proxy = fields.get("handler").and_then(Value::as_str) == Some("reverse_proxy");
+            let cut = proxy && !fields.contains_key("stream_close_delay");
+            usize::from(cut) + fields.values().map(streams).sum::<usize>()
+        }
+        _ => 0,
     }
 }
 

@@ -9,7 +9,9 @@ use crate::proxy::site::{Site, Upstream, mark, mark_location, mark_path, name};
 /// cuts them. What was replaced ends when its upstream stops.
 const STREAMS: &str = "720h";
 /// How long a request looks for an upstream that takes it.
-const PATIENCE: &str = "2s";
+const PATIENCE: &str = "3s";
+/// How long it waits for one of them: a new one that the proxy cannot reach costs nobody an error.
+const DIAL: &str = "1s";
 /// How long Caddy keeps an idle connection to an upstream: a drain need not wait for longer.
 const IDLE: &str = "2s";
 
@@ -58,7 +60,8 @@ pub(super) fn upstreams(route: &Value) -> Option<Vec<Upstream>> {
 /// The handler of a route that leads to upstreams.
 fn proxy(route: &Value) -> Option<&Value> {
     let inner = route.pointer("/handle/0/routes")?.as_array()?.last()?;
-    let found = inner.pointer("/handle")?.as_array()?.last()?.pointer("/routes/0/handle/0")?;
+    let routes = inner.pointer("/handle")?.as_array()?.last()?.pointer("/routes")?.as_array()?;
+    let found = routes.last()?.pointer("/handle/0")?;
     (found.get("handler").and_then(Value::as_str) == Some("reverse_proxy")).then_some(found)
 }
 
@@ -136,6 +139,7 @@ fn leads_on(site: &Site, addresses: &Addresses<'_>) -> Value {
         },
         "body": site.maintenance,
     });
+    let mut routes = Vec::new();
     let (dials, policy): (Vec<Value>, Value) = match addresses {
         Addresses::Direct([]) => {
             return json!({ "handler": "subroute", "routes": [{ "handle": [page] }] });
@@ -151,6 +155,11 @@ fn leads_on(site: &Site, addresses: &Addresses<'_>) -> Value {
             (upstreams.iter().map(dial).collect(), policy)
         }
         Addresses::Files(paths) => {
+            // Where the first file is empty, all are: nobody waits for upstreams that are not there.
+            if let Some(first) = paths.first() {
+                let empty = json!([{ "vars": { format!("{{file.{first}}}"): [""] } }]);
+                routes.push(json!({ "match": empty, "handle": [page], "terminal": true }));
+            }
             let dial = |path: &String| json!({ "dial": format!("{{file.{path}}}") });
             (paths.iter().map(dial).collect(), json!({ "policy": "round_robin" }))
         }
@@ -164,11 +173,12 @@ fn leads_on(site: &Site, addresses: &Addresses<'_>) -> Value {
             "try_interval": "50ms",
         },
         "stream_close_delay": STREAMS,
-        "transport": { "protocol": "http", "keep_alive": { "idle_timeout": IDLE } },
+        "transport": { "protocol": "http", "dial_timeout": DIAL, "keep_alive": { "idle_timeout": IDLE } },
     });
+    routes.push(json!({ "handle": [proxy] }));
     json!({
         "handler": "subroute",
-        "routes": [{ "handle": [proxy] }],
+        "routes": routes,
         "errors": { "routes": [{ "handle": [page] }] },
     })
 }

@@ -9,6 +9,8 @@ use crate::proxy::site::{Site, Upstream, mark, mark_location, mark_path, name};
 
 /// How long Traefik keeps an idle connection to an upstream: a drain need not wait for longer.
 const IDLE: &str = "2s";
+/// How long a request waits for one upstream before it is sent to another.
+const DIAL: &str = "1s";
 
 /// The file's text.
 pub(super) fn text(site: &Site, upstreams: &[Upstream]) -> String {
@@ -84,7 +86,7 @@ fn document(site: &Site, upstreams: &[Upstream], mark: Option<&str>) -> Value {
     }
     let Parts { routers, middlewares, .. } = parts;
     let service = json!({ "loadBalancer": { "serversTransport": name, "servers": servers(upstreams) } });
-    let transport = json!({ "forwardingTimeouts": { "idleConnTimeout": IDLE } });
+    let transport = json!({ "forwardingTimeouts": { "dialTimeout": DIAL, "idleConnTimeout": IDLE } });
     json!({ "http": {
         "routers": routers,
         "middlewares": middlewares,

@@ -53,7 +53,10 @@ async fn while_nothing_is_healthy_visitors_read_so() {
         for upstreams in [&[][..], &dead] {
             bench.proxy.set(&site, upstreams).await.unwrap();
             bench.proxy.ready(&site, upstreams, LIMIT).await.unwrap();
+            let asked = std::time::Instant::now();
             let answer = get(bench.front, HOST, "/").await;
+            let patience = if upstreams.is_empty() { 1 } else { 5 };
+            assert!(asked.elapsed() < Duration::from_secs(patience), "{:?}", asked.elapsed());
             assert_eq!((answer.status, answer.body.as_str()), (503, site.maintenance.as_str()), "{kind:?}");
             assert_eq!(answer.header("retry-after"), Some("10"));
         }
@@ -102,6 +105,20 @@ async fn what_somebody_else_set_up_stays_byte_for_byte() {
     let taken = super::bench::site(|route| route.host = FOREIGN.into());
     let error = bench.proxy.set(&taken, &[one.upstream()]).await.unwrap_err();
     assert!(matches!(error, ProxyError::Taken { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_look_changes_nothing_and_tells_what_a_reload_does_to_others() {
+    let Some(bench) = Bench::start(Kind::CaddyReloading).await else { return };
+    let before = bench.caddy("GET", "/config/", None).await;
+    let notes = bench.proxy.look(&site(|_| {})).await.unwrap();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[1].contains("the WebSockets of 1 proxies in it that are not Dhow's"), "{notes:?}");
+    let taken = bench.proxy.look(&site(|route| route.host = FOREIGN.into())).await.unwrap_err();
+    assert!(matches!(taken, ProxyError::Taken { .. }), "{taken}");
+    let unable = bench.proxy.look(&site(|route| route.tls = Tls::Resolver("le".into()))).await.unwrap_err();
+    assert!(matches!(unable, ProxyError::Unable(_)) && !unable.may_pass(), "{unable}");
+    assert_eq!(bench.caddy("GET", "/config/", None).await, before);
 }
 
 #[tokio::test]

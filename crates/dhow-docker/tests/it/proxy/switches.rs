@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use dhow_docker::proxy::{Change, Leaving, admit, drain};
+use dhow_docker::proxy::{Change, Leaving, ProxyError, Site, Switch, Upstream, drain};
 use tokio::task::JoinSet;
 
-use super::bench::{Bench, FOREIGN, HOST, Kind, LIMIT, Version, site};
+use super::bench::{Bench, FOREIGN, HOST, Kind, LIMIT, Version, free, site};
 use super::load::Load;
 use super::place::Local;
 use super::socket::Visitor;
@@ -24,6 +24,13 @@ struct Times {
     again: u64,
 }
 
+async fn from_to(bench: &Bench, site: &Site, place: &Local, old: &Version, new: &Version) -> Change {
+    let (proxy, executor) = (bench.proxy.as_ref(), place);
+    let switch = Switch { proxy, executor, site, old: &[old.address], new: &[new.address] };
+    switch.prepare().await.unwrap();
+    switch.switch(LIMIT).await.unwrap()
+}
+
 async fn switches(bench: &Bench) -> Times {
     let (site, place) = (site(|_| {}), Arc::new(Local::default()));
     let mut old = Version::start("0").await;
@@ -35,13 +42,8 @@ async fn switches(bench: &Bench) -> Times {
     let (mut switch, mut drains) = (Vec::new(), JoinSet::new());
     for n in 1..=SWITCHES {
         let new = Version::start(&n.to_string()).await;
-        let (beside, alone) = ([old.upstream(), new.upstream()], [new.upstream()]);
         let started = Instant::now();
-        admit(place.as_ref(), &[new.address]).await.unwrap();
-        bench.proxy.set(&site, &beside).await.unwrap();
-        bench.proxy.ready(&site, &beside, LIMIT).await.unwrap();
-        let change = bench.proxy.set(&site, &alone).await.unwrap();
-        bench.proxy.ready(&site, &alone, LIMIT).await.unwrap();
+        let change = from_to(bench, &site, place.as_ref(), &old, &new).await;
         switch.push(started.elapsed());
         assert_eq!(change == Change::Configuration, bench.kind == Kind::CaddyReloading);
         assert_eq!(bench.version().await, n.to_string(), "after it is ready only the new one serves");
@@ -90,6 +92,48 @@ async fn a_drain_waits_for_a_socket_until_its_time_is_over() {
         let drained = drain(bench.proxy.as_ref(), &place, &leaving, LIMIT).await.unwrap();
         assert_eq!(drained.open, Some(0), "{kind:?}");
         assert!(drained.waited < Duration::from_secs(4), "nobody is waited for in vain: {drained:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_switch_that_is_repeated_brings_no_old_one_back_and_one_that_fails_is_undone() {
+    for kind in [Kind::Caddy, Kind::CaddyReloading, Kind::Traefik] {
+        let Some(bench) = Bench::start(kind).await else { return };
+        let (site, place) = (site(|_| {}), Local::default());
+        let (old, new) = (Version::start("1").await, Version::start("2").await);
+        let (proxy, executor) = (bench.proxy.as_ref(), &place);
+        bench.proxy.set(&site, &[old.upstream()]).await.unwrap();
+        let dead = free();
+        let bad = Switch { proxy, executor, site: &site, old: &[old.address], new: &[dead] };
+        let error = bad.prepare().await.unwrap_err();
+        assert!(matches!(error, ProxyError::NotListening { .. }), "{error}");
+        assert_eq!(proxy.route(&site.deployment).await.unwrap(), Some(vec![old.upstream()]), "not added");
+        // Where it dies between the look and the switch, the old one serves again after the way back.
+        bad.switch(LIMIT).await.unwrap();
+        bad.undo(LIMIT).await.unwrap();
+        assert_eq!(bench.version().await, "1");
+        from_to(&bench, &site, &place, &old, &new).await;
+        let (gone, served) = (old.address, new.address);
+        old.kill().await;
+        let again = Switch { proxy, executor, site: &site, old: &[gone], new: &[served] };
+        assert_eq!(again.switch(LIMIT).await.unwrap(), Change::None, "{kind:?}");
+        assert_eq!(bench.version().await, "2");
+    }
+}
+
+#[tokio::test]
+async fn a_new_one_that_the_proxy_cannot_reach_fails_nobody_while_the_old_one_is_beside_it() {
+    // Documentation addresses lead nowhere: what is sent there is dropped, or refused by a gateway.
+    let lost = Upstream::new(([192, 0, 2, 1], 80).into());
+    for kind in [Kind::Caddy, Kind::CaddyReloading, Kind::Traefik] {
+        let Some(bench) = Bench::start(kind).await else { return };
+        let (site, old) = (site(|_| {}), Version::start("1").await);
+        let both = [old.upstream(), lost];
+        bench.proxy.set(&site, &both).await.unwrap();
+        bench.proxy.ready(&site, &both, LIMIT).await.unwrap();
+        for _ in 0..4 {
+            assert_eq!(bench.version().await, "1", "{kind:?}");
+        }
     }
 }
 
