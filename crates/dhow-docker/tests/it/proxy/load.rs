@@ -24,6 +24,8 @@ pub struct Seen {
     pub failed: AtomicU64,
     /// Connections that ended with something open on them.
     pub cut: AtomicU64,
+    /// Connections that were reset before they had an answer, as soon as they were made: visitors see an error.
+    pub reset: AtomicU64,
     /// Idle connections that the proxy closed when a request was on its way: any client sends it again.
     pub again: AtomicU64,
 }
@@ -60,10 +62,13 @@ impl Load {
     }
 }
 
+/// A connection that ends this soon was never taken.
+const SOON: Duration = Duration::from_millis(500);
+
 async fn kept(front: SocketAddr, host: &str, pause: Duration, seen: Arc<Seen>, stop: Arc<AtomicBool>) {
     'connect: while !stop.load(SeqCst) {
         let Ok(mut visitor) = Visitor::connect(front, host).await else {
-            seen.failed.fetch_add(1, SeqCst);
+            seen.reset.fetch_add(1, SeqCst);
             continue;
         };
         let mut first = true;
@@ -81,8 +86,11 @@ async fn kept(front: SocketAddr, host: &str, pause: Duration, seen: Arc<Seen>, s
                 }
                 Err(error) => {
                     let idle = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
-                    let kind =
-                        if !first && idle.contains(&error.kind()) { &seen.again } else { &seen.failed };
+                    let kind = match (idle.contains(&error.kind()), first) {
+                        (true, false) => &seen.again,
+                        (true, true) => &seen.reset,
+                        (false, _) => &seen.failed,
+                    };
                     kind.fetch_add(1, SeqCst);
                     continue 'connect;
                 }
@@ -96,6 +104,7 @@ async fn kept(front: SocketAddr, host: &str, pause: Duration, seen: Arc<Seen>, s
 async fn long(front: SocketAddr, host: &str, n: u64, seen: Arc<Seen>, stop: Arc<AtomicBool>) {
     sleep(Duration::from_millis(n * 900)).await;
     while !stop.load(SeqCst) {
+        let started = Instant::now();
         let answer = async { Visitor::connect(front, host).await?.get("/slow?ms=5000", "").await }.await;
         match answer {
             Ok(answer) if answer.status == 200 => {
@@ -106,32 +115,42 @@ async fn long(front: SocketAddr, host: &str, n: u64, seen: Arc<Seen>, stop: Arc<
                 eprintln!("failed: {answer:?}");
                 seen.failed.fetch_add(1, SeqCst);
             }
-            Err(error) => {
-                eprintln!("cut: {error}");
-                seen.cut.fetch_add(1, SeqCst);
-            }
+            Err(error) => ended(&seen, started, &error),
         }
     }
 }
 
 async fn socket(front: SocketAddr, host: &str, n: u64, seen: Arc<Seen>, stop: Arc<AtomicBool>) {
     while !stop.load(SeqCst) {
-        let until = Instant::now() + Duration::from_secs(3 + n % 4);
-        let open = async {
+        let started = Instant::now();
+        let until = started + Duration::from_secs(3 + n % 4);
+        let mut open = false;
+        let visit = async {
             let mut visitor = Visitor::connect(front, host).await?;
             visitor.upgrade().await?;
+            open = true;
             while Instant::now() < until {
                 visitor.say("still here").await?;
                 sleep(Duration::from_millis(100)).await;
             }
             std::io::Result::Ok(())
         };
-        match open.await {
-            Ok(()) => seen.sockets.fetch_add(1, SeqCst),
-            Err(error) => {
-                eprintln!("cut: {error}");
-                seen.cut.fetch_add(1, SeqCst)
+        match visit.await {
+            Ok(()) => {
+                seen.sockets.fetch_add(1, SeqCst);
             }
-        };
+            Err(error) if open => {
+                eprintln!("cut: {error}");
+                seen.cut.fetch_add(1, SeqCst);
+            }
+            Err(error) => ended(&seen, started, &error),
+        }
     }
+}
+
+/// A request that had no answer: it was cut, or its connection was never taken.
+fn ended(seen: &Seen, started: Instant, error: &std::io::Error) {
+    eprintln!("ended after {:?}: {error}", started.elapsed());
+    let kind = if started.elapsed() < SOON { &seen.reset } else { &seen.cut };
+    kind.fetch_add(1, SeqCst);
 }
