@@ -163,8 +163,8 @@ impl Proxy for Caddy {
         }
         let mut notes = Vec::new();
         if self.folder().is_none() {
-            let note =
-                "each deploy reloads Caddy, which ends idle connections; with proxy.folder it does not";
+            let note = "each deploy reloads Caddy, which ends idle connections and may reset new ones: requests can fail; \
+             with proxy.folder a deploy reloads nothing";
             notes.push(note.to_owned());
         }
         let cut = config.streams_that_a_reload_cuts();
