@@ -37,8 +37,8 @@ pub enum Change {
     None,
     /// Where requests go, in passing: nothing was reloaded.
     Addresses,
-    /// The proxy took a new configuration. At that, Caddy may reset connections that are only just made, ends idle ones, and WebSockets of routes that have no
-    /// `stream_close_delay`; ours have one.
+    /// The proxy took a new configuration. At that, Caddy may reset connections that are only just made, ends idle ones,
+    /// and ends the WebSockets of routes that have no `stream_close_delay`; ours have one.
     Configuration,
 }
 
