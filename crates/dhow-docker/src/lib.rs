@@ -1,4 +1,5 @@
-//! Docker engines, and the places where they run: this machine, and servers over SSH.
+//! Docker engines as places where deployments run: executors here and over SSH, and the proxies in front of the sites.
 
 pub mod executor;
 pub mod inspect;
+pub mod proxy;

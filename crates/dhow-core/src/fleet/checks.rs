@@ -1,18 +1,13 @@
 //! Reading `checks:`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::check::{CheckSpec, Probe};
-use super::keys;
+use super::{headers, keys};
 use crate::yaml::{Node, Reader};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-/// Headers whose value is a secret: a fleet never holds one.
-const SECRET_HEADERS: [&str; 5] =
-    ["authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"];
 
 /// The checks of a list.
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Vec<CheckSpec> {
@@ -83,31 +78,8 @@ fn http(reader: &mut Reader<'_>, node: &Node) -> Option<Probe> {
     }
     let status = fields.get("status").and_then(|n| reader.number(n, "status", 100..=599)).unwrap_or(200);
     let contains = fields.get("contains").and_then(|n| reader.text(n, "contains")).map(str::to_owned);
-    let headers = fields.get("headers").map(|n| headers(reader, n)).unwrap_or_default();
+    let headers = fields.get("headers").map(|n| headers::read(reader, n, &[])).unwrap_or_default();
     Some(Probe::Http { url, status: u16::try_from(status).unwrap_or(200), contains, headers })
-}
-
-fn headers(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
-    let mut headers = BTreeMap::new();
-    for (key, value) in reader.entries(node, "headers") {
-        if SECRET_HEADERS.contains(&key.text.to_ascii_lowercase().as_str()) {
-            let message = format!("the header {:?} would put a secret into the fleet", key.text);
-            reader.error_unseen(key.at, message, "check an address that needs none");
-            continue;
-        }
-        let token = |c: char| c.is_ascii_alphanumeric() || "-_.!#$%&'*+^`|~".contains(c);
-        if key.text.is_empty() || !key.text.chars().all(token) {
-            reader.error(key.at, format!("{:?} is no name of a header", key.text));
-            continue;
-        }
-        let Some(text) = reader.text(value, "a header") else { continue };
-        if text.chars().any(char::is_control) {
-            reader.error(value.at, "a header must be one line");
-            continue;
-        }
-        headers.insert(key.text.clone(), text.to_owned());
-    }
-    headers
 }
 
 fn problem_of_url(url: &str) -> Option<String> {

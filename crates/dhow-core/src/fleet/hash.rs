@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::check::CheckSpec;
-use super::model::{Deployment, Route};
+use super::model::Deployment;
 use super::path;
+use super::route::Route;
 use super::tree::{Entry, EntryKind, Tree};
 use crate::noun::{ArtifactName, Digest, Pin, ServerName};
 

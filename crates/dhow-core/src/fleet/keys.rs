@@ -2,7 +2,7 @@
 
 /// `dhow.yaml` at the fleet's root.
 pub const ROOT: &[&str] =
-    &["environments", "registries", "servers", "people", "notices", "layout", "deployments"];
+    &["environments", "registries", "servers", "proxy", "people", "notices", "layout", "deployments"];
 /// An environment of the root file.
 pub const ENVIRONMENT: &[&str] = &["from", "soak", "update", "approvals", "window"];
 /// `approvals:` of an environment.
@@ -12,7 +12,9 @@ pub const WINDOW: &[&str] = &["open", "zone"];
 /// A registry.
 pub const REGISTRY: &[&str] = &["credentials", "ca", "plain_http"];
 /// A server.
-pub const SERVER: &[&str] = &["ssh", "jump", "identity", "fingerprint", "environments", "labels"];
+pub const SERVER: &[&str] = &["ssh", "jump", "identity", "fingerprint", "environments", "labels", "proxy"];
+/// `proxy:` of the root file or of a server.
+pub const PROXY: &[&str] = &["kind", "admin", "folder", "server", "front", "drain"];
 /// A person.
 pub const PERSON: &[&str] = &["emails", "forge"];
 /// An entry of `layout:` that is no plain pattern.
@@ -48,7 +50,19 @@ pub const DEPLOYMENT: &[&str] = &[
 /// What `sami.yaml` has besides the keys of a deployment.
 pub const SAMI: &[&str] = &["version", "service_name", "pr_deploy", "oob"];
 /// `route:` of a deployment.
-pub const ROUTE: &[&str] = &["host", "service", "port"];
+pub const ROUTE: &[&str] = &[
+    "host",
+    "path",
+    "service",
+    "port",
+    "tls",
+    "redirect_from",
+    "headers",
+    "basic_auth",
+    "websocket_timeout",
+];
+/// `tls:` of a route that is no single word.
+pub const ROUTE_TLS: &[&str] = &["resolver"];
 /// A check.
 pub const CHECK: &[&str] = &["http", "tcp", "command", "successes", "interval", "retry", "timeout", "limit"];
 /// `http:` of a check.
@@ -68,6 +82,7 @@ pub const ALL: &[(&str, &[&str])] = &[
     ("window", WINDOW),
     ("registry", REGISTRY),
     ("server", SERVER),
+    ("proxy", PROXY),
     ("person", PERSON),
     ("layout", LAYOUT),
     ("deployments", LISTED),
@@ -79,6 +94,7 @@ pub const ALL: &[(&str, &[&str])] = &[
     ("deployment", DEPLOYMENT),
     ("sami", SAMI),
     ("route", ROUTE),
+    ("tls of a route", ROUTE_TLS),
     ("check", CHECK),
     ("http", HTTP),
     ("tcp", TCP),

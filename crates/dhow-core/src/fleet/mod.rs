@@ -10,6 +10,7 @@ mod checks;
 mod dependency;
 mod gate;
 mod hash;
+mod headers;
 pub mod keys;
 mod kind;
 mod layout;
@@ -18,7 +19,9 @@ mod model;
 mod part;
 mod path;
 mod pattern;
+mod proxy;
 mod root;
+mod route;
 mod secret;
 mod server;
 mod service;
@@ -35,8 +38,10 @@ pub use hash::{DesiredHash, InvalidDesiredHash, desired_hash};
 pub use load::{Index, load, reload};
 pub use model::{
     Artifact, ArtifactKind, Deployment, DeploymentSettings, Environment, Fleet, Jump, OobPath, Person,
-    RegistrySettings, Route, SecretReference, Server, Service,
+    RegistrySettings, SecretReference, Server, Service,
 };
+pub use proxy::{AdminAddress, ProxyKind, ProxySettings};
+pub use route::{PasswordHash, Route, Tls};
 pub use secret::InvalidSecretReference;
 pub use server::address;
 pub use sites::VersionSite;

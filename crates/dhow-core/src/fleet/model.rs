@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::check::CheckSpec;
 use super::gate::{Approvals, UpdateMode, Window};
 use super::load::Index;
+use super::proxy::ProxySettings;
+use super::route::Route;
 use super::sites::VersionSite;
 use crate::diagnostic::Diagnostic;
 use crate::noun::{
@@ -40,6 +42,8 @@ pub struct Fleet {
     pub registries: BTreeMap<String, RegistrySettings>,
     /// Servers by name.
     pub servers: BTreeMap<ServerName, Server>,
+    /// The proxy of this machine, and of every server that names none.
+    pub proxy: Option<ProxySettings>,
     /// Everything that is to be said of the tree, errors and warnings, in the order of files.
     pub diagnostics: Vec<Diagnostic>,
     /// Files in which versions stand for more than one service or environment: nothing is edited there.
@@ -52,6 +56,12 @@ impl Fleet {
     /// The environment that a spelling means here: `prod` is `production` unless the fleet tells the two apart.
     pub fn environment(&self, spelled: &EnvironmentName) -> EnvironmentName {
         self.index.aliases.meant(spelled)
+    }
+
+    /// The proxy in front of a server, or of this machine.
+    pub fn proxy(&self, server: Option<&ServerName>) -> Option<&ProxySettings> {
+        let own = server.and_then(|name| self.servers.get(name)).and_then(|server| server.proxy.as_ref());
+        own.or(self.proxy.as_ref())
     }
 }
 
@@ -143,6 +153,8 @@ pub struct Server {
     pub environments: Vec<EnvironmentName>,
     /// What people want to know of it.
     pub labels: BTreeMap<String, String>,
+    /// Its proxy; none: the fleet's.
+    pub proxy: Option<ProxySettings>,
 }
 
 /// A host on the way to a server.
@@ -279,15 +291,4 @@ pub struct OobPath {
     pub file: String,
     /// The path of the scalar in it, as written.
     pub path: String,
-}
-
-/// How a deployment is reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
-    /// Host name.
-    pub host: String,
-    /// The service of a Compose file behind it.
-    pub service: Option<String>,
-    /// Its port.
-    pub port: Option<u16>,
 }

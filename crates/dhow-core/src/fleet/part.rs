@@ -139,6 +139,7 @@ impl Context<'_> {
         for target in &types {
             let (deployment, watched, own) =
                 self.deployment(service, id(*target), candidate, &content.files, &settings, &types);
+            let own: Vec<Diagnostic> = own.into_iter().chain(unroutable(*target, &settings)).collect();
             let all: Vec<Diagnostic> = shared.iter().chain(&own).cloned().collect();
             part.watched.extend(watched);
             part.diagnostics.extend(own);
@@ -217,6 +218,17 @@ impl Context<'_> {
             })
             .collect()
     }
+}
+
+/// What only a proxy does is not left out in silence where there is none: a password above all.
+fn unroutable(target: TargetType, settings: &FolderSettings) -> Option<Diagnostic> {
+    if matches!(target, TargetType::Compose | TargetType::Swarm) {
+        return None;
+    }
+    let key = settings.settings.route.as_ref()?.needs_proxy()?;
+    let message = format!("route.{key} has no effect on the type {target}");
+    let found = Diagnostic { message, ..settings.route_at.clone()? };
+    Some(found.help("remove it; a proxy stands in front of the types compose and swarm only"))
 }
 
 fn types(settings: &FolderSettings, names: &[&str], candidate: &Candidate) -> Vec<TargetType> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::gate::{Approvals, UpdateMode, Window};
 use super::model::{Environment, Person, RegistrySettings, Server};
 use super::pattern::{Pattern, Slot};
+use super::proxy::{self, ProxySettings};
 use super::tree::Tree;
 use super::{keys, path, secret, server, window};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -24,6 +25,7 @@ pub(crate) struct Root {
     pub(crate) environments: Vec<Declared>,
     pub(crate) registries: BTreeMap<String, RegistrySettings>,
     pub(crate) servers: BTreeMap<ServerName, Server>,
+    pub(crate) proxy: Option<ProxySettings>,
     pub(crate) people: BTreeMap<PersonName, Person>,
     pub(crate) layout: Vec<Pattern>,
     pub(crate) listed: Vec<Listed>,
@@ -109,6 +111,7 @@ impl Root {
         if let Some(node) = fields.get("servers") {
             self.servers = server::read_all(reader, node);
         }
+        self.proxy = fields.get("proxy").and_then(|n| proxy::read(reader, n));
         if let Some(node) = fields.get("notices") {
             reader.warn(
                 node.at,

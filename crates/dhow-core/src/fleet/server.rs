@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::keys;
 use super::model::{Jump, Server};
+use super::proxy;
 use crate::diagnostic::nearest;
 use crate::noun::ServerName;
 use crate::yaml::{Node, Reader};
@@ -45,6 +46,7 @@ fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Server> {
     let jump = fields.get("jump").and_then(|n| jump(reader, n));
     let identity = fields.get("identity").and_then(|n| identity(reader, n));
     let fingerprint = fields.get("fingerprint").and_then(|n| fingerprint(reader, n));
+    let proxy = fields.get("proxy").and_then(|n| proxy::read(reader, n));
     let mut labels = BTreeMap::new();
     for (key, value) in fields.get("labels").map(|n| reader.entries(n, "labels")).unwrap_or_default() {
         if let Some(text) = reader.text(value, "a label") {
@@ -60,7 +62,7 @@ fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Server> {
         let message = format!("{text:?} is no address of a server");
         reader.error_help(ssh.at, message, "write user@host or user@host:port");
     }
-    Some(Server { ssh: text.to_owned(), jump, identity, fingerprint, environments, labels })
+    Some(Server { ssh: text.to_owned(), jump, identity, fingerprint, environments, labels, proxy })
 }
 
 fn jump(reader: &mut Reader<'_>, node: &Node) -> Option<Jump> {

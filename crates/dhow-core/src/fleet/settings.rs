@@ -1,9 +1,9 @@
 //! `dhow.yaml` and `sami.yaml` of a deployment.
 
-use super::model::{DeploymentSettings, OobPath, Route};
+use super::model::{DeploymentSettings, OobPath};
 use super::root::{read_optional, single, within};
 use super::tree::Tree;
-use super::{checks, keys, path};
+use super::{checks, keys, path, route};
 use crate::diagnostic::Diagnostic;
 use crate::noun::{ServiceName, TargetType};
 use crate::yaml::{self, Fields, Node, Reader};
@@ -18,6 +18,7 @@ pub(crate) struct FolderSettings {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Places of what only the whole fleet can judge.
     pub(crate) servers_at: Vec<Diagnostic>,
+    pub(crate) route_at: Option<Diagnostic>,
     said: Vec<(String, &'static str)>,
 }
 
@@ -104,7 +105,8 @@ impl FolderSettings {
             settings.bundle = reader.parse(node, "bundle");
         }
         if let Some(node) = fields.get("route") {
-            settings.route = route(reader, node);
+            settings.route = route::read(reader, node);
+            self.route_at = Some(reader.place(node.at));
         }
         if let Some(node) = fields.get("checks") {
             settings.checks = checks::read(reader, node);
@@ -121,7 +123,7 @@ impl FolderSettings {
             }
         }
         for item in fields.get("hosts").map(|n| reader.items(n, "hosts")).unwrap_or_default() {
-            settings.hosts.extend(host(reader, item));
+            settings.hosts.extend(route::host(reader, item));
         }
         if let Some(node) = fields.get("moved_from") {
             settings.moved_from = reader.parse(node, "moved_from");
@@ -218,37 +220,6 @@ fn project(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
-}
-
-fn host(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
-    let text = reader.text(node, "a host")?.to_ascii_lowercase();
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
-    };
-    if text.len() > 253 || !text.split('.').all(label) {
-        reader.error_help(
-            node.at,
-            format!("{text:?} is no host name"),
-            "write it like shop.acme.dev, without scheme and port",
-        );
-        return None;
-    }
-    Some(text)
-}
-
-fn route(reader: &mut Reader<'_>, node: &Node) -> Option<Route> {
-    let fields = reader.fields(node, "route", keys::ROUTE);
-    let service = fields.get("service").and_then(|n| reader.text(n, "service")).map(str::to_owned);
-    let port = fields.get("port").and_then(|n| reader.number(n, "port", 1..=65535));
-    let Some(host_node) = fields.get("host") else {
-        reader.error_help(node.at, "route needs a host", "write route: { host: shop.acme.dev }");
-        return None;
-    };
-    let host = host(reader, host_node)?;
-    Some(Route { host, service, port: port.and_then(|p| u16::try_from(p).ok()) })
 }
 
 /// A page of a static site: a path within what is served.

@@ -17,6 +17,7 @@ pub(super) fn assemble(root: &Root, aliases: &Aliases, parts: &BTreeMap<String, 
     let mut fleet = Fleet {
         people: root.people.clone(),
         registries: root.registries.clone(),
+        proxy: root.proxy.clone(),
         diagnostics: root.diagnostics.clone(),
         broken_root: root.is_broken(),
         ..Fleet::default()
@@ -105,8 +106,8 @@ fn identities(fleet: &mut Fleet, all: &[&Arc<Deployment>]) {
 /// The names that a deployment has at its engine, with their kind.
 fn names(deployment: &Deployment) -> Vec<(&'static str, String)> {
     match deployment.id.target {
-        TargetType::Compose => vec![("project", deployment.project())],
-        TargetType::Swarm => vec![("stack", deployment.project())],
+        TargetType::Compose => routed("project", deployment),
+        TargetType::Swarm => routed("stack", deployment),
         TargetType::StaticFile => {
             let own = format!("{}.{}.localhost", deployment.id.service, deployment.id.environment);
             let route = deployment.settings.route.iter().map(|route| route.host.clone());
@@ -116,6 +117,16 @@ fn names(deployment: &Deployment) -> Vec<(&'static str, String)> {
         }
         TargetType::K8s | TargetType::Cron => Vec::new(),
     }
+}
+
+/// The engine's name of it, and where its proxy leads to it.
+fn routed(kind: &'static str, deployment: &Deployment) -> Vec<(&'static str, String)> {
+    let mut names = vec![(kind, deployment.project())];
+    if let Some(route) = &deployment.settings.route {
+        names.push(("route", format!("{}{}", route.host, route.path.as_deref().unwrap_or("/"))));
+        names.extend(route.redirect_from.iter().map(|host| ("route", format!("{host}/"))));
+    }
+    names
 }
 
 fn engine_names(fleet: &mut Fleet) {
@@ -150,7 +161,7 @@ fn engine_names(fleet: &mut Fleet) {
             let folder = fleet.deployments.get(id).map(|d| d.folder.clone()).unwrap_or_default();
             let message = format!("the {kind} {name:?} {place} belongs to {}", list.join(" and "));
             let help = match kind {
-                "host" => "give each its own host",
+                "host" | "route" => "give each its own host",
                 _ => "set project: in one of their dhow.yaml files",
             };
             let found = Diagnostic::error(folder, message).help(help);

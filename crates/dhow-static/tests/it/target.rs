@@ -324,7 +324,7 @@ async fn hosts_are_served_after_a_restart_and_go_back_with_the_release() {
     bench.roll_out(&bench.bundle("1", page.clone(), hosts("old.acme.dev")).await).await;
     let bench = bench.reopen().await;
     assert_eq!(of(&bench, "old.acme.dev").await, 200);
-    let route = Some(Route { host: "new.acme.dev".into(), service: None, port: None });
+    let route = Some(Route { host: "new.acme.dev".into(), ..Route::default() });
     let settings = DeploymentSettings { route, ..DeploymentSettings::default() };
     let second = bench.bundle("2", page, settings).await;
     assert_eq!(bench.target.host(&second.rendered), "new.acme.dev");

@@ -7,6 +7,7 @@ mod dependencies;
 mod desired_hash;
 mod layout;
 mod reload;
+mod routes;
 mod rules;
 
 use dhow_core::diagnostic::{Diagnostic, Severity};
