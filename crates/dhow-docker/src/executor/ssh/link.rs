@@ -1,19 +1,18 @@
 //! The one connection to a server: a master `ssh` that lives as long as its link, and clients that share it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use dhow_core::port::ExecutorError;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::config::{self, JUMP, TARGET};
+use super::folder::Folder;
 use super::host_key::{HostKey, Trust};
 use super::trouble::{self, Attempt};
 use super::{Login, SshSettings};
@@ -32,7 +31,7 @@ pub(super) struct Link {
     label: String,
     login: Login,
     jump: Option<Login>,
-    folder: TempDir,
+    folder: Folder,
     state: Mutex<State>,
 }
 
@@ -69,8 +68,8 @@ impl Link {
                 )));
             }
         }
-        let made = || -> std::io::Result<TempDir> {
-            let folder = short_folder()?;
+        let made = || -> std::io::Result<Folder> {
+            let folder = Folder::new()?;
             fs::write(folder.path().join("host-key"), SCRIPT)?;
             Ok(folder)
         };
@@ -229,13 +228,4 @@ impl Link {
             ),
         })
     }
-}
-
-/// A folder of ours whose name is short enough for a socket's.
-fn short_folder() -> std::io::Result<TempDir> {
-    let parent = std::env::temp_dir();
-    let parent = if parent.as_os_str().len() > 40 { Path::new("/tmp") } else { &parent };
-    let folder = tempfile::Builder::new().prefix("dhow-ssh-").tempdir_in(parent)?;
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700))?;
-    Ok(folder)
 }

@@ -4,6 +4,7 @@
 //! a jump host is held to the same rules as the server; and it tells us which host key it was shown.
 
 mod config;
+mod folder;
 mod forward;
 mod host_key;
 mod link;
