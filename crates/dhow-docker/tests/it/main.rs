@@ -1,10 +1,6 @@
-//! What is promised of places and of the proxies in front of them, against real shells, servers, proxies and faults.
+//! What is promised of places, of the proxies in front of them, and of what runs there, on real engines.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
 
-mod contract;
-mod inspect;
-mod killed;
+mod executor;
 mod proxy;
-mod ssh;
-mod support;

@@ -2,7 +2,7 @@
 
 use dhow_testkit::executor::{commands, files, locks};
 
-use crate::support::{local, remote, scratch, server};
+use crate::executor::support::{local, remote, scratch, server};
 
 macro_rules! contract {
     ($($module:ident :: $name:ident ( $($argument:ident),* );)*) => {

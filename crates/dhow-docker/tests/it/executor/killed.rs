@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use dhow_core::port::{Executor, PlaceLock};
 use dhow_testkit::executor::{Told, gone, sh};
 
-use crate::support::{local, remote, server};
+use crate::executor::support::{local, remote, server};
 
 const WHERE: &str = "DHOW_TEST_KILLED";
 const LOCK: &str = "DHOW_TEST_LOCK";
@@ -44,9 +44,9 @@ async fn victim() {
 async fn killed(place: &str) {
     let executor = executor(place);
     // A place never forgets an epoch.
-    let (_folder, name) = crate::support::scratch("killed");
+    let (_folder, name) = crate::executor::support::scratch("killed");
     let mut victim = Command::new(std::env::current_exe().unwrap());
-    victim.args(["--exact", "killed::victim", "--nocapture"]).env(WHERE, place).env(LOCK, &name);
+    victim.args(["--exact", "executor::killed::victim", "--nocapture"]).env(WHERE, place).env(LOCK, &name);
     let mut victim = victim.stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(victim.stdout.take().unwrap()).lines();
     let pids = lines.map_while(Result::ok).filter_map(|line| Some(line.split_once("pid ")?.1.to_owned()));

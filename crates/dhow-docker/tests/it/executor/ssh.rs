@@ -8,7 +8,7 @@ use dhow_testkit::executor::{Told, commands, files, good, locks, sh};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::support::{ALONE, back, inside, login, refusal, remote, scratch, server, settings};
+use crate::executor::support::{ALONE, back, inside, login, refusal, remote, scratch, server, settings};
 
 #[tokio::test]
 async fn an_unknown_host_key_is_refused_with_its_fingerprint_until_it_is_remembered() {
@@ -148,7 +148,7 @@ async fn any_posix_shell_will_do() {
             files::files_are_read_written_listed_and_removed(&one, &scratch).await;
         });
         let tried = tried.await;
-        inside(&crate::support::server(2).unwrap(), &["umount", "--lazy", "/usr/bin/dash"]);
+        inside(&crate::executor::support::server(2).unwrap(), &["umount", "--lazy", "/usr/bin/dash"]);
         tried.unwrap_or_else(|error| panic!("{shell}: {error}"));
     }
 }

@@ -2,7 +2,7 @@
 
 use dhow_docker::inspect::{self, Finding, Standing};
 
-use crate::support::{ALONE, inside, local, remote, server};
+use crate::executor::support::{ALONE, inside, local, remote, server};
 
 fn failed(found: &[Finding]) -> Vec<&str> {
     found.iter().filter(|finding| finding.standing == Standing::Failed).map(|finding| finding.check).collect()

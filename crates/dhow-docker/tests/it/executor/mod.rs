@@ -1,0 +1,7 @@
+//! The executors against real shells, real servers and real faults.
+
+mod contract;
+mod inspect;
+mod killed;
+mod ssh;
+mod support;
