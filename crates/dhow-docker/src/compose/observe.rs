@@ -1,0 +1,336 @@
+//! What Compose would do, and what runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dhow_core::noun::{Digest, ImageReference};
+use dhow_core::port::{Observed, Place, Rendered, TargetError};
+
+use super::ComposeTarget;
+use super::api::{Api, Facts, ImageFacts};
+use super::body::{Body, ContainerSeen, Current, Manifest, Seen, ServiceSeen, Stack, value};
+use super::model::{self, Model, Wanted};
+use super::site::Site;
+use super::spelling::{self, Known, Spelled};
+use super::{error, ports, same};
+
+/// One look at a deployment at its place.
+pub(super) struct Look {
+    pub site: Site,
+    pub api: Api,
+    pub seen: Seen,
+    pub facts: Vec<Facts>,
+    pub images: BTreeMap<String, ImageFacts>,
+    pub manifest: Manifest,
+}
+
+impl ComposeTarget {
+    pub(super) async fn observe_at(&self, rendered: &Rendered, place: &Place) -> Result<Observed, TargetError> {
+        let body = Body::of(rendered)?;
+        let mut look = self.look(rendered, &body, place).await?;
+        self.watch.follow(&rendered.deployment, &body.project, &look).await;
+        let present = look.facts.iter().any(|facts| facts.running || facts.restarting);
+        if look.seen.current.is_none() && present && look.seen.fits() {
+            look.adopt(rendered, &body).await?;
+        }
+        let current = look.seen.current.as_ref().filter(|_| present);
+        let running = look.facts.iter().filter(|facts| facts.running).flat_map(|facts| look.digests(facts));
+        Ok(Observed {
+            release: current.and_then(|current| current.hash),
+            present,
+            running: running.collect(),
+            body: value(&look.seen),
+        })
+    }
+
+    /// Asks Compose what it makes of the files, and the engine what runs.
+    pub(super) async fn look(&self, rendered: &Rendered, body: &Body, place: &Place) -> Result<Look, TargetError> {
+        let executor = self.executors.at(place).await.map_err(error::executor)?;
+        let site = Site::new(executor, &rendered.deployment, &self.options).await?;
+        let key = Digest::of(value(&body.inputs).to_string().as_bytes()).short();
+        let folder = format!("{}/seen/{key}", site.root);
+        let files = Site::release_files(body, None);
+        site.executor.send(&folder, &files).await.map_err(error::executor)?;
+        let stack = Site::stack(&folder, body, false);
+        let base = format!("{folder}/files");
+        let output = site.run(&site.compose(&body.project, Some(&stack), ["config", "--format", "json"])).await?;
+        if !output.ok() {
+            return Err(error::config(body, &base, &output));
+        }
+        let model = Model::of(&output.stdout)?;
+        let api = site.api().await?;
+        let facts = api.containers(&body.project).await?;
+        let wanted: BTreeMap<String, Wanted> = model
+            .services()
+            .filter_map(|(name, service)| Some((name.clone(), model::wanted(service, &rendered.pins)?)))
+            .collect();
+        let images = images(&api, &facts, &wanted).await?;
+        let data: BTreeMap<String, String> = site.json("data.json").await?.unwrap_or_default();
+        let mut known = Known {
+            body,
+            site: &site,
+            base: &base,
+            containers: &facts,
+            images: &images,
+            wanted: &wanted,
+            data: &data,
+            same: &BTreeSet::new(),
+        };
+        let same = same::same(&site, body, spelling::foreign(&known, &model)).await?;
+        known.same = &same;
+        let spelled = spelling::spell(&known, &model);
+        let hashes = hashes(&site, body, &base, &stack, &spelled).await?;
+        let current: Option<Current> = site.current().await?;
+        let before = match &current {
+            Some(current) => read_manifest(&site, &current.stack).await?,
+            None => None,
+        };
+        let judge = Judge { body, facts: &facts, images: &images, wanted: &wanted, hashes: &hashes, before };
+        let mut seen = self.services(&judge, &spelled, rendered, place)?;
+        let (volumes, networks) = api.volumes_and_networks().await?;
+        things(&mut seen, &spelled.model, "volumes", "volume", &volumes);
+        things(&mut seen, &spelled.model, "networks", "network", &networks);
+        seen.ports_taken = ports::taken(&spelled.model, &body.project, &api.holders().await?);
+        seen.before = current.as_ref().map(|current| current.stack.clone()).or_else(|| started_by(&facts));
+        seen.current = current;
+        let manifest = Manifest {
+            images: seen.services.iter().map(|(name, service)| (name.clone(), service.image.clone())).collect(),
+            parts: seen.services.iter().map(|(name, service)| (name.clone(), service.parts.clone())).collect(),
+            content: spelled.content.iter().cloned().collect(),
+        };
+        seen.content = manifest.content.clone();
+        seen.override_file = spelled.override_file;
+        seen.data = spelled.data;
+        Ok(Look { site, api, seen, facts, images, manifest })
+    }
+
+    fn services(
+        &self,
+        judge: &Judge<'_>,
+        spelled: &Spelled,
+        rendered: &Rendered,
+        place: &Place,
+    ) -> Result<Seen, TargetError> {
+        let mut seen = Seen::default();
+        for (name, service) in spelled.model.services() {
+            let found = judge.service(&spelled.model, name, service);
+            if found.build && !self.options.allow_build && !judge.wanted.contains_key(name) {
+                return Err(TargetError::Failed(format!(
+                    "{}: the service {name} is built from source (`build:`), and a server is no place to build; build \
+                     the image where you test it, push it, and name it with `image:`",
+                    judge.body.compose_files.join(", ")
+                )));
+            }
+            if !judge.images.contains_key(&found.image) && !seen.missing_images.contains(&found.image) {
+                seen.missing_images.push(found.image.clone());
+            }
+            seen.services.insert(name.clone(), found);
+        }
+        for facts in judge.facts.iter().filter(|facts| !seen.services.contains_key(&facts.service)) {
+            let container = ContainerSeen {
+                id: facts.id.clone(),
+                name: facts.name.clone(),
+                matches: false,
+                up: facts.running,
+            };
+            seen.orphans.entry(facts.service.clone()).or_default().push(container);
+        }
+        let route = judge.body.route.as_ref();
+        seen.routed = route.is_some_and(|route| self.routes.serves(&rendered.deployment, place, route));
+        Ok(seen)
+    }
+}
+
+/// What services are judged by.
+struct Judge<'a> {
+    body: &'a Body,
+    facts: &'a [Facts],
+    images: &'a BTreeMap<String, ImageFacts>,
+    wanted: &'a BTreeMap<String, Wanted>,
+    hashes: &'a BTreeMap<String, String>,
+    /// What the current release says of itself.
+    before: Option<Manifest>,
+}
+
+impl Judge<'_> {
+    fn service(&self, model: &Model, name: &str, service: &serde_json::Value) -> ServiceSeen {
+        let hash = self.hashes.get(name).cloned().unwrap_or_default();
+        let one_shot = model::one_shot(model, name, service);
+        let parts = model::parts(service);
+        let mut reasons = Vec::new();
+        let mut containers = Vec::new();
+        for facts in self.facts.iter().filter(|facts| facts.service == name) {
+            let image = self.image_fits(name, facts);
+            let matches = image && facts.config_hash == hash;
+            if !image {
+                reasons.push(self.image_reason(name, facts));
+            } else if !matches {
+                reasons.extend(self.reasons(name, &parts));
+            }
+            let ended_well = one_shot && facts.exited && facts.exit_code == Some(0);
+            containers.push(ContainerSeen {
+                id: facts.id.clone(),
+                name: facts.name.clone(),
+                matches,
+                up: facts.running || ended_well,
+            });
+        }
+        reasons.sort();
+        reasons.dedup();
+        let text = |key: &str| service.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+        ServiceSeen {
+            hash,
+            replicas: model::replicas(service),
+            image: self.wanted.get(name).map(|wanted| wanted.image.clone()).unwrap_or_default(),
+            parts,
+            containers,
+            reasons,
+            exclusive: model::exclusive(service),
+            one_shot,
+            platform: text("platform"),
+            build: service.get("build").is_some(),
+        }
+    }
+
+    fn image_fits(&self, name: &str, facts: &Facts) -> bool {
+        let Some(wanted) = self.wanted.get(name) else { return true };
+        match &wanted.pin {
+            Some(pin) => self.images.get(&facts.image_id).is_some_and(|image| model::is_build(image, pin)),
+            None => self.images.get(&wanted.image).is_none_or(|image| image.id == facts.image_id),
+        }
+    }
+
+    fn image_reason(&self, name: &str, facts: &Facts) -> String {
+        let from = short_image(&facts.image);
+        match self.wanted.get(name).map(|wanted| (&wanted.pin, &wanted.image)) {
+            Some((Some(pin), _)) => {
+                let tag = pin.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+                format!("image {from} becomes {}{tag} ({})", pin.repository.path(), pin.digest.short())
+            }
+            Some((None, image)) => format!("image {from} becomes {}", short_image(image)),
+            None => "its image".to_owned(),
+        }
+    }
+
+    fn reasons(&self, name: &str, parts: &BTreeMap<String, String>) -> Vec<String> {
+        let Some(before) = self.before.as_ref().and_then(|manifest| manifest.parts.get(name)) else {
+            return vec!["its configuration is not the one that it was started with".to_owned()];
+        };
+        let keys: BTreeSet<&String> = before.keys().chain(parts.keys()).collect();
+        let mut changed: Vec<String> =
+            keys.into_iter().filter(|key| before.get(*key) != parts.get(*key)).cloned().collect();
+        if changed.is_empty() {
+            changed.push("it was changed by hand".to_owned());
+        }
+        changed
+    }
+}
+
+impl Seen {
+    /// Nothing is to be done.
+    pub(super) fn fits(&self) -> bool {
+        let whole = |service: &ServiceSeen| service.satisfied() && service.surplus().next().is_none();
+        self.orphans.is_empty() && self.services.values().all(whole)
+    }
+}
+
+impl Look {
+    /// The digests that a container runs.
+    pub(super) fn digests(&self, facts: &Facts) -> Vec<Digest> {
+        let image = self.images.get(&facts.image_id);
+        let named = image.into_iter().flat_map(|image| &image.digests);
+        let named = named.filter_map(|text| text.parse::<ImageReference>().ok()?.digest);
+        named.chain(facts.image_id.parse().ok()).collect()
+    }
+
+    /// Keeps what ran before Dhow came in a folder of its own: the way back from the first update.
+    async fn adopt(&mut self, rendered: &Rendered, body: &Body) -> Result<(), TargetError> {
+        let name = format!("adopted-{}", Digest::of(self.seen.override_file.as_bytes()).short());
+        let folder = self.site.release(&name);
+        let files = Site::release_files(body, Some((&self.seen.override_file, &self.manifest)));
+        self.site.executor.send(&folder, &files).await.map_err(error::executor)?;
+        let current = Current {
+            deployment: rendered.deployment.clone(),
+            project: body.project.clone(),
+            hash: None,
+            stack: Site::stack(&folder, body, true),
+        };
+        self.site.set_current(Some(&current)).await?;
+        self.seen.before = Some(current.stack.clone());
+        self.seen.current = Some(current);
+        Ok(())
+    }
+}
+
+/// What a release folder says of itself.
+pub(super) async fn read_manifest(site: &Site, stack: &Stack) -> Result<Option<Manifest>, TargetError> {
+    let Some((folder, _)) = stack.files.last().and_then(|file| file.rsplit_once('/')) else { return Ok(None) };
+    let bytes = site.executor.read(&format!("{folder}/release.json")).await.map_err(error::executor)?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// Every image that is named, wanted or run.
+async fn images(
+    api: &Api,
+    facts: &[Facts],
+    wanted: &BTreeMap<String, Wanted>,
+) -> Result<BTreeMap<String, ImageFacts>, TargetError> {
+    let run = facts.iter().flat_map(|facts| [&facts.image, &facts.image_id]);
+    let names: BTreeSet<&String> = run.chain(wanted.values().map(|wanted| &wanted.image)).collect();
+    let mut found = BTreeMap::new();
+    for name in names {
+        if let Some(image) = api.image(name).await? {
+            found.insert(name.clone(), image);
+        }
+    }
+    Ok(found)
+}
+
+/// The hash of each service as Compose will write it on its containers.
+async fn hashes(
+    site: &Site,
+    body: &Body,
+    base: &str,
+    stack: &Stack,
+    spelled: &Spelled,
+) -> Result<BTreeMap<String, String>, TargetError> {
+    let input = Stack { directory: stack.directory.clone(), files: vec!["-".to_owned()] };
+    let mut command = site.compose(&body.project, Some(&input), ["config", "--hash", "*"]);
+    command.stdin = Some(spelled.model.0.to_string().into_bytes().into());
+    let output = site.run(&command).await?;
+    if !output.ok() {
+        return Err(error::config(body, base, &output));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    Ok(pairs.map(|(name, hash)| (name.to_owned(), hash.trim().to_owned())).collect())
+}
+
+/// The files that the newest container was started with, by hand.
+fn started_by(facts: &[Facts]) -> Option<Stack> {
+    let newest = facts.iter().max_by(|a, b| a.created.cmp(&b.created))?;
+    let label = |name: &str| newest.labels.get(&format!("com.docker.compose.project.{name}"));
+    let files = label("config_files")?.split(',').map(str::to_owned).collect();
+    Some(Stack { directory: label("working_dir")?.clone(), files })
+}
+
+fn things(seen: &mut Seen, model: &Model, section: &str, kind: &str, there: &BTreeSet<String>) {
+    for (name, external) in model.names(section) {
+        match there.contains(&name) {
+            true => {}
+            false if external => seen.missing_external.push(format!("{kind} {name}")),
+            false => seen.create.push(format!("{kind} {name}")),
+        }
+    }
+}
+
+/// `shop/web:1.0`, or with the first digits of a digest.
+fn short_image(image: &str) -> String {
+    match image.parse::<ImageReference>() {
+        Ok(reference) => {
+            let tag = reference.tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+            let digest = reference.digest.map(|digest| format!(" ({})", digest.short())).unwrap_or_default();
+            format!("{}{tag}{digest}", reference.repository.path())
+        }
+        Err(_) => image.chars().take(19).collect(),
+    }
+}

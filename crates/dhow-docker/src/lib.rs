@@ -1,0 +1,3 @@
+//! Docker: the target `compose`.
+
+pub mod compose;
