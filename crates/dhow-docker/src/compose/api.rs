@@ -88,7 +88,8 @@ impl Api {
     /// Every container of a project, but those of `docker compose run`.
     pub(super) async fn containers(&self, project: &str) -> Result<Vec<Facts>, TargetError> {
         let filters = HashMap::from([("label".to_owned(), vec![format!("{PROJECT}={project}")])]);
-        let options = query::ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
+        let options =
+            query::ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let all = self.docker.list_containers(Some(options)).await.map_err(|error| error::api(&error))?;
         let mut found = Vec::new();
         for summary in all {
@@ -132,7 +133,9 @@ impl Api {
     }
 
     /// The names of all volumes, and of all networks.
-    pub(super) async fn volumes_and_networks(&self) -> Result<(BTreeSet<String>, BTreeSet<String>), TargetError> {
+    pub(super) async fn volumes_and_networks(
+        &self,
+    ) -> Result<(BTreeSet<String>, BTreeSet<String>), TargetError> {
         let volumes = self.docker.list_volumes(None::<query::ListVolumesOptions>).await;
         let volumes = volumes.map_err(|error| error::api(&error))?.volumes.unwrap_or_default();
         let networks = self.docker.list_networks(None::<query::ListNetworksOptions>).await;
@@ -164,12 +167,8 @@ impl Api {
 
     /// The last lines of a container's log.
     pub(super) async fn log(&self, id: &str, lines: usize) -> Vec<String> {
-        let options = query::LogsOptions {
-            stdout: true,
-            stderr: true,
-            tail: lines.to_string(),
-            ..Default::default()
-        };
+        let options =
+            query::LogsOptions { stdout: true, stderr: true, tail: lines.to_string(), ..Default::default() };
         let mut stream = self.docker.logs(id, Some(options));
         let mut text = String::new();
         while let Some(Ok(chunk)) = stream.next().await {

@@ -63,9 +63,11 @@ impl ComposeTarget {
                 });
                 remove(&site, turn, new.map(|facts| facts.id).collect(), &["rm", "-f", "-v"]).await
             }
-            Action::Files { .. } | Action::Pull { .. } | Action::Stable | Action::Drain { .. } | Action::Prune => {
-                Ok(())
-            }
+            Action::Files { .. }
+            | Action::Pull { .. }
+            | Action::Stable
+            | Action::Drain { .. }
+            | Action::Prune => Ok(()),
         }
     }
 
@@ -85,7 +87,11 @@ impl ComposeTarget {
                 }
                 site.current().await?.is_some_and(|now| now.hash == Some(context.hash) && now.stack == wanted)
             }
-            Action::Pull { .. } | Action::Beside(_) | Action::Stable | Action::Drain { .. } | Action::Prune => {
+            Action::Pull { .. }
+            | Action::Beside(_)
+            | Action::Stable
+            | Action::Drain { .. }
+            | Action::Prune => {
                 return Ok(Settled::Unknown);
             }
         };
@@ -114,7 +120,13 @@ impl ComposeTarget {
         }
     }
 
-    pub(super) fn up(&self, site: &Site, body: &Body, stack: &Stack, more: &[String]) -> dhow_core::port::Command {
+    pub(super) fn up(
+        &self,
+        site: &Site,
+        body: &Body,
+        stack: &Stack,
+        more: &[String],
+    ) -> dhow_core::port::Command {
         let mut arguments = vec!["up".to_owned(), "-d".to_owned()];
         if !self.options.allow_build {
             arguments.extend(["--no-build", "--pull", "never"].map(String::from));
@@ -166,7 +178,10 @@ impl ComposeTarget {
         let api = site.api().await?;
         let containers = api.containers(&body.project).await?;
         let by_us = containers.iter().any(|facts| {
-            facts.labels.get("com.docker.compose.project.config_files").is_some_and(|files| files.contains(&mine))
+            facts
+                .labels
+                .get("com.docker.compose.project.config_files")
+                .is_some_and(|files| files.contains(&mine))
         });
         match (&change.before, change.present) {
             // Started by hand from files that may have changed since: nothing was done, nothing is touched.
@@ -234,7 +249,8 @@ impl ComposeTarget {
         }
         // Only what is of the project still: an id that another project has by now is not ours to stop.
         let ours = site.api().await?.containers(&body.project).await?;
-        let left: Vec<String> = ours.into_iter().map(|facts| facts.id).filter(|id| old.contains(id)).collect();
+        let left: Vec<String> =
+            ours.into_iter().map(|facts| facts.id).filter(|id| old.contains(id)).collect();
         let turn = Turn::from(context);
         remove(site, turn, left.clone(), &["stop"]).await?;
         remove(site, turn, left, &["rm", "-v"]).await
@@ -260,7 +276,8 @@ async fn remove(site: &Site, turn: Turn, ids: Vec<String>, verb: &[&str]) -> Res
     if ids.is_empty() {
         return Ok(());
     }
-    let arguments = std::iter::once("container".to_owned()).chain(verb.iter().map(|v| (*v).to_owned())).chain(ids);
+    let arguments =
+        std::iter::once("container".to_owned()).chain(verb.iter().map(|v| (*v).to_owned())).chain(ids);
     site.change(turn, "stopping containers", &site.docker(arguments)).await.map(drop)
 }
 

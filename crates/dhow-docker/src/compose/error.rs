@@ -60,7 +60,8 @@ pub(super) fn docker(what: &str, output: &Output) -> TargetError {
     {
         return TargetError::Failed(format!("{what}: {said}"));
     }
-    let passing = ["timeout", "connection refused", "connection reset", "temporary failure", "i/o timeout", "eof"];
+    let passing =
+        ["timeout", "connection refused", "connection reset", "temporary failure", "i/o timeout", "eof"];
     match passing.iter().any(|sign| lower.contains(sign)) {
         true => TargetError::Passing(format!("{what}: {said}")),
         false => TargetError::Failed(format!("{what}: {said}")),
@@ -92,10 +93,13 @@ fn place(body: &Body, said: &str) -> Option<String> {
             let (mut node, mut at, mut depth) = (document, None, 0);
             for part in named.trim_end_matches('.').split('.').chain(quoted) {
                 let (part, index) = part.split_once('[').unwrap_or((part, ""));
-                let Some((key, value)) = node.entries().iter().find(|(key, _)| key.text == part) else { break };
+                let Some((key, value)) = node.entries().iter().find(|(key, _)| key.text == part) else {
+                    break;
+                };
                 let index = index.trim_end_matches(']').parse::<usize>().ok();
                 let item: Option<&Node> = index.and_then(|index| value.items().get(index));
-                (node, at, depth) = (item.unwrap_or(value), Some(item.map_or(key.at, |item| item.at)), depth + 1);
+                (node, at, depth) =
+                    (item.unwrap_or(value), Some(item.map_or(key.at, |item| item.at)), depth + 1);
             }
             if let Some(at) = at.filter(|_| best.as_ref().is_none_or(|(known, _)| depth > *known)) {
                 best = Some((depth, format!("{file}:{}:{}", at.line, at.column)));
@@ -119,7 +123,9 @@ fn tools(lower: &str) -> Option<String> {
 }
 
 fn socket(lower: &str) -> Option<String> {
-    if lower.contains("permission denied") && lower.contains("socket") || lower.contains("connect: permission denied") {
+    if lower.contains("permission denied") && lower.contains("socket")
+        || lower.contains("connect: permission denied")
+    {
         return Some(
             "this user may not use the Docker Engine: no permission on its socket; add the user to the group docker \
              there (`usermod -aG docker USER`) and log in again"
@@ -127,11 +133,15 @@ fn socket(lower: &str) -> Option<String> {
         );
     }
     let down = lower.contains("cannot connect to the docker daemon") || lower.contains("socket not found");
-    down.then(|| "the Docker Engine does not run there, or listens elsewhere; start it (`systemctl start docker`)".to_owned())
+    down.then(|| {
+        "the Docker Engine does not run there, or listens elsewhere; start it (`systemctl start docker`)"
+            .to_owned()
+    })
 }
 
 fn registry(what: &str, said: &str, lower: &str) -> Option<TargetError> {
-    let denied = ["unauthorized", "authentication required", "no basic auth", "denied: requested access", "401"];
+    let denied =
+        ["unauthorized", "authentication required", "no basic auth", "denied: requested access", "401"];
     if denied.iter().any(|sign| lower.contains(sign)) {
         return Some(TargetError::Blocked(format!(
             "{what}: the registry does not let us in, the login is missing or has expired: {said}; renew the \
@@ -139,7 +149,8 @@ fn registry(what: &str, said: &str, lower: &str) -> Option<TargetError> {
         )));
     }
     let missing = ["manifest unknown", "not found: manifest", "repository name not known", "name unknown"];
-    let missing = missing.iter().any(|sign| lower.contains(sign)) || lower.contains("not found") && what.contains("pull");
+    let missing = missing.iter().any(|sign| lower.contains(sign))
+        || lower.contains("not found") && what.contains("pull");
     missing.then(|| TargetError::Failed(format!("{what}: the registry does not have this image: {said}")))
 }
 
@@ -149,14 +160,17 @@ fn full_disk(text: &str) -> bool {
 }
 
 fn full(said: &str) -> String {
-    format!("the disk there is full: {said}; make room (`docker system df` shows what takes it), then resume the deployment")
+    format!(
+        "the disk there is full: {said}; make room (`docker system df` shows what takes it), then resume the deployment"
+    )
 }
 
 /// The last lines of what it complained about; what it wrote, where it did not.
 fn said(output: &Output) -> String {
     let text = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
     let text = String::from_utf8_lossy(text);
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty() && !is_progress(line)).collect();
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !is_progress(line)).collect();
     let last = lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join("; ");
     match (last.is_empty(), output.code) {
         (false, _) => last.chars().take(2_000).collect(),

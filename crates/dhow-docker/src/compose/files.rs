@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn files_come_in_the_order_of_compose() {
-        let all = ["b-compose.yaml", "a-compose.yml", "docker-compose.yml", "compose.yaml", "sami.yaml", ".env"];
+        let all =
+            ["b-compose.yaml", "a-compose.yml", "docker-compose.yml", "compose.yaml", "sami.yaml", ".env"];
         let found = compose_files(&deployment(&all, &[]));
         assert_eq!(found, ["s/compose.yaml", "s/a-compose.yml", "s/b-compose.yaml"]);
         let found = compose_files(&deployment(&["docker-compose.yml", "docker-compose.override.yml"], &[]));

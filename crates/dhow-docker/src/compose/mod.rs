@@ -119,7 +119,9 @@ impl Target for ComposeTarget {
 
     async fn render(&self, input: RenderInput) -> Result<Rendered, TargetError> {
         let read = tokio::task::spawn_blocking(move || render::render(&input)).await;
-        read.map_err(|error| TargetError::Passing(format!("the thread that reads the fleet ended early: {error}")))?
+        read.map_err(|error| {
+            TargetError::Passing(format!("the thread that reads the fleet ended early: {error}"))
+        })?
     }
 
     async fn observe(&self, rendered: &Rendered, place: &Place) -> Result<Observed, TargetError> {

@@ -57,7 +57,8 @@ pub(super) struct Wanted {
 pub(super) fn wanted(service: &Value, pins: &BTreeMap<ArtifactName, Pin>) -> Option<Wanted> {
     let text = unescaped(service.get("image")?.as_str()?);
     let Ok(written) = text.parse::<ImageReference>() else { return Some(Wanted { image: text, pin: None }) };
-    let fits = |pin: &&Pin| (written.digest == Some(pin.digest), written.tag.is_some() && written.tag == pin.tag);
+    let fits =
+        |pin: &&Pin| (written.digest == Some(pin.digest), written.tag.is_some() && written.tag == pin.tag);
     let pin = pins.values().filter(|pin| pin.repository == written.repository).max_by_key(fits).cloned();
     let image = pin.as_ref().map_or(text, |pin| format!("{}@{}", pin.repository, pin.digest));
     Some(Wanted { image, pin })
@@ -87,7 +88,9 @@ pub(super) fn exclusive(service: &Value) -> Option<String> {
         return Some("it is on the host's own network".into());
     }
     let list = |key: &str| service.get(key).and_then(Value::as_array).into_iter().flatten();
-    if let Some(port) = list("ports").find_map(|port| port.get("published")?.as_str().filter(|p| !p.is_empty())) {
+    if let Some(port) =
+        list("ports").find_map(|port| port.get("published")?.as_str().filter(|p| !p.is_empty()))
+    {
         return Some(format!("it has the fixed host port {port}"));
     }
     let networks = service.get("networks").and_then(Value::as_object).into_iter().flatten();
@@ -109,7 +112,8 @@ pub(super) fn exclusive(service: &Value) -> Option<String> {
 pub(super) fn one_shot(model: &Model, name: &str, service: &Value) -> bool {
     let restart = service.get("restart").and_then(Value::as_str);
     let waited_for = model.services().any(|(_, other)| {
-        let condition = other.get("depends_on").and_then(|on| on.get(name)).and_then(|on| on.get("condition"));
+        let condition =
+            other.get("depends_on").and_then(|on| on.get(name)).and_then(|on| on.get("condition"));
         condition.and_then(Value::as_str) == Some("service_completed_successfully")
     });
     waited_for || matches!(restart, Some("no"))
@@ -122,7 +126,9 @@ pub(super) fn parts(service: &Value) -> BTreeMap<String, String> {
     for (key, value) in service.as_object().into_iter().flatten() {
         match value.as_object().filter(|_| key == "environment") {
             Some(variables) => {
-                parts.extend(variables.iter().map(|(name, value)| (format!("environment {name}"), hash(value))));
+                parts.extend(
+                    variables.iter().map(|(name, value)| (format!("environment {name}"), hash(value))),
+                );
             }
             None if matches!(key.as_str(), "image" | "build" | "profiles" | "depends_on" | "scale") => {}
             None if key == "volumes" => {

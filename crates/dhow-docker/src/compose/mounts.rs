@@ -96,7 +96,10 @@ fn file(
 ) -> io::Result<ContentFile> {
     let bytes = tree.read(from)?.unwrap_or_default();
     *room = room.checked_sub(bytes.len()).ok_or_else(|| {
-        too_much(format!("the files that containers mount are bigger than {} MiB; put them into an image", MAX_BYTES >> 20))
+        too_much(format!(
+            "the files that containers mount are bigger than {} MiB; put them into an image",
+            MAX_BYTES >> 20
+        ))
     })?;
     Ok(ContentFile { path, from: from.to_owned(), executable, digest: Digest::of(&bytes).hex() })
 }

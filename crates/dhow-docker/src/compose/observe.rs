@@ -24,7 +24,11 @@ pub(super) struct Look {
 }
 
 impl ComposeTarget {
-    pub(super) async fn observe_at(&self, rendered: &Rendered, place: &Place) -> Result<Observed, TargetError> {
+    pub(super) async fn observe_at(
+        &self,
+        rendered: &Rendered,
+        place: &Place,
+    ) -> Result<Observed, TargetError> {
         let body = Body::of(rendered)?;
         let mut look = self.look(rendered, &body, place).await?;
         self.watch.follow(&rendered.deployment, &body.project, &look).await;
@@ -43,7 +47,12 @@ impl ComposeTarget {
     }
 
     /// Asks Compose what it makes of the files, and the engine what runs.
-    pub(super) async fn look(&self, rendered: &Rendered, body: &Body, place: &Place) -> Result<Look, TargetError> {
+    pub(super) async fn look(
+        &self,
+        rendered: &Rendered,
+        body: &Body,
+        place: &Place,
+    ) -> Result<Look, TargetError> {
         let executor = self.executors.at(place).await.map_err(error::executor)?;
         let site = Site::new(executor, &rendered.deployment, &self.options).await?;
         let key = Digest::of(value(&body.inputs).to_string().as_bytes()).short();
@@ -52,7 +61,8 @@ impl ComposeTarget {
         site.executor.send(&folder, &files).await.map_err(error::executor)?;
         let stack = Site::stack(&folder, body, false);
         let base = format!("{folder}/files");
-        let output = site.run(&site.compose(&body.project, Some(&stack), ["config", "--format", "json"])).await?;
+        let output =
+            site.run(&site.compose(&body.project, Some(&stack), ["config", "--format", "json"])).await?;
         if !output.ok() {
             return Err(error::config(body, &base, &output));
         }
@@ -93,8 +103,16 @@ impl ComposeTarget {
         seen.before = current.as_ref().map(|current| current.stack.clone()).or_else(|| started_by(&facts));
         seen.current = current;
         let manifest = Manifest {
-            images: seen.services.iter().map(|(name, service)| (name.clone(), service.image.clone())).collect(),
-            parts: seen.services.iter().map(|(name, service)| (name.clone(), service.parts.clone())).collect(),
+            images: seen
+                .services
+                .iter()
+                .map(|(name, service)| (name.clone(), service.image.clone()))
+                .collect(),
+            parts: seen
+                .services
+                .iter()
+                .map(|(name, service)| (name.clone(), service.parts.clone()))
+                .collect(),
             content: spelled.content.iter().cloned().collect(),
         };
         seen.content = manifest.content.clone();
@@ -263,7 +281,9 @@ impl Look {
 
 /// What a release folder says of itself.
 pub(super) async fn read_manifest(site: &Site, stack: &Stack) -> Result<Option<Manifest>, TargetError> {
-    let Some((folder, _)) = stack.files.last().and_then(|file| file.rsplit_once('/')) else { return Ok(None) };
+    let Some((folder, _)) = stack.files.last().and_then(|file| file.rsplit_once('/')) else {
+        return Ok(None);
+    };
     let bytes = site.executor.read(&format!("{folder}/release.json")).await.map_err(error::executor)?;
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }

@@ -31,10 +31,17 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
     let send = step("files", Phase::Preparing, format!("send the files of release {}", hash.short()), files);
     let prune = step("prune", Phase::Finishing, "remove old releases and their images".into(), Action::Prune);
     if seen.services.values().all(ServiceSeen::satisfied) && !seen.services.is_empty() {
-        let noted = seen.current.as_ref().is_none_or(|current| current.hash.is_none_or(|noted| noted == *hash));
-        let record = step("record", Phase::Switching, "note the release; no container changes".into(), Action::Record { change });
+        let noted =
+            seen.current.as_ref().is_none_or(|current| current.hash.is_none_or(|noted| noted == *hash));
+        let record = step(
+            "record",
+            Phase::Switching,
+            "note the release; no container changes".into(),
+            Action::Record { change },
+        );
         let old = old(&seen);
-        let drain = step("drain", Phase::Finishing, told(&seen, "stop"), Action::Drain { old, services: Vec::new() });
+        let drain =
+            step("drain", Phase::Finishing, told(&seen, "stop"), Action::Drain { old, services: Vec::new() });
         return match (seen.fits(), noted) {
             (true, true) => Vec::new(),
             (true, false) => vec![send, record, prune],
@@ -67,7 +74,9 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
         }
         Strategy::Recreate { because } => {
             let gap = match !because.is_empty() {
-                true => format!("{told}; strategy recreate, with a gap and without a check before it: {because}"),
+                true => {
+                    format!("{told}; strategy recreate, with a gap and without a check before it: {because}")
+                }
                 false => told,
             };
             steps.push(step("switch", Phase::Switching, gap, Action::Recreate(change)));

@@ -56,7 +56,9 @@ pub(super) async fn pull(
         }
         one(site, logins, image, platforms.get(image).cloned().flatten(), context.into()).await?;
         let Some(found) = api.image(image).await? else {
-            return Err(TargetError::Failed(format!("{image} was pulled, and the engine does not know it by its digest")));
+            return Err(TargetError::Failed(format!(
+                "{image} was pulled, and the engine does not know it by its digest"
+            )));
         };
         let wanted = image.parse::<ImageReference>().ok().and_then(|reference| reference.digest);
         let known = |digest| found.digests.iter().any(|d| d.ends_with(&format!("@{digest}")));
@@ -88,7 +90,8 @@ async fn one(
     platform: Option<String>,
     turn: Turn,
 ) -> Result<(), TargetError> {
-    let registry = image.parse::<ImageReference>().map(|reference| reference.repository.registry().to_owned());
+    let registry =
+        image.parse::<ImageReference>().map(|reference| reference.repository.registry().to_owned());
     let login = match &registry {
         Ok(registry) => logins.login(registry).await?.map(|login| (registry.clone(), login)),
         Err(_) => None,

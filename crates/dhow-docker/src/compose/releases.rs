@@ -30,7 +30,9 @@ impl ComposeTarget {
         let current = site.current().await?;
         let in_use = |folder: &str| {
             let path = site.release(folder);
-            current.as_ref().is_some_and(|current| current.stack.files.iter().any(|file| file.starts_with(&path)))
+            current
+                .as_ref()
+                .is_some_and(|current| current.stack.files.iter().any(|file| file.starts_with(&path)))
         };
         let wanted = |folder: &str| {
             in_use(folder) || hash_of(folder).is_some_and(|h| h == context.hash || context.keep.contains(&h))

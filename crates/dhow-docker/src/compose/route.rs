@@ -39,7 +39,8 @@ impl ComposeTarget {
         context: &Context,
     ) -> Result<Option<RouteChange>, TargetError> {
         let deployment = &context.rendered.deployment;
-        let Some(route) = body.route.clone().filter(|r| self.routes.serves(deployment, &site.place(), r)) else {
+        let Some(route) = body.route.clone().filter(|r| self.routes.serves(deployment, &site.place(), r))
+        else {
             return Ok(None);
         };
         let containers = site.api().await?.containers(&body.project).await?;
@@ -67,7 +68,11 @@ impl ComposeTarget {
     }
 
     /// Where checks connect to, from here.
-    pub(super) async fn address_at(&self, rendered: &Rendered, front: Front) -> Result<CheckAddress, TargetError> {
+    pub(super) async fn address_at(
+        &self,
+        rendered: &Rendered,
+        front: Front,
+    ) -> Result<CheckAddress, TargetError> {
         let body = Body::of(rendered)?;
         let place = rendered.places.first().cloned().unwrap_or(dhow_core::port::Place::Local);
         let look = self.look(rendered, &body, &place).await?;
@@ -81,7 +86,8 @@ impl ComposeTarget {
             facts.running && matching.into_iter().any(|c| c.id == facts.id && c.matches)
         };
         let of_service = checked_service(&body, &look.seen, &look.facts);
-        let mut running = look.facts.iter().filter(wanted).filter(|f| Some(&f.service) == of_service.as_ref());
+        let mut running =
+            look.facts.iter().filter(wanted).filter(|f| Some(&f.service) == of_service.as_ref());
         let Some(facts) = running.next_back() else {
             let told = "no container runs that checks could connect to; give the service with `route: { host, service, port }`";
             return Err(TargetError::Failed(format!("{}: {told}", rendered.deployment)));
@@ -112,12 +118,14 @@ fn service_of<'a>(route: &Route, services: impl Iterator<Item = &'a String>) -> 
 /// The routed service, else the first with a published port, else the only one.
 fn checked_service(body: &Body, seen: &Seen, facts: &[Facts]) -> Option<String> {
     let named = body.route.as_ref().and_then(|route| service_of(route, seen.services.keys()));
-    let published = || facts.iter().find(|facts| !facts.published.is_empty()).map(|facts| facts.service.clone());
+    let published =
+        || facts.iter().find(|facts| !facts.published.is_empty()).map(|facts| facts.service.clone());
     named.or_else(published).or_else(|| seen.services.keys().next().cloned())
 }
 
 fn inner(facts: &Facts, port: u16) -> Option<SocketAddr> {
-    let address = facts.addresses.iter().find(|address| address.is_ipv4()).or_else(|| facts.addresses.first())?;
+    let address =
+        facts.addresses.iter().find(|address| address.is_ipv4()).or_else(|| facts.addresses.first())?;
     Some(SocketAddr::new(*address, port))
 }
 

@@ -50,7 +50,12 @@ pub trait Routes: Send + Sync {
     async fn remove(&self, deployment: &DeploymentId, place: &Place, epoch: u64) -> Result<(), TargetError>;
 
     /// Where checks through the front door connect to.
-    async fn door(&self, deployment: &DeploymentId, place: &Place, route: &Route) -> Result<SocketAddr, TargetError>;
+    async fn door(
+        &self,
+        deployment: &DeploymentId,
+        place: &Place,
+        route: &Route,
+    ) -> Result<SocketAddr, TargetError>;
 }
 
 /// No proxy: nothing is routed.

@@ -6,8 +6,8 @@ use dhow_core::noun::Digest;
 use dhow_core::port::TargetError;
 
 use super::body::Body;
-use super::site::Site;
 use super::error;
+use super::site::Site;
 
 /// Those of the pairs (path in the fleet, path at the place) that hold the same files with the same bytes.
 pub(super) async fn same(

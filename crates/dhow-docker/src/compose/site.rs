@@ -33,7 +33,8 @@ impl Site {
         options: &Options,
     ) -> Result<Self, TargetError> {
         let home = executor.home().await.map_err(error::executor)?;
-        let mut environment = BTreeMap::from([("DOCKER_HOST".to_owned(), format!("unix://{}", options.socket))]);
+        let mut environment =
+            BTreeMap::from([("DOCKER_HOST".to_owned(), format!("unix://{}", options.socket))]);
         environment.extend(options.docker_config.clone().map(|folder| ("DOCKER_CONFIG".to_owned(), folder)));
         let root = format!("{}/compose/{}/{}", home.trim_end_matches('/'), id.environment, id.service);
         Ok(Self { executor, root, socket: options.socket.clone(), environment, id: id.clone() })
@@ -89,7 +90,12 @@ impl Site {
     ///
     /// # Errors
     /// It ended with another code than 0, or the place has seen a higher epoch.
-    pub(super) async fn change(&self, turn: Turn, what: &str, command: &Command) -> Result<Output, TargetError> {
+    pub(super) async fn change(
+        &self,
+        turn: Turn,
+        what: &str,
+        command: &Command,
+    ) -> Result<Output, TargetError> {
         let output = self.try_change(turn, command).await?;
         if output.ok() { Ok(output) } else { Err(error::docker(what, &output)) }
     }
@@ -172,9 +178,11 @@ impl Site {
     }
 
     /// A file of the deployment's own.
-    pub(super) async fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, TargetError> {
-        let bytes =
-            self.executor.read(&format!("{}/{name}", self.root)).await.map_err(error::executor)?;
+    pub(super) async fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, TargetError> {
+        let bytes = self.executor.read(&format!("{}/{name}", self.root)).await.map_err(error::executor)?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 }

@@ -95,20 +95,26 @@ struct Speller<'a> {
 
 impl Speller<'_> {
     /// Secrets and configs: name to hash of the content, `(secrets, name)`.
-    fn files(&mut self, whole: &mut Model, over: &mut Map<String, Value>) -> BTreeMap<(String, String), Mounted> {
+    fn files(
+        &mut self,
+        whole: &mut Model,
+        over: &mut Map<String, Value>,
+    ) -> BTreeMap<(String, String), Mounted> {
         let mut files = BTreeMap::new();
         for section in ["secrets", "configs"] {
             let mut own = Map::new();
             let entries = whole.0.get_mut(section).and_then(Value::as_object_mut);
             for (name, entry) in entries.into_iter().flatten() {
-                let Some(fleet) = entry.get("file").and_then(Value::as_str).and_then(|f| self.known.fleet_path(f))
+                let Some(fleet) =
+                    entry.get("file").and_then(Value::as_str).and_then(|f| self.known.fleet_path(f))
                 else {
                     continue;
                 };
                 let Some(content) = self.known.body.content.get(&fleet) else { continue };
                 let ours = self.known.site.content(&content.hash, &content.name);
                 let adopted = self.known.same.iter().find(|(path, source)| {
-                    *path == fleet && self.known.containers.iter().any(|c| c.mounts.values().any(|m| m == source))
+                    *path == fleet
+                        && self.known.containers.iter().any(|c| c.mounts.values().any(|m| m == source))
                 });
                 let file = adopted.map_or(ours, |(_, source)| source.clone());
                 if adopted.is_none() {
@@ -131,7 +137,8 @@ impl Speller<'_> {
         let mut volumes = Vec::new();
         for volume in service.get("volumes").and_then(Value::as_array).into_iter().flatten() {
             let text = |key: &str| volume.get(key).and_then(Value::as_str);
-            let (Some("bind"), Some(source), Some(target)) = (text("type"), text("source"), text("target")) else {
+            let (Some("bind"), Some(source), Some(target)) = (text("type"), text("source"), text("target"))
+            else {
                 continue;
             };
             let Some(fleet) = self.known.fleet_path(source) else { continue };
@@ -146,7 +153,9 @@ impl Speller<'_> {
     fn source(&mut self, name: &str, target: &str, fleet: &str) -> String {
         let known = self.known;
         if let Some(content) = known.body.content.get(fleet) {
-            let kept = known.sources(name, target).find(|s| known.same.contains(&(fleet.to_owned(), (*s).to_owned())));
+            let kept = known
+                .sources(name, target)
+                .find(|s| known.same.contains(&(fleet.to_owned(), (*s).to_owned())));
             if let Some(kept) = kept {
                 return kept.to_owned();
             }

@@ -21,7 +21,8 @@ pub(super) fn strategy(body: &Body, seen: &Seen) -> Strategy {
     let recreate = |because: String| Strategy::Recreate { because };
     let changed: BTreeMap<&String, &ServiceSeen> =
         seen.services.iter().filter(|(_, service)| !service.satisfied()).collect();
-    let old = |service: &ServiceSeen| service.containers.iter().any(|container| container.up && !container.matches);
+    let old =
+        |service: &ServiceSeen| service.containers.iter().any(|container| container.up && !container.matches);
     if !changed.values().any(|service| old(service)) {
         return recreate(String::new());
     }

@@ -45,7 +45,12 @@ impl ComposeTarget {
     }
 
     /// What ails the first container of the project that something ails.
-    pub(super) async fn first_ailing(&self, rendered: &Rendered, body: &Body, place: &Place) -> Option<String> {
+    pub(super) async fn first_ailing(
+        &self,
+        rendered: &Rendered,
+        body: &Body,
+        place: &Place,
+    ) -> Option<String> {
         let look = self.look(rendered, body, place).await.ok()?;
         for facts in &look.facts {
             let one_shot = look.seen.services.get(&facts.service).is_some_and(|service| service.one_shot);

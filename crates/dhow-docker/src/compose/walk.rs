@@ -56,13 +56,20 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if steps > MAX_STEPS {
-            return Err(failed(Diagnostic::error(file, format!("files name others more than {MAX_STEPS} times"))));
+            return Err(failed(Diagnostic::error(
+                file,
+                format!("files name others more than {MAX_STEPS} times"),
+            )));
         }
         let Some(text) = self.text(file)? else {
-            return Err(failed(Diagnostic::error(file, "is named and is not in the fleet").help("add the file")));
+            return Err(failed(
+                Diagnostic::error(file, "is named and is not in the fleet").help("add the file"),
+            ));
         };
         let parsed = yaml::parse(file, text.as_bytes());
-        if let Some(problem) = parsed.problems.iter().find(|p| p.severity == dhow_core::diagnostic::Severity::Error) {
+        if let Some(problem) =
+            parsed.problems.iter().find(|p| p.severity == dhow_core::diagnostic::Severity::Error)
+        {
             return Err(failed(problem.clone()));
         }
         self.input(file.to_owned(), text.clone())?;
@@ -172,19 +179,21 @@ impl<'a> Walk<'a> {
         self.found.inputs.insert(file.clone(), text);
         let total: usize = self.found.inputs.values().map(String::len).sum();
         if total > MAX_INPUTS {
-            let told = format!("the files that Compose reads are bigger than {} MiB together", MAX_INPUTS >> 20);
+            let told =
+                format!("the files that Compose reads are bigger than {} MiB together", MAX_INPUTS >> 20);
             return Err(failed(Diagnostic::error(file, told)));
         }
         Ok(())
     }
 
     fn text(&self, file: &str) -> Result<Option<String>, TargetError> {
-        let bytes = self
-            .tree
-            .read(file)
-            .map_err(|error| TargetError::Passing(format!("{file} could not be read from the fleet: {error}")))?;
+        let bytes = self.tree.read(file).map_err(|error| {
+            TargetError::Passing(format!("{file} could not be read from the fleet: {error}"))
+        })?;
         bytes
-            .map(|bytes| String::from_utf8(bytes).map_err(|_| failed(Diagnostic::error(file, "is no UTF-8 text"))))
+            .map(|bytes| {
+                String::from_utf8(bytes).map_err(|_| failed(Diagnostic::error(file, "is no UTF-8 text")))
+            })
             .transpose()
     }
 }

@@ -106,7 +106,8 @@ async fn listen(api: &Api, place: &Place, followed: &Followed, told: &mpsc::Send
         ("type".to_owned(), vec!["container".to_owned()]),
         ("event".to_owned(), EVENTS.map(String::from).to_vec()),
     ]);
-    let mut events = api.docker().events(Some(EventsOptions { filters: Some(filters), ..Default::default() }));
+    let mut events =
+        api.docker().events(Some(EventsOptions { filters: Some(filters), ..Default::default() }));
     while let Some(Ok(event)) = events.next().await {
         if event.action.as_deref().is_some_and(|action| action.ends_with(": healthy")) {
             continue;

@@ -1,0 +1,65 @@
+use std::sync::Arc;
+
+use dhow_core::fleet::Route;
+use dhow_core::port::{CheckAddress, Front, Phase, Target as _, TargetError};
+use dhow_testkit::engines::Image;
+
+use crate::support::{Lab, Upstreams, get};
+
+async fn routed() -> Option<(Lab, Arc<Upstreams>)> {
+    let mut lab = Lab::new().await?;
+    let table = Arc::new(Upstreams::default());
+    lab.routes = table.clone();
+    lab.settings.route = Some(Route { host: "x".into(), service: Some("web".into()), port: Some(8080) });
+    Some((lab, table))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_candidate_is_checked_at_its_own_address_while_the_old_one_serves() {
+    let Some((lab, table)) = routed().await else { return };
+    let (one, two) = (lab.version("1").await, lab.version("2").await);
+    let file = format!("services:\n  web:\n    image: {}:1\n", lab.repository("web"));
+    let first = lab.release(&[("compose.yaml", &file)], &one).await;
+    lab.roll_out(&first).await.unwrap();
+    let second = lab.release(&[("compose.yaml", &file)], &two).await;
+    let (target, context) = (lab.target(), &second.0);
+    let steps = lab.plan(&second).await.unwrap();
+    for step in steps.iter().filter(|step| step.phase < Phase::Switching) {
+        target.execute(step, context).await.unwrap();
+    }
+    let CheckAddress::Tcp(candidate) =
+        target.address(&context.rendered, &context.hash, Front::Candidate).await.unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(get(candidate, "/version").await.as_deref(), Some("2"));
+    let serving = table.0.lock().unwrap()[&context.rendered.deployment][0];
+    assert_eq!(get(serving, "/version").await.as_deref(), Some("1"));
+    for step in steps.iter().filter(|step| step.phase >= Phase::Switching) {
+        target.execute(step, context).await.unwrap();
+    }
+    let serving = table.0.lock().unwrap()[&context.rendered.deployment].clone();
+    assert_eq!(serving, [candidate]);
+    assert_eq!(lab.ids("web").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_crashes_never_gets_a_request_and_is_gone() {
+    let Some((lab, table)) = routed().await else { return };
+    let one = lab.version("1").await;
+    let file = format!("services:\n  web:\n    image: {}:1\n", lab.repository("web"));
+    let first = lab.release(&[("compose.yaml", &file)], &one).await;
+    lab.roll_out(&first).await.unwrap();
+    let (serving, ids) = (table.0.lock().unwrap().clone(), lab.ids("web").await);
+    for (tag, name, value) in [("start", "CRASH", "start"), ("sick", "HEALTH", "fail")] {
+        let image = Image::server(&lab.parts, tag).env(name, value).line(
+            "HEALTHCHECK --interval=200ms --timeout=2s --retries=1 --start-period=1ms CMD [\"/server\", \"check\"]",
+        );
+        let bad = lab.push("web", tag, image).await;
+        let second = lab.release(&[("compose.yaml", &file)], &bad).await;
+        let error = lab.roll_out(&second).await.unwrap_err();
+        assert!(matches!(&error, TargetError::Failed(told) if told.contains("log")), "{error}");
+        assert_eq!(*table.0.lock().unwrap(), serving);
+        assert_eq!(lab.ids("web").await, ids);
+    }
+}
