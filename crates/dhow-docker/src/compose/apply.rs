@@ -3,7 +3,6 @@
 use dhow_core::port::{Context, SentFile, Settled, Step, TargetError};
 
 use super::body::{Action, Beside, Body, Change, Current, Manifest, Stack, value};
-use super::observe::Look;
 use super::site::{Site, Turn};
 use super::{ComposeTarget, error};
 
@@ -25,10 +24,10 @@ impl ComposeTarget {
                 let files = Site::release_files(&body, Some((&override_file, &manifest)));
                 site.executor.send(&site.release(&release), &files).await.map_err(error::executor)
             }
-            Action::Pull { images, platforms } => {
-                let look = self.look(&context.rendered, &body, &step.place).await?;
-                self.can_start(&look)?;
-                super::pull::pull(&site, &look.api, self.logins.as_ref(), &images, &platforms, context).await
+            Action::Pull { in_the_way: Some(told), .. } => Err(TargetError::Blocked(told)),
+            Action::Pull { images, platforms, in_the_way: None } => {
+                let api = site.api().await?;
+                super::pull::pull(&site, &api, self.logins.as_ref(), &images, &platforms, context).await
             }
             Action::Beside(beside) => self.start_beside(&site, &body, &beside, step, context).await,
             Action::Recreate(change) => self.recreate(&site, &body, &change, step, context).await,
@@ -105,19 +104,6 @@ impl ComposeTarget {
         let turn = Turn::from(context);
         site.enter(turn, &[]).await?;
         Ok((site, Body::of(&context.rendered)?, turn))
-    }
-
-    /// What would stop containers from starting is found while the old ones run.
-    fn can_start(&self, look: &Look) -> Result<(), TargetError> {
-        if let Some(taken) = look.seen.ports_taken.first() {
-            return Err(TargetError::Blocked(format!("{taken}; stop that container, or give another port")));
-        }
-        match look.seen.missing_external.first() {
-            None => Ok(()),
-            Some(missing) => Err(TargetError::Blocked(format!(
-                "the {missing} is declared external and is not there; create it there, or take `external: true` out"
-            ))),
-        }
     }
 
     pub(super) fn up(
@@ -218,16 +204,18 @@ impl ComposeTarget {
             let mut more = vec!["--no-deps".to_owned()];
             more.extend(beside.first.iter().cloned());
             site.change(turn, &step.summary, &self.up(site, body, &stack, &more)).await?;
-            self.ready(site, body, step, &beside.first, &[], context).await?;
+            self.ready(site, body, &beside.first, beside).await?;
         }
         let mut more = ["--no-deps", "--no-recreate"].map(String::from).to_vec();
-        for (service, count) in &beside.scale {
-            more.extend(["--scale".to_owned(), format!("{service}={count}")]);
+        let there = site.api().await?.containers(&body.project).await?;
+        for (service, replicas) in &beside.replicas {
+            let old = there.iter().filter(|f| f.service == *service && beside.old.contains(&f.id)).count();
+            more.extend(["--scale".to_owned(), format!("{service}={}", replicas + old)]);
         }
-        let services: Vec<String> = beside.scale.keys().chain(&beside.created).cloned().collect();
+        let services: Vec<String> = beside.replicas.keys().chain(&beside.created).cloned().collect();
         more.extend(services.iter().cloned());
         site.change(turn, &step.summary, &self.up(site, body, &stack, &more)).await?;
-        self.ready(site, body, step, &services, &beside.old, context).await?;
+        self.ready(site, body, &services, beside).await?;
         match self.route_change(site, body, &beside.old, false, context).await? {
             Some(change) => self.routes.prepare(&change).await,
             None => Ok(()),

@@ -145,7 +145,12 @@ pub(super) enum Action {
     /// Sends the release.
     Files { manifest: Manifest, override_file: String, data: BTreeMap<String, String> },
     /// Brings the images, and looks whether they can run here.
-    Pull { images: Vec<String>, platforms: BTreeMap<String, Option<String>> },
+    Pull {
+        images: Vec<String>,
+        platforms: BTreeMap<String, Option<String>>,
+        /// What would stop containers from starting, with what to do.
+        in_the_way: Option<String>,
+    },
     /// Starts the new containers beside the old ones.
     Beside(Beside),
     /// `docker compose up`.
@@ -169,8 +174,8 @@ pub(super) struct Beside {
     pub release: String,
     /// Services that run once: these come first.
     pub first: Vec<String>,
-    /// How many containers there are of a service, new and old together.
-    pub scale: BTreeMap<String, usize>,
+    /// How many new containers there are to be of a service.
+    pub replicas: BTreeMap<String, usize>,
     /// Services that are new.
     pub created: Vec<String>,
     /// The old containers.

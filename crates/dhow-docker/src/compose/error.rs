@@ -75,6 +75,9 @@ pub(super) fn config(body: &Body, base: &str, output: &Output) -> TargetError {
     if let Some(blocked) = tools(&lower).or_else(|| socket(&lower)) {
         return TargetError::Blocked(blocked);
     }
+    if lower.contains("no such file or directory") {
+        return TargetError::Passing(format!("Compose did not find the files that were sent: {said}"));
+    }
     let at = place(body, &said).unwrap_or_else(|| body.compose_files.join(", "));
     let said = said.strip_prefix("validating ").unwrap_or(&said);
     TargetError::Failed(format!("{at}: Compose does not take this file: {said}"))

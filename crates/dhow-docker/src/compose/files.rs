@@ -57,7 +57,7 @@ fn is_yaml(file: &str) -> bool {
 
 fn is_named_compose(name: &str) -> bool {
     let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).unwrap_or_default();
-    stem.ends_with("-compose")
+    stem.ends_with("-compose") && stem != "docker-compose"
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 mod api;
 mod apply;
 mod body;
+mod cache;
 mod diagnose;
 mod error;
 mod files;
@@ -91,6 +92,7 @@ pub struct ComposeTarget {
     logins: Arc<dyn Logins>,
     options: Options,
     watch: Watch,
+    answers: cache::Cache,
 }
 
 impl ComposeTarget {
@@ -102,7 +104,7 @@ impl ComposeTarget {
         options: Options,
     ) -> Self {
         let watch = Watch::new(Arc::clone(&executors), options.clone());
-        Self { executors, routes, logins, options, watch }
+        Self { executors, routes, logins, options, watch, answers: cache::Cache::default() }
     }
 
     async fn site(&self, deployment: &DeploymentId, place: &Place) -> Result<Site, TargetError> {

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::noun::{Digest, ImageReference};
-use dhow_core::port::{Observed, Place, Rendered, TargetError};
+use dhow_core::port::{Command, Observed, Place, Rendered, TargetError};
 
 use super::ComposeTarget;
 use super::api::{Api, Facts, ImageFacts};
 use super::body::{Body, ContainerSeen, Current, Manifest, Seen, ServiceSeen, Stack, value};
+use super::cache::Cache;
 use super::model::{self, Model, Wanted};
 use super::site::Site;
 use super::spelling::{self, Known, Spelled};
@@ -61,12 +62,8 @@ impl ComposeTarget {
         site.executor.send(&folder, &files).await.map_err(error::executor)?;
         let stack = Site::stack(&folder, body, false);
         let base = format!("{folder}/files");
-        let output =
-            site.run(&site.compose(&body.project, Some(&stack), ["config", "--format", "json"])).await?;
-        if !output.ok() {
-            return Err(error::config(body, &base, &output));
-        }
-        let model = Model::of(&output.stdout)?;
+        let config = site.compose(&body.project, Some(&stack), ["config", "--format", "json"]);
+        let model = Model::of(&self.ask(&site, body, &base, config).await?)?;
         let api = site.api().await?;
         let facts = api.containers(&body.project).await?;
         let wanted: BTreeMap<String, Wanted> = model
@@ -88,7 +85,10 @@ impl ComposeTarget {
         let same = same::same(&site, body, spelling::foreign(&known, &model)).await?;
         known.same = &same;
         let spelled = spelling::spell(&known, &model);
-        let hashes = hashes(&site, body, &base, &stack, &spelled).await?;
+        let from_input = Stack { directory: stack.directory.clone(), files: vec!["-".to_owned()] };
+        let mut command = site.compose(&body.project, Some(&from_input), ["config", "--hash", "*"]);
+        command.stdin = Some(spelled.model.0.to_string().into_bytes().into());
+        let hashes = hashes(&self.ask(&site, body, &base, command).await?);
         let current: Option<Current> = site.current().await?;
         let before = match &current {
             Some(current) => read_manifest(&site, &current.stack).await?,
@@ -119,6 +119,28 @@ impl ComposeTarget {
         seen.override_file = spelled.override_file;
         seen.data = spelled.data;
         Ok(Look { site, api, seen, facts, images, manifest })
+    }
+
+    /// Asks Compose about the files of `base`, once for the same files at the same place.
+    async fn ask(
+        &self,
+        site: &Site,
+        body: &Body,
+        base: &str,
+        command: Command,
+    ) -> Result<Vec<u8>, TargetError> {
+        let place = format!("{:?}", site.place());
+        let input = [place.as_bytes(), command.stdin.as_deref().unwrap_or_default()].concat();
+        let key = Cache::key(&command.argv, &input);
+        if let Some(answer) = self.answers.get(&key) {
+            return Ok(answer);
+        }
+        let output = site.run(&command).await?;
+        if !output.ok() {
+            return Err(error::config(body, base, &output));
+        }
+        self.answers.put(key, output.stdout.clone());
+        Ok(output.stdout)
     }
 
     fn services(
@@ -305,24 +327,11 @@ async fn images(
     Ok(found)
 }
 
-/// The hash of each service as Compose will write it on its containers.
-async fn hashes(
-    site: &Site,
-    body: &Body,
-    base: &str,
-    stack: &Stack,
-    spelled: &Spelled,
-) -> Result<BTreeMap<String, String>, TargetError> {
-    let input = Stack { directory: stack.directory.clone(), files: vec!["-".to_owned()] };
-    let mut command = site.compose(&body.project, Some(&input), ["config", "--hash", "*"]);
-    command.stdin = Some(spelled.model.0.to_string().into_bytes().into());
-    let output = site.run(&command).await?;
-    if !output.ok() {
-        return Err(error::config(body, base, &output));
-    }
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+/// The hash of each service, as Compose will write it on its containers.
+fn hashes(answer: &[u8]) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(answer).into_owned();
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    Ok(pairs.map(|(name, hash)| (name.to_owned(), hash.trim().to_owned())).collect())
+    pairs.map(|(name, hash)| (name.to_owned(), hash.trim().to_owned())).collect()
 }
 
 /// The files that the newest container was started with, by hand.

@@ -23,7 +23,8 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
     };
     let change = Change {
         release: release_name(hash, &seen.override_file),
-        present: observed.present,
+        present: seen.services.values().any(|service| !service.containers.is_empty())
+            || !seen.orphans.is_empty(),
         before: seen.before.clone(),
         current: seen.current.clone(),
     };
@@ -50,7 +51,8 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
     }
     let platforms: BTreeMap<_, _> =
         seen.services.values().map(|service| (service.image.clone(), service.platform.clone())).collect();
-    let pull = Action::Pull { images: seen.missing_images.clone(), platforms };
+    let in_the_way = in_the_way(&seen);
+    let pull = Action::Pull { images: seen.missing_images.clone(), platforms, in_the_way };
     let pulled = match seen.missing_images.len() {
         0 => "look whether the images can run there".to_owned(),
         _ => format!("pull {}", seen.missing_images.join(", ")),
@@ -61,7 +63,7 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
     match strategy(&body, &seen) {
         Strategy::Beside(mut beside) => {
             beside.release.clone_from(&change.release);
-            let services: Vec<String> = beside.scale.keys().cloned().collect();
+            let services: Vec<String> = beside.replicas.keys().cloned().collect();
             let names = services.join(", ");
             let start = format!("start {names} beside what runs; {told}");
             steps.push(step("beside", Phase::Preparing, start, Action::Beside(beside.clone())));
@@ -107,6 +109,16 @@ fn told(seen: &Seen, verb: &str) -> String {
         parts.push("stop containers that are too many".to_owned());
     }
     parts.join(", ")
+}
+
+/// What would stop containers from starting: told while the old ones run.
+fn in_the_way(seen: &Seen) -> Option<String> {
+    let taken = seen.ports_taken.first();
+    let taken = taken.map(|taken| format!("{taken}; stop that container, or give another port"));
+    let missing = seen.missing_external.first().map(|missing| {
+        format!("the {missing} is declared external and is not there; create it there, or take `external: true` out")
+    });
+    taken.or(missing)
 }
 
 fn old(seen: &Seen) -> Vec<String> {

@@ -10,6 +10,9 @@ use super::site::{Site, Turn};
 use super::{ComposeTarget, error};
 use dhow_core::noun::Digest;
 
+/// Folders of questions that are left alone: somebody may just ask one.
+const SEEN: usize = 8;
+
 /// The release that a folder is named after.
 fn hash_of(folder: &str) -> Option<DesiredHash> {
     folder.split_once('-')?.0.parse().ok()
@@ -75,7 +78,11 @@ impl ComposeTarget {
             }
         }
         let looked = Digest::of(value(&body.inputs).to_string().as_bytes()).short();
-        for key in list("seen").await?.into_iter().filter(|key| *key != looked) {
+        let mut old: Vec<String> = list("seen").await?.into_iter().filter(|key| *key != looked).collect();
+        if old.len() < SEEN {
+            old.clear();
+        }
+        for key in old {
             remove(format!("{}/seen/{key}", site.root)).await?;
         }
         for image in gone.difference(&kept).filter(|image| image.contains('@')) {

@@ -89,8 +89,13 @@ impl ComposeTarget {
         let mut running =
             look.facts.iter().filter(wanted).filter(|f| Some(&f.service) == of_service.as_ref());
         let Some(facts) = running.next_back() else {
-            let told = "no container runs that checks could connect to; give the service with `route: { host, service, port }`";
-            return Err(TargetError::Failed(format!("{}: {told}", rendered.deployment)));
+            let told = match front {
+                Front::Candidate => {
+                    "the new containers replace the old ones, so there is none to check before"
+                }
+                Front::Door => "no container runs that checks could connect to",
+            };
+            return Ok(CheckAddress::Nowhere(told.to_owned()));
         };
         let port = body.route.as_ref().and_then(|route| route.port);
         let to = match front {
@@ -98,8 +103,8 @@ impl ComposeTarget {
             Front::Candidate => port.and_then(|port| inner(facts, port)).or_else(|| published(facts, port)),
         };
         let Some(to) = to else {
-            let told = "has neither a published port nor a port in `route:`; checks cannot connect to it";
-            return Err(TargetError::Failed(format!("{} of {} {told}", facts.service, rendered.deployment)));
+            let told = "has neither a published port nor a port in `route:`, so checks cannot connect to it";
+            return Ok(CheckAddress::Nowhere(format!("{} {told}", facts.service)));
         };
         look.site.executor.forward_tcp(to).await.map(CheckAddress::Tcp).map_err(error::executor)
     }

@@ -48,7 +48,7 @@ pub(super) fn strategy(body: &Body, seen: &Seen) -> Strategy {
             service.containers.iter().filter(|c| !c.matches).map(|container| container.id.clone()).collect();
         match stays.is_empty() && service.containers.is_empty() {
             true => beside.created.push((*name).clone()),
-            false => drop(beside.scale.insert((*name).clone(), service.replicas + stays.len())),
+            false => drop(beside.replicas.insert((*name).clone(), service.replicas)),
         }
         beside.old.extend(stays);
     }
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_routed_service_that_can_run_twice_is_updated_beside() {
         let Strategy::Beside(beside) = strategy(&body(true), &seen(None)) else { panic!() };
-        assert_eq!(beside.scale["web"], 4);
+        assert_eq!(beside.replicas["web"], 2);
         assert_eq!(beside.old, ["a", "b"]);
     }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::ComposeTarget;
 use super::api::{Api, Facts};
-use super::body::{Body, Seen};
+use super::body::{Beside, Body};
 use super::diagnose::{ails, told};
 use super::site::Site;
 
@@ -66,20 +66,19 @@ impl ComposeTarget {
         &self,
         site: &Site,
         body: &Body,
-        step: &Step,
         services: &[String],
-        old: &[String],
-        context: &Context,
+        beside: &Beside,
     ) -> Result<(), TargetError> {
-        let seen = self.look(&context.rendered, body, &step.place).await?.seen;
         let api = site.api().await?;
         let until = Instant::now() + self.options.start;
         loop {
             let containers = api.containers(&body.project).await?;
-            let new = containers.iter().filter(|f| services.contains(&f.service) && !old.contains(&f.id));
+            let new =
+                containers.iter().filter(|f| services.contains(&f.service) && !beside.old.contains(&f.id));
             let mut waits = None;
             for facts in new {
-                waits = waits.or(self.waits(&api, &seen, facts).await?);
+                let one_shot = beside.first.contains(&facts.service);
+                waits = waits.or(waits_for(&api, one_shot, facts).await?);
             }
             match waits {
                 None => return Ok(()),
@@ -114,7 +113,8 @@ impl ComposeTarget {
                 let Some(facts) = api.container(id).await? else {
                     return Err(TargetError::Failed(format!("a container of {} is gone", body.project)));
                 };
-                waits = waits.or(self.waits(&api, &seen, &facts).await?);
+                let one_shot = seen.services.get(&facts.service).is_some_and(|service| service.one_shot);
+                waits = waits.or(waits_for(&api, one_shot, &facts).await?);
                 let start = (facts.restarts, facts.started_at.clone());
                 let first = starts.entry(facts.id.clone()).or_insert_with(|| start.clone());
                 if first.0 != start.0 {
@@ -133,17 +133,16 @@ impl ComposeTarget {
             }
         }
     }
+}
 
-    /// What a container has yet to do; an error where it has failed.
-    async fn waits(&self, api: &Api, seen: &Seen, facts: &Facts) -> Result<Option<String>, TargetError> {
-        let one_shot = seen.services.get(&facts.service).is_some_and(|service| service.one_shot);
-        if let Some(why) = ails(facts, one_shot) {
-            return Err(TargetError::Failed(told(api, facts, &why).await));
-        }
-        if one_shot && facts.running {
-            return Ok(Some(format!("{} ({}) has not ended", facts.service, facts.name)));
-        }
-        let starting = facts.health == Some(HealthStatusEnum::STARTING);
-        Ok(starting.then(|| format!("{} ({}) is not healthy yet", facts.service, facts.name)))
+/// What a container has yet to do; an error where it has failed.
+async fn waits_for(api: &Api, one_shot: bool, facts: &Facts) -> Result<Option<String>, TargetError> {
+    if let Some(why) = ails(facts, one_shot) {
+        return Err(TargetError::Failed(told(api, facts, &why).await));
     }
+    if one_shot && facts.running {
+        return Ok(Some(format!("{} ({}) has not ended", facts.service, facts.name)));
+    }
+    let starting = facts.health == Some(HealthStatusEnum::STARTING);
+    Ok(starting.then(|| format!("{} ({}) is not healthy yet", facts.service, facts.name)))
 }

@@ -50,7 +50,8 @@ async fn a_candidate_that_crashes_never_gets_a_request_and_is_gone() {
     let file = format!("services:\n  web:\n    image: {}:1\n", lab.repository("web"));
     let first = lab.release(&[("compose.yaml", &file)], &one).await;
     lab.roll_out(&first).await.unwrap();
-    let (serving, ids) = (table.0.lock().unwrap().clone(), lab.ids("web").await);
+    let ids = lab.ids("web").await;
+    let serving = table.0.lock().unwrap().clone();
     for (tag, name, value) in [("start", "CRASH", "start"), ("sick", "HEALTH", "fail")] {
         let image = Image::server(&lab.parts, tag).env(name, value).line(
             "HEALTHCHECK --interval=200ms --timeout=2s --retries=1 --start-period=1ms CMD [\"/server\", \"check\"]",
