@@ -143,7 +143,7 @@ pub(super) struct Manifest {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Action {
     /// Sends the release.
-    Files { manifest: Manifest, override_file: String, data: BTreeMap<String, String> },
+    Files { override_file: String, content: Vec<String>, data: BTreeMap<String, String> },
     /// Brings the images, and looks whether they can run here.
     Pull {
         images: Vec<String>,

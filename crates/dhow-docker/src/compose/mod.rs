@@ -11,11 +11,13 @@
 
 mod api;
 mod apply;
+mod beside;
 mod body;
 mod cache;
 mod diagnose;
 mod error;
 mod files;
+mod judge;
 mod model;
 mod mounts;
 mod observe;
@@ -29,9 +31,11 @@ mod render;
 mod route;
 mod routes;
 mod same;
+mod send;
 mod site;
 mod spelling;
 mod strategy;
+mod switch;
 mod variables;
 mod verify;
 mod walk;

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use dhow_core::fleet::DesiredHash;
-use dhow_core::noun::Digest;
 use dhow_core::port::{Observed, Phase, Place, Rendered, Step};
 
-use super::body::{Action, Body, Change, Manifest, Seen, ServiceSeen, value};
+use super::body::{Action, Body, Change, Seen, ServiceSeen, value};
+use super::send::spelled;
 use super::strategy::{Strategy, strategy};
 
 /// The steps to this release; none where everything runs as wanted. A body that cannot be read gives a step that says
@@ -22,7 +22,7 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
         return vec![step("files", Phase::Preparing, "read the release".into(), Action::Prune)];
     };
     let change = Change {
-        release: release_name(hash, &seen.override_file),
+        release: format!("{hash}-{}", spelled(&seen.override_file)),
         present: seen.services.values().any(|service| !service.containers.is_empty())
             || !seen.orphans.is_empty(),
         before: seen.before.clone(),
@@ -127,17 +127,9 @@ fn old(seen: &Seen) -> Vec<String> {
 }
 
 fn files(seen: &Seen) -> Action {
-    let of = |service: &ServiceSeen| service.image.clone();
-    let manifest = Manifest {
-        images: seen.services.iter().map(|(name, service)| (name.clone(), of(service))).collect(),
-        parts: seen.services.iter().map(|(name, service)| (name.clone(), service.parts.clone())).collect(),
+    Action::Files {
+        override_file: seen.override_file.clone(),
         content: seen.content.clone(),
-    };
-    Action::Files { manifest, override_file: seen.override_file.clone(), data: seen.data.clone() }
-}
-
-/// Releases that are spelled otherwise are other folders: none is ever edited.
-fn release_name(hash: &DesiredHash, override_file: &str) -> String {
-    let spelled: String = Digest::of(override_file.as_bytes()).hex().chars().take(8).collect();
-    format!("{hash}-{spelled}")
+        data: seen.data.clone(),
+    }
 }

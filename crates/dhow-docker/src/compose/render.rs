@@ -27,6 +27,13 @@ pub(super) fn render(input: &RenderInput) -> Result<Rendered, TargetError> {
         true => vec![Place::Local],
         false => settings.servers.iter().cloned().map(Place::Server).collect(),
     };
+    let data = found.mounted.iter().filter(|path| !content.contains_key(*path));
+    let notes = data.map(|path| {
+        format!(
+            "{path} is not in the fleet: it is a folder of data that every release shares and nothing removes"
+        )
+    });
+    let notes = notes.collect();
     let body = Body {
         project: deployment.project(),
         folder: deployment.folder.clone(),
@@ -42,6 +49,6 @@ pub(super) fn render(input: &RenderInput) -> Result<Rendered, TargetError> {
         reads: reads.into_iter().collect(),
         fleet_files: fleet_files.into_iter().collect(),
         body: value(&body),
-        notes: found.notes,
+        notes,
     })
 }

@@ -22,8 +22,6 @@ pub(super) struct Found {
     pub inputs: BTreeMap<String, String>,
     /// What containers mount: paths in the fleet, whether there is something or not.
     pub mounted: BTreeSet<String>,
-    /// Said on the plan.
-    pub notes: Vec<String>,
 }
 
 /// Follows some Compose files.

@@ -7,6 +7,8 @@ mod beside;
 mod contract;
 mod data;
 mod failing;
+mod files;
+mod killed;
 mod messages;
 mod rollout;
 mod support;
