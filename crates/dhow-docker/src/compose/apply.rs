@@ -16,10 +16,16 @@ impl ComposeTarget {
                 let manifest = Manifest { content, ..look.manifest };
                 send(&site, &body, &manifest, &override_file, &data, context).await
             }
-            Action::Pull { in_the_way: Some(told), .. } => Err(TargetError::Blocked(told)),
-            Action::Pull { images, platforms, in_the_way: None } => {
+            Action::Pull { platforms, in_the_way } => {
                 let api = site.api().await?;
-                super::pull::pull(&site, &api, self.logins.as_ref(), &images, &platforms, context).await
+                if in_the_way {
+                    // A person may have acted since the plan was made.
+                    let seen = self.look(&context.rendered, &body, &step.place).await?.seen;
+                    if let Some(told) = seen.in_the_way() {
+                        return Err(TargetError::Blocked(told));
+                    }
+                }
+                super::pull::pull(&site, &api, self.logins.as_ref(), &platforms, context).await
             }
             Action::Beside(beside) => self.start_beside(&site, &body, &beside, step, context).await,
             Action::Recreate(change) => self.recreate(&site, &body, &change, step, context).await,
@@ -102,6 +108,7 @@ impl ComposeTarget {
 /// What is applied when a step is through.
 pub(super) fn now(site: &Site, body: &Body, change: &Change, context: &Context) -> Current {
     Current {
+        gap_ms: None,
         deployment: context.rendered.deployment.clone(),
         project: body.project.clone(),
         hash: Some(context.hash),

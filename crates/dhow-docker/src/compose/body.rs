@@ -22,6 +22,9 @@ pub(super) struct Body {
     pub inputs: BTreeMap<String, String>,
     /// What containers mount, by path in the fleet.
     pub content: BTreeMap<String, Content>,
+    /// Who has its data, if it was called otherwise before.
+    #[serde(default)]
+    pub moved_from: Option<DeploymentId>,
 }
 
 /// A file or folder of the fleet that is mounted from a folder named by its content.
@@ -125,6 +128,9 @@ pub(super) struct Current {
     /// None: it ran before Dhow came, and was adopted as it was.
     pub hash: Option<DesiredHash>,
     pub stack: Stack,
+    /// How long there was no service when it was switched to, where it was recreated.
+    #[serde(default)]
+    pub gap_ms: Option<u64>,
 }
 
 /// What a release folder says of itself: `release.json`.
@@ -146,10 +152,10 @@ pub(super) enum Action {
     Files { override_file: String, content: Vec<String>, data: BTreeMap<String, String> },
     /// Brings the images, and looks whether they can run here.
     Pull {
-        images: Vec<String>,
+        /// Every image, and the platform that its service asks for.
         platforms: BTreeMap<String, Option<String>>,
-        /// What would stop containers from starting, with what to do.
-        in_the_way: Option<String>,
+        /// Something would stop containers from starting.
+        in_the_way: bool,
     },
     /// Starts the new containers beside the old ones.
     Beside(Beside),
@@ -208,6 +214,20 @@ impl Seen {
     /// What cannot be read is taken for nothing seen.
     pub(super) fn of(observed: &Observed) -> Self {
         serde_json::from_value(observed.body.clone()).unwrap_or_default()
+    }
+}
+
+impl Seen {
+    /// What would stop containers from starting, with what to do: told while the old ones run.
+    pub(super) fn in_the_way(&self) -> Option<String> {
+        let taken = self.ports_taken.first();
+        let taken = taken.map(|taken| format!("{taken}; stop that container, or give another port"));
+        let missing = self.missing_external.first().map(|missing| {
+            format!(
+                "the {missing} is declared external and is not there; create it there, or take `external: true` out"
+            )
+        });
+        taken.or(missing)
     }
 }
 

@@ -231,6 +231,7 @@ mod tests {
                 "services:\n  web:\n    image: x\n    foo: 1\n".to_owned(),
             )]),
             content: BTreeMap::new(),
+            moved_from: None,
         };
         let said = "validating /r/files/s/compose.yaml: services.web additional properties 'foo' not allowed";
         let TargetError::Failed(told) = config(&body, "/r/files", &failed(said)) else { panic!() };

@@ -17,6 +17,7 @@ mod cache;
 mod diagnose;
 mod error;
 mod files;
+mod gap;
 mod judge;
 mod model;
 mod mounts;

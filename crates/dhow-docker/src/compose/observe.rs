@@ -72,7 +72,7 @@ impl ComposeTarget {
             .filter_map(|(name, service)| Some((name.clone(), model::wanted(service, &rendered.pins)?)))
             .collect();
         let images = images(&api, &facts, &wanted).await?;
-        let data: BTreeMap<String, String> = site.json("data.json").await?.unwrap_or_default();
+        let data = data(&site, body).await?;
         let mut known = Known {
             body,
             site: &site,
@@ -209,6 +209,7 @@ impl Look {
             project: body.project.clone(),
             hash: None,
             stack: Site::stack(&folder, body, true),
+            gap_ms: None,
         };
         self.site.set_current(Some(&current)).await?;
         self.seen.before = Some(current.stack.clone());
@@ -224,6 +225,25 @@ pub(super) async fn read_manifest(site: &Site, stack: &Stack) -> Result<Option<M
     };
     let bytes = site.executor.read(&format!("{folder}/release.json")).await.map_err(error::executor)?;
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// Where the data folders are. A deployment that was renamed finds those of its former name.
+async fn data(site: &Site, body: &Body) -> Result<BTreeMap<String, String>, TargetError> {
+    let own: Option<BTreeMap<String, String>> = site.json("data.json").await?;
+    let Some(former) = body.moved_from.as_ref().filter(|_| own.is_none()) else {
+        return Ok(own.unwrap_or_default());
+    };
+    let moved: Option<BTreeMap<String, String>> =
+        site.json(&format!("../../{}/{}/data.json", former.environment, former.service)).await?;
+    // Paths in the fleet have moved with the folder: what counts is the path within it.
+    let moved = moved.unwrap_or_default().into_iter();
+    Ok(moved
+        .map(|(_, folder)| folder)
+        .filter_map(|folder| {
+            let within = folder.split_once("/data/").map(|(_, within)| within.to_owned())?;
+            Some((super::path::join(&body.folder, &within), folder))
+        })
+        .collect())
 }
 
 /// Every image that is named, wanted or run.

@@ -51,8 +51,7 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
     }
     let platforms: BTreeMap<_, _> =
         seen.services.values().map(|service| (service.image.clone(), service.platform.clone())).collect();
-    let in_the_way = in_the_way(&seen);
-    let pull = Action::Pull { images: seen.missing_images.clone(), platforms, in_the_way };
+    let pull = Action::Pull { platforms, in_the_way: seen.in_the_way().is_some() };
     let pulled = match seen.missing_images.len() {
         0 => "look whether the images can run there".to_owned(),
         _ => format!("pull {}", seen.missing_images.join(", ")),
@@ -109,16 +108,6 @@ fn told(seen: &Seen, verb: &str) -> String {
         parts.push("stop containers that are too many".to_owned());
     }
     parts.join(", ")
-}
-
-/// What would stop containers from starting: told while the old ones run.
-fn in_the_way(seen: &Seen) -> Option<String> {
-    let taken = seen.ports_taken.first();
-    let taken = taken.map(|taken| format!("{taken}; stop that container, or give another port"));
-    let missing = seen.missing_external.first().map(|missing| {
-        format!("the {missing} is declared external and is not there; create it there, or take `external: true` out")
-    });
-    taken.or(missing)
 }
 
 fn old(seen: &Seen) -> Vec<String> {

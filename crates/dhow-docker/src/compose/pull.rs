@@ -46,15 +46,14 @@ pub(super) async fn pull(
     site: &Site,
     api: &Api,
     logins: &dyn Logins,
-    images: &[String],
     platforms: &BTreeMap<String, Option<String>>,
     context: &Context,
 ) -> Result<(), TargetError> {
-    for image in images {
+    for (image, platform) in platforms {
         if api.image(image).await?.is_some() {
             continue;
         }
-        one(site, logins, image, platforms.get(image).cloned().flatten(), context.into()).await?;
+        one(site, logins, image, platform.clone(), context.into()).await?;
         let Some(found) = api.image(image).await? else {
             return Err(TargetError::Failed(format!(
                 "{image} was pulled, and the engine does not know it by its digest"

@@ -27,8 +27,7 @@ impl ComposeTarget {
         if let Some(project) = project(&site).await? {
             down(&site, turn, &project).await?;
         }
-        site.set_current(None).await?;
-        for folder in ["releases", "content", "seen"] {
+        for folder in ["current.json", "project", "releases", "content", "seen"] {
             site.executor.remove(&format!("{}/{folder}", site.root)).await.map_err(error::executor)?;
         }
         Ok(())

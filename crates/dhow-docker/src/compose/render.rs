@@ -41,6 +41,7 @@ pub(super) fn render(input: &RenderInput) -> Result<Rendered, TargetError> {
         compose_files: files,
         inputs: found.inputs,
         content,
+        moved_from: settings.moved_from.clone(),
     };
     Ok(Rendered {
         deployment: deployment.id.clone(),

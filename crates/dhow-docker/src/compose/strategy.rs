@@ -71,6 +71,7 @@ mod tests {
             compose_files: Vec::new(),
             inputs: BTreeMap::new(),
             content: BTreeMap::new(),
+            moved_from: None,
         }
     }
 

@@ -1,9 +1,11 @@
 //! `docker compose up`, and back.
 
+use std::time::SystemTime;
+
 use dhow_core::port::{Command, Context, Step, TargetError};
 
 use super::apply::{now, stack_of};
-use super::body::{Body, Change, Stack};
+use super::body::{Body, Change, Current, Stack};
 use super::site::{Site, Turn};
 use super::{ComposeTarget, error};
 
@@ -29,6 +31,7 @@ impl ComposeTarget {
         let turn = Turn::from(context);
         let stack = stack_of(site, body, change);
         let up = self.up(site, body, &stack, &["--remove-orphans".to_owned()]);
+        let begun = SystemTime::now();
         let output = site.try_change(turn, &up).await?;
         if !output.ok() {
             let failure = error::docker(&step.summary, &output);
@@ -45,7 +48,12 @@ impl ComposeTarget {
             });
         }
         self.route(site, body, &[], false, context).await?;
-        site.set_current(Some(&now(site, body, change, context))).await
+        let gap = site.api().await?.gap(&body.project, begun).await;
+        let gap_ms = gap.filter(|_| change.present).and_then(|gap| u64::try_from(gap.as_millis()).ok());
+        if let Some(gap_ms) = gap_ms {
+            tracing::info!(deployment = %context.rendered.deployment, gap_ms, "there was no service for this time");
+        }
+        site.set_current(Some(&Current { gap_ms, ..now(site, body, change, context) })).await
     }
 
     /// What ran before runs again.

@@ -80,3 +80,22 @@ async fn old_releases_and_their_images_are_pruned_and_what_is_kept_can_be_restor
     lab.roll_out(&releases[1].1).await.unwrap();
     assert_eq!(get(lab.door(), "/version").await.as_deref(), Some("2"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_was_renamed_finds_its_data() {
+    let Some(mut lab) = Lab::new().await else { return };
+    let one = lab.version("1").await;
+    let file = lab.compose("    volumes: [\"./data:/data\"]\n");
+    let release = lab.release(&[("compose.yaml", &file)], &one).await;
+    lab.roll_out(&release).await.unwrap();
+    let former = release.0.rendered.deployment.clone();
+    let data = lab.local.home.join(format!("compose/stage/{}/data/data", lab.service));
+    std::fs::write(data.join("row"), "1").unwrap();
+    lab.target().remove(&former, &Place::Local, 1).await.unwrap();
+    lab.service = format!("{}new", lab.service);
+    lab.settings.moved_from = Some(former);
+    lab.roll_out(&lab.release(&[("compose.yaml", &file)], &one).await).await.unwrap();
+    let web = lab.ids("web").await;
+    let mounts = lab.lines(&["inspect", "--format", "{{json .Mounts}}", &web[0]]).await.concat();
+    assert!(mounts.contains(&*data.to_string_lossy()), "{mounts}");
+}

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dhow_core::port::TargetError;
+use dhow_core::port::{Target as _, TargetError};
 use dhow_docker::compose::{Login, Logins};
 
 use crate::support::{Lab, get};
@@ -74,6 +74,11 @@ async fn a_port_that_another_holds_is_told_before_anything_stops() {
     assert!(told.contains(&lab.port.to_string()) && told.contains(&lab.project()), "{told}");
     assert_eq!(other.ids("web").await, ids);
     assert_eq!(get(door, "/version").await.as_deref(), Some("1"));
+    // The same step goes on once a person has acted.
+    let steps = other.plan(&release).await.unwrap();
+    let pull = steps.iter().find(|step| step.key.ends_with(":pull")).unwrap();
+    lab.docker(&["compose", "-p", &lab.project(), "down"]).await;
+    other.target().execute(pull, &release.0).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,4 +90,20 @@ async fn a_missing_compose_is_told() {
     let release = lab.release(&[("compose.yaml", &lab.compose(""))], &one).await;
     let TargetError::Blocked(told) = lab.plan(&release).await.unwrap_err() else { panic!() };
     assert!(told.contains("docker-compose-plugin"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_a_program_holds_leaves_the_old_one_serving_and_is_free_again_later() {
+    let Some(mut lab) = Lab::new().await else { return };
+    let one = lab.version("1").await;
+    lab.roll_out(&lab.release(&[("compose.yaml", &lab.compose(""))], &one).await).await.unwrap();
+    let (old, held) = (lab.door(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    lab.port = held.local_addr().unwrap().port();
+    let release = lab.release(&[("compose.yaml", &lab.compose(""))], &one).await;
+    let TargetError::Blocked(told) = lab.roll_out(&release).await.unwrap_err() else { panic!() };
+    assert!(told.contains("taken already"), "{told}");
+    assert_eq!(get(old, "/version").await.as_deref(), Some("1"));
+    drop(held);
+    lab.roll_out(&release).await.unwrap();
+    assert_eq!(get(lab.door(), "/version").await.as_deref(), Some("1"));
 }

@@ -25,6 +25,9 @@ async fn only_the_service_that_changed_is_recreated() {
     let updated = lab.release(&[("compose.yaml", &file)], &two).await;
     lab.roll_out(&updated).await.unwrap();
     assert_eq!(get(lab.door(), "/version").await.as_deref(), Some("2"));
+    let observed = lab.target().observe(&updated.0.rendered, &Place::Local).await.unwrap();
+    let gap = observed.body["current"]["gap_ms"].as_u64().unwrap();
+    assert!((1..60_000).contains(&gap), "there was no service for {gap} ms");
 }
 
 #[tokio::test(flavor = "multi_thread")]
