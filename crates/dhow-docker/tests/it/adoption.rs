@@ -89,3 +89,21 @@ async fn the_first_update_of_an_adopted_project_that_fails_goes_back_to_it() {
     lab.roll_out(&lab.release(&[("compose.yaml", &file)], &bad).await).await.unwrap_err();
     assert_eq!(get(lab.door(), "/version").await.as_deref(), Some("1"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_and_differs_is_shown_and_comes_back_where_the_first_rollout_fails() {
+    let Some(lab) = Lab::new().await else { return };
+    let one = lab.version("1").await;
+    let file = lab.compose("");
+    by_hand(&lab, &[("compose.yaml", &file)]).await;
+    let ids = lab.ids("web").await;
+    let changed = format!("{file}    environment: {{ X: \"1\" }}\n");
+    let told =
+        format!("{:?}", lab.plan(&lab.release(&[("compose.yaml", &changed)], &one).await).await.unwrap());
+    assert!(told.contains("its configuration is not the one that it was started with"), "{told}");
+    assert_eq!(lab.ids("web").await, ids, "looking has changed something");
+    let bad = lab.push("web", "bad", Image::server(&lab.parts, "bad").env("CRASH", "start")).await;
+    lab.roll_out(&lab.release(&[("compose.yaml", &changed)], &bad).await).await.unwrap_err();
+    assert_eq!(get(lab.door(), "/version").await.as_deref(), Some("1"));
+    assert_eq!(lab.plan(&lab.release(&[("compose.yaml", &file)], &one).await).await.unwrap(), []);
+}

@@ -64,3 +64,26 @@ async fn a_candidate_that_crashes_never_gets_a_request_and_is_gone() {
         assert_eq!(lab.ids("web").await, ids);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_are_doubled_while_both_run_and_halved_after() {
+    let Some((lab, table)) = routed().await else { return };
+    let (one, two) = (lab.version("1").await, lab.version("2").await);
+    let file =
+        format!("services:\n  web:\n    image: {}:1\n    deploy: {{ replicas: 2 }}\n", lab.repository("web"));
+    lab.roll_out(&lab.release(&[("compose.yaml", &file)], &one).await).await.unwrap();
+    let old = lab.ids("web").await;
+    assert_eq!(old.len(), 2);
+    let second = lab.release(&[("compose.yaml", &file)], &two).await;
+    for step in lab.plan(&second).await.unwrap() {
+        lab.target().execute(&step, &second.0).await.unwrap();
+        if step.phase == Phase::Switching {
+            assert_eq!(lab.ids("web").await.len(), 4);
+        }
+    }
+    let now = lab.ids("web").await;
+    assert!(now.len() == 2 && now.iter().all(|id| !old.contains(id)), "{now:?}");
+    let serving = table.0.lock().unwrap()[&second.0.rendered.deployment].clone();
+    assert_eq!(serving.len(), 2);
+    assert_eq!(lab.plan(&second).await.unwrap(), []);
+}
