@@ -92,8 +92,10 @@ pub(super) struct ServiceSeen {
     pub reasons: Vec<String>,
     /// Why two of it cannot run beside each other.
     pub exclusive: Option<String>,
-    /// It runs once and ends.
+    /// It may end: it is well when it ended well.
     pub one_shot: bool,
+    /// Others wait for its end.
+    pub waited_for: bool,
     /// Its files ask for a platform.
     pub platform: Option<String>,
     /// It is built from source.

@@ -23,7 +23,8 @@ impl Judge<'_> {
     /// A service, and what runs of it.
     pub(super) fn service(&self, model: &Model, name: &str, service: &serde_json::Value) -> ServiceSeen {
         let hash = self.hashes.get(name).cloned().unwrap_or_default();
-        let one_shot = model::one_shot(model, name, service);
+        let waited_for = model::waited_for(model, name);
+        let one_shot = waited_for || model::may_end(service);
         let parts = model::parts(service);
         let mut reasons = Vec::new();
         let mut containers = Vec::new();
@@ -55,6 +56,7 @@ impl Judge<'_> {
             reasons,
             exclusive: model::exclusive(service),
             one_shot,
+            waited_for,
             platform: text("platform"),
             build: service.get("build").is_some(),
         }

@@ -108,15 +108,18 @@ pub(super) fn exclusive(service: &Value) -> Option<String> {
     })
 }
 
-/// Whether a service runs once and ends: others wait for its end, or its files say that it is not started again.
-pub(super) fn one_shot(model: &Model, name: &str, service: &Value) -> bool {
-    let restart = service.get("restart").and_then(Value::as_str);
-    let waited_for = model.services().any(|(_, other)| {
+/// Whether a service must end before others start: it runs once.
+pub(super) fn waited_for(model: &Model, name: &str) -> bool {
+    model.services().any(|(_, other)| {
         let condition =
             other.get("depends_on").and_then(|on| on.get(name)).and_then(|on| on.get("condition"));
         condition.and_then(Value::as_str) == Some("service_completed_successfully")
-    });
-    waited_for || matches!(restart, Some("no"))
+    })
+}
+
+/// Whether a service may end well: its files say that it is not started again.
+pub(super) fn may_end(service: &Value) -> bool {
+    service.get("restart").and_then(Value::as_str) == Some("no")
 }
 
 /// Hashes of the parts of a service's configuration: of each variable one, of everything else one a key.

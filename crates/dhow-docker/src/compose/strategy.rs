@@ -32,7 +32,7 @@ pub(super) fn strategy(body: &Body, seen: &Seen) -> Strategy {
     if !seen.routed {
         return recreate("there is no proxy for its route".into());
     }
-    let alone = changed.iter().filter(|(_, service)| !service.one_shot && old(service));
+    let alone = changed.iter().filter(|(_, service)| !service.waited_for && old(service));
     let exclusive = alone.filter_map(|(name, service)| Some((name, service.exclusive.as_ref()?))).next();
     if let Some((name, why)) = exclusive {
         return recreate(format!("{name} cannot run twice: {why}"));
@@ -40,7 +40,7 @@ pub(super) fn strategy(body: &Body, seen: &Seen) -> Strategy {
     let mut beside = Beside::default();
     for (name, service) in &changed {
         beside.hashes.insert((*name).clone(), service.hash.clone());
-        if service.one_shot {
+        if service.waited_for {
             beside.first.push((*name).clone());
             continue;
         }
@@ -87,6 +87,7 @@ mod tests {
             reasons: Vec::new(),
             exclusive: exclusive.map(str::to_owned),
             one_shot: false,
+            waited_for: false,
             platform: None,
             build: false,
         };

@@ -77,8 +77,8 @@ impl ComposeTarget {
                 containers.iter().filter(|f| services.contains(&f.service) && !beside.old.contains(&f.id));
             let mut waits = None;
             for facts in new {
-                let one_shot = beside.first.contains(&facts.service);
-                waits = waits.or(waits_for(&api, one_shot, facts).await?);
+                let first = beside.first.contains(&facts.service);
+                waits = waits.or(waits_for(&api, first, first, facts).await?);
             }
             match waits {
                 None => return Ok(()),
@@ -113,8 +113,9 @@ impl ComposeTarget {
                 let Some(facts) = api.container(id).await? else {
                     return Err(TargetError::Failed(format!("a container of {} is gone", body.project)));
                 };
-                let one_shot = seen.services.get(&facts.service).is_some_and(|service| service.one_shot);
-                waits = waits.or(waits_for(&api, one_shot, &facts).await?);
+                let service = seen.services.get(&facts.service);
+                let (may_end, must_end) = service.map_or((false, false), |s| (s.one_shot, s.waited_for));
+                waits = waits.or(waits_for(&api, may_end, must_end, &facts).await?);
                 let start = (facts.restarts, facts.started_at.clone());
                 let first = starts.entry(facts.id.clone()).or_insert_with(|| start.clone());
                 if first.0 != start.0 {
@@ -136,11 +137,16 @@ impl ComposeTarget {
 }
 
 /// What a container has yet to do; an error where it has failed.
-async fn waits_for(api: &Api, one_shot: bool, facts: &Facts) -> Result<Option<String>, TargetError> {
-    if let Some(why) = ails(facts, one_shot) {
+async fn waits_for(
+    api: &Api,
+    may_end: bool,
+    must_end: bool,
+    facts: &Facts,
+) -> Result<Option<String>, TargetError> {
+    if let Some(why) = ails(facts, may_end) {
         return Err(TargetError::Failed(told(api, facts, &why).await));
     }
-    if one_shot && facts.running {
+    if must_end && facts.running {
         return Ok(Some(format!("{} ({}) has not ended", facts.service, facts.name)));
     }
     let starting = facts.health == Some(HealthStatusEnum::STARTING);
