@@ -220,6 +220,15 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_of_another_age_is_told() {
+        let said = "client version 1.22 is too old. Minimum supported API version is 1.44";
+        let error =
+            bollard::errors::Error::DockerResponseServerError { status_code: 400, message: said.into() };
+        let TargetError::Blocked(told) = api(&error) else { panic!() };
+        assert!(told.contains("update the Docker Engine, or dhow"), "{told}");
+    }
+
+    #[test]
     fn a_compose_error_is_told_at_its_place_in_the_fleet() {
         let body = Body {
             project: "p".into(),

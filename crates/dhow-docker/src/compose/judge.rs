@@ -7,6 +7,7 @@ use dhow_core::noun::ImageReference;
 use super::api::{Facts, ImageFacts};
 use super::body::{Body, ContainerSeen, Manifest, ServiceSeen};
 use super::model::{self, Model, Wanted};
+use super::shared;
 
 /// What services are judged by.
 pub(super) struct Judge<'a> {
@@ -54,7 +55,7 @@ impl Judge<'_> {
             parts,
             containers,
             reasons,
-            exclusive: model::exclusive(service),
+            exclusive: model::exclusive(service).or_else(|| shared::shares(model, name)),
             one_shot,
             waited_for,
             platform: text("platform"),

@@ -33,6 +33,7 @@ mod route;
 mod routes;
 mod same;
 mod send;
+mod shared;
 mod site;
 mod spelling;
 mod strategy;

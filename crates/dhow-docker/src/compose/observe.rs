@@ -13,7 +13,7 @@ use super::judge::Judge;
 use super::model::{self, Model, Wanted};
 use super::site::Site;
 use super::spelling::{self, Known, Spelled};
-use super::{error, ports, same};
+use super::{error, ports, same, shared};
 
 /// One look at a deployment at its place.
 pub(super) struct Look {
@@ -88,7 +88,7 @@ impl ComposeTarget {
         let spelled = spelling::spell(&known, &model);
         let from_input = Stack { directory: stack.directory.clone(), files: vec!["-".to_owned()] };
         let mut command = site.compose(&body.project, Some(&from_input), ["config", "--hash", "*"]);
-        command.stdin = Some(spelled.model.0.to_string().into_bytes().into());
+        command.stdin = Some(shared::resolved(&spelled.model, &facts).0.to_string().into_bytes().into());
         let hashes = hashes(&self.ask(&site, body, &base, command).await?);
         let current: Option<Current> = site.current().await?;
         let before = match &current {

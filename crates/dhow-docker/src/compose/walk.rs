@@ -1,4 +1,4 @@
-//! Follows what Compose files name: `include`, `extends`, `env_file`, `label_file`, `configs`, `secrets`, bind mounts.
+//! Follows what Compose files name: `include`, `extends`, `env_file`, `configs`, `secrets`, bind mounts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,11 +91,14 @@ impl<'a> Walk<'a> {
     }
 
     fn service(&mut self, at: &Place<'_>, service: &Node) -> Result<(), TargetError> {
-        for key in ["env_file", "label_file"] {
-            for node in one_or_many(service.get(key)) {
-                let optional = node.get("required").and_then(Node::as_str) == Some("false");
-                self.environment(at, node.get("path").unwrap_or(node), optional)?;
-            }
+        if let Some(node) = service.get("label_file") {
+            // Compose hashes its path, which is another in each release: containers would never be left alone.
+            let told = at.error(node, "label_file is not supported".to_owned());
+            return Err(told.help_failed("write its lines under `labels:`"));
+        }
+        for node in one_or_many(service.get("env_file")) {
+            let optional = node.get("required").and_then(Node::as_str) == Some("false");
+            self.environment(at, node.get("path").unwrap_or(node), optional)?;
         }
         if let Some(node) = service.get("extends").and_then(|extends| extends.get("file"))
             && let Some(file) = self.named(at, node, node.as_str().unwrap_or_default())?

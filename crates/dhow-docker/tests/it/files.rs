@@ -1,5 +1,7 @@
-use dhow_core::fleet::Route;
 use std::sync::Arc;
+
+use dhow_core::fleet::Route;
+use dhow_testkit::engines::Image;
 
 use crate::support::{Lab, Upstreams, get};
 
@@ -76,4 +78,39 @@ async fn a_migration_that_runs_once_comes_before_what_needs_it() {
     let error = lab.roll_out(&lab.release(&[("compose.yaml", &failing)], &one).await).await.unwrap_err();
     assert!(error.to_string().contains("migrate") && error.to_string().contains('4'), "{error}");
     assert_eq!(get(serving, "/version").await.as_deref(), Some("2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_in_the_network_of_another_is_left_alone_and_follows_it() {
+    let Some(lab) = Lab::new().await else { return };
+    let (one, two) = (lab.version("1").await, lab.version("2").await);
+    let side = lab.push("side", "1", Image::server(&lab.parts, "side").env("PORT", "9000")).await;
+    let file =
+        lab.compose(&format!("  side:\n    image: {}:1\n    network_mode: service:web\n", side.repository));
+    let first = lab.release(&[("compose.yaml", &file)], &one).await;
+    lab.roll_out(&first).await.unwrap();
+    assert_eq!(lab.plan(&first).await.unwrap(), []);
+    let before = lab.ids("side").await;
+    let second = lab.release(&[("compose.yaml", &file)], &two).await;
+    lab.roll_out(&second).await.unwrap();
+    assert_eq!(lab.plan(&second).await.unwrap(), []);
+    assert_ne!(lab.ids("side").await, before, "it is in the network of a container that is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_compose_hashes_is_hashed_as_compose_does() {
+    let Some(lab) = Lab::new().await else { return };
+    let one = lab.version("1").await;
+    let more = "    restart: unless-stopped\n    logging: { driver: json-file, options: { max-size: 10m } }\n    \
+        environment: [\"Q=a$$b\", \"E\", \"Y=${X}\"]\n    healthcheck: { test: [CMD, /server, check], interval: 1s }\n    \
+        deploy: { resources: { limits: { memory: 64M } } }\n    networks: { default: { aliases: [aa] }, back: null }\n    \
+        extra_hosts: [\"h:1.2.3.4\"]\n    configs: [{ source: inline, target: /etc/inline }]\n    tmpfs: [/tmp]\n    \
+        volumes: [\"/anon\", \"named:/n:ro\", \"./conf:/conf:ro,z\"]\n    stop_grace_period: 5s\n    labels: { z: 1 }\n    \
+        shm_size: 64m\n    user: \"0:0\"\n    command: []\n\
+        networks: { back: { internal: true } }\nvolumes: { named: {} }\nconfigs: { inline: { content: \"hello ${X}\" } }\n";
+    let file = lab.compose(more);
+    let files = [("compose.yaml", file.as_str()), (".env", "X=1\n"), ("conf/a", "1")];
+    let release = lab.release(&files, &one).await;
+    lab.roll_out(&release).await.unwrap();
+    assert_eq!(lab.plan(&release).await.unwrap(), []);
 }
