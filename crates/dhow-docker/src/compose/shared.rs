@@ -1,7 +1,7 @@
 //! Services that use another's network, processes or volumes: Compose writes the other's container into their
 //! configuration before it hashes it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::api::Facts;
 use super::model::Model;
@@ -14,7 +14,9 @@ pub(super) fn resolved(model: &Model, containers: &[Facts]) -> Model {
     let container = |service: &str| containers.iter().find(|c| c.service == service).map(|c| c.id.clone());
     let mut resolved = model.clone();
     let services = resolved.0.get_mut("services").and_then(Value::as_object_mut);
-    for (_, service) in services.into_iter().flatten() {
+    let Some(services) = services else { return resolved };
+    let mut stand_ins = Vec::new();
+    for (_, service) in services.iter_mut() {
         for key in NAMESPACES {
             let other =
                 service.get(key).and_then(Value::as_str).and_then(|mode| mode.strip_prefix("service:"));
@@ -26,10 +28,13 @@ pub(super) fn resolved(model: &Model, containers: &[Facts]) -> Model {
             let other =
                 from.as_str().and_then(|text| text.split(':').next()).filter(|name| *name != "container");
             if let Some(id) = other.and_then(container) {
-                *from = format!("container:{id}").into();
+                *from = id.clone().into();
+                stand_ins.push(id);
             }
         }
     }
+    // Compose asks that every name there is a service.
+    services.extend(stand_ins.into_iter().map(|id| (id, json!({ "image": "none" }))));
     resolved
 }
 

@@ -85,8 +85,11 @@ async fn a_service_in_the_network_of_another_is_left_alone_and_follows_it() {
     let Some(lab) = Lab::new().await else { return };
     let (one, two) = (lab.version("1").await, lab.version("2").await);
     let side = lab.push("side", "1", Image::server(&lab.parts, "side").env("PORT", "9000")).await;
-    let file =
-        lab.compose(&format!("  side:\n    image: {}:1\n    network_mode: service:web\n", side.repository));
+    let more = format!(
+        "    volumes: [\"box:/box\"]\n  side:\n    image: {}:1\n    network_mode: service:web\n    volumes_from: [web]\nvolumes: {{ box: {{}} }}\n",
+        side.repository
+    );
+    let file = lab.compose(&more);
     let first = lab.release(&[("compose.yaml", &file)], &one).await;
     lab.roll_out(&first).await.unwrap();
     assert_eq!(lab.plan(&first).await.unwrap(), []);
