@@ -49,6 +49,18 @@ pub(super) fn docker(what: &str, output: &Output) -> TargetError {
             "{what}: a port is taken already: {said}; stop what listens there, or give another port in the Compose file"
         ));
     }
+    if lower.contains("container name") && lower.contains("is already in use") {
+        return TargetError::Blocked(format!(
+            "{what}: a container of somebody else has the name that `container_name` asks for: {said}; remove that \
+             container, or take container_name out"
+        ));
+    }
+    if ["address pool", "cannot allocate memory", "iptables", "too many open files"]
+        .iter()
+        .any(|s| lower.contains(s))
+    {
+        return TargetError::Blocked(format!("{what}: the server cannot take more: {said}"));
+    }
     if let Some(known) = registry(what, &said, &lower) {
         return known;
     }
@@ -143,8 +155,7 @@ fn socket(lower: &str) -> Option<String> {
 }
 
 fn registry(what: &str, said: &str, lower: &str) -> Option<TargetError> {
-    let denied =
-        ["unauthorized", "authentication required", "no basic auth", "denied: requested access", "401"];
+    let denied = ["unauthorized", "authentication required", "no basic auth", "denied: requested access"];
     if denied.iter().any(|sign| lower.contains(sign)) {
         return Some(TargetError::Blocked(format!(
             "{what}: the registry does not let us in, the login is missing or has expired: {said}; renew the \
@@ -207,6 +218,8 @@ mod tests {
             ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "start it"),
             ("Bind for 127.0.0.1:80 failed: port is already allocated", "taken already"),
             ("write /x: no space left on device", "disk there is full"),
+            ("Conflict. The container name \"/db\" is already in use by container \"1\"", "container_name"),
+            ("could not find an available, non-overlapping IPv4 address pool", "cannot take more"),
             ("Error response from daemon: unauthorized: authentication required", "renew the credentials"),
         ];
         for (said, advice) in blocked {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dhow_core::noun::DeploymentId;
-use dhow_core::port::{Command, Context, Executor, Output, Place, PlaceLock, TargetError};
+use dhow_core::port::{Command, Context, Executor, Lines, Output, Place, PlaceLock, Stream, TargetError};
 
 use super::api::Api;
 use super::body::{Body, Current, Manifest, Stack};
@@ -104,7 +104,7 @@ impl Site {
     pub(super) async fn try_change(&self, turn: Turn, command: &Command) -> Result<Output, TargetError> {
         let name = format!("compose/{}_{}", self.id.environment, self.id.service);
         let lock = PlaceLock { name, rollout: turn.rollout, epoch: turn.epoch };
-        self.executor.run_locked(&lock, command, &()).await.map_err(error::executor)
+        self.executor.run_locked(&lock, command, &Told(&self.id)).await.map_err(error::executor)
     }
 
     /// Makes folders of the deployment's own, and lets nobody else into the first. Refuses a lower epoch.
@@ -184,6 +184,15 @@ impl Site {
     ) -> Result<Option<T>, TargetError> {
         let bytes = self.executor.read(&format!("{}/{name}", self.root)).await.map_err(error::executor)?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+}
+
+/// What commands say, line by line, for whoever looks closely.
+struct Told<'a>(&'a DeploymentId);
+
+impl Lines for Told<'_> {
+    fn line(&self, _: Stream, line: &str) {
+        tracing::debug!(deployment = %self.0, "{line}");
     }
 }
 
