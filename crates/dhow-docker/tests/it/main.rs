@@ -1,14 +1,4 @@
-//! The target `compose` on a real engine. Each test begins with the engines that it needs; see `tests/engines`.
+//! x
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
 
-#![expect(clippy::unwrap_used, reason = "a test panics where a promise is broken")]
-
-mod adoption;
-mod beside;
-mod contract;
-mod data;
-mod failing;
-mod files;
-mod killed;
-mod messages;
-mod rollout;
-mod support;
+mod compose;

@@ -4,7 +4,7 @@ use dhow_core::fleet::Route;
 use dhow_core::port::{CheckAddress, Front, Phase, Target as _, TargetError};
 use dhow_testkit::engines::Image;
 
-use crate::support::{Lab, Upstreams, get};
+use crate::compose::support::{Lab, Upstreams, get};
 
 async fn routed() -> Option<(Lab, Arc<Upstreams>)> {
     let mut lab = Lab::new().await?;

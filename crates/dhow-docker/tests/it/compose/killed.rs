@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use dhow_core::port::{Place, Target as _};
 
-use crate::support::{Lab, get};
+use crate::compose::support::{Lab, get};
 
 /// Dhow dies at any time in the switch, with the command that it runs: the next one completes it, or goes back.
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use dhow_core::noun::Digest;
 use dhow_core::port::TargetError;
 use dhow_testkit::engines::Image;
 
-use crate::support::{Lab, Release, get};
+use crate::compose::support::{Lab, Release, get};
 
 /// Version 1 runs; the other one fails with such a message, and 1 serves as before.
 async fn fails(lab: &Lab, bad: &Release, words: &[&str]) -> TargetError {

@@ -5,7 +5,7 @@ use dhow_core::fleet::Route;
 use dhow_core::port::{Context, Place, Target};
 use dhow_testkit::target::{Lab as ContractLab, contract};
 
-use crate::support::{Lab, Upstreams, get};
+use crate::compose::support::{Lab, Upstreams, get};
 
 struct Two {
     lab: Lab,

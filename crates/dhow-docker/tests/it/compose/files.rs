@@ -3,7 +3,7 @@ use std::sync::Arc;
 use dhow_core::fleet::Route;
 use dhow_testkit::engines::Image;
 
-use crate::support::{Lab, Upstreams, get};
+use crate::compose::support::{Lab, Upstreams, get};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_read_as_compose_reads_them() {

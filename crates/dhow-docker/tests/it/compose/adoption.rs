@@ -3,7 +3,7 @@ use std::fs;
 use dhow_core::port::{Place, Target as _};
 use dhow_testkit::engines::Image;
 
-use crate::support::{Lab, get};
+use crate::compose::support::{Lab, get};
 
 /// Files of a person's own folder, started by hand.
 async fn by_hand(lab: &Lab, files: &[(&str, &str)]) {

@@ -1,7 +1,7 @@
 use dhow_core::port::{Place, Target as _};
 use dhow_testkit::engines::Image;
 
-use crate::support::{Lab, get};
+use crate::compose::support::{Lab, get};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_and_its_neighbour_on_files_outlive_five_updates() {
@@ -64,7 +64,7 @@ async fn old_releases_and_their_images_are_pruned_and_what_is_kept_can_be_restor
         let files = [("compose.yaml", file.as_str()), ("conf/a", conf.as_str())];
         let mut release = lab.release(&files, &pin).await;
         release.0.keep =
-            releases.last().map(|(_, r): &(_, crate::support::Release)| r.0.hash).into_iter().collect();
+            releases.last().map(|(_, r): &(_, crate::compose::support::Release)| r.0.hash).into_iter().collect();
         lab.roll_out(&release).await.unwrap();
         releases.push((pin, release));
     }

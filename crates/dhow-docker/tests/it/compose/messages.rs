@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use dhow_core::port::{Target as _, TargetError};
 use dhow_docker::compose::{Login, Logins};
 
-use crate::support::{Lab, get};
+use crate::compose::support::{Lab, get};
 
 struct Known;
 

@@ -1,6 +1,6 @@
 use dhow_core::port::{Place, Target as _};
 
-use crate::support::{Lab, get};
+use crate::compose::support::{Lab, get};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_service_that_changed_is_recreated() {
