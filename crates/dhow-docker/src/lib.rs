@@ -1,5 +1,7 @@
-//! Docker engines as places where deployments run: executors here and over SSH, and the proxies in front of the sites.
+//! Docker engines as places where deployments run: the target `compose`, the executors here and over SSH, and the
+//! proxies in front of the sites.
 
+pub mod compose;
 pub mod executor;
 pub mod inspect;
 pub mod proxy;

@@ -136,6 +136,9 @@ pub enum CheckAddress {
     Unix(PathBuf),
     /// An address.
     Tcp(SocketAddr),
+    /// There is nothing to connect to, and why: a candidate is then not checked, and at the front door a check that
+    /// connects fails with these words.
+    Nowhere(String),
 }
 
 /// Which side of a deployment a check looks at.

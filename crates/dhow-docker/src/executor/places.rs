@@ -149,6 +149,7 @@ mod tests {
 
     fn server(ssh: &str, identity: Option<&str>) -> Server {
         Server {
+            proxy: None,
             ssh: ssh.into(),
             jump: None,
             identity: identity.map(str::to_owned),

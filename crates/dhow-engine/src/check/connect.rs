@@ -15,6 +15,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// Connects. The path of a unix socket is Dhow's own affair and is not named in answers.
 pub(super) async fn connect(address: &CheckAddress, deadline: Deadline) -> Result<Box<dyn Stream>, String> {
     let (place, result) = match address {
+        CheckAddress::Nowhere(why) => return Err(why.clone()),
         CheckAddress::Unix(path) => {
             let stream = deadline.wait(UnixStream::connect(path)).await;
             ("its socket".to_owned(), stream.map(|stream| stream.map(boxed)))

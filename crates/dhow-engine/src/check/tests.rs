@@ -330,3 +330,10 @@ async fn the_first_failure_of_a_phase_ends_the_other_checks() {
     assert_eq!(failure.check, "tcp port 1");
     assert_eq!(run_all(&[], &context, &clock, &interrupt, false).await, Ok(()));
 }
+
+#[tokio::test]
+async fn where_there_is_nothing_to_connect_to_the_check_says_why() {
+    let address = CheckAddress::Nowhere("no container runs".into());
+    let spec = CheckSpec::new(Probe::Tcp { port: None });
+    assert_eq!(try_once(&spec, &with_commands(&address)).await, Err("no container runs".to_owned()));
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dhow_core::fleet::{CheckSpec, Probe};
-use dhow_core::port::{Front, Phase, Target, TargetError};
+use dhow_core::port::{CheckAddress, Front, Phase, Target, TargetError};
 use dhow_core::rollout::{CheckFailure, End, Release, Rollout, State, StepState, Transition};
 
 use super::Turn;
@@ -212,6 +212,9 @@ impl Inner {
             return Err(Stop::Blocked(check::COMMANDS_REFUSED.to_owned()));
         }
         let address = target.address(&release.rendered, &release.hash, front).await.map_err(stop_of)?;
+        if front == Front::Candidate && matches!(address, CheckAddress::Nowhere(_)) {
+            return Ok(());
+        }
         let host = target.host(&release.rendered);
         let context =
             CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };

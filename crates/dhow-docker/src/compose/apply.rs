@@ -1,0 +1,136 @@
+//! Steps are done here. Every effect runs under the deployment's lock at the place.
+
+use dhow_core::port::{Context, Settled, Step, TargetError};
+
+use super::body::{Action, Body, Change, Current, Manifest, Stack};
+use super::send::{release_name, send};
+use super::site::{Site, Turn};
+use super::{ComposeTarget, error};
+
+impl ComposeTarget {
+    pub(super) async fn execute_at(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
+        let (site, body, _) = self.enter(step, context).await?;
+        match Action::of(step)? {
+            Action::Files { override_file, content, data } => {
+                let look = self.look(&context.rendered, &body, &step.place).await?;
+                let manifest = Manifest { content, ..look.manifest };
+                send(&site, &body, &manifest, &override_file, &data, context).await
+            }
+            Action::Pull { platforms, in_the_way } => {
+                let api = site.api().await?;
+                if in_the_way {
+                    // A person may have acted since the plan was made.
+                    let seen = self.look(&context.rendered, &body, &step.place).await?.seen;
+                    if let Some(told) = seen.in_the_way() {
+                        return Err(TargetError::Blocked(told));
+                    }
+                }
+                super::pull::pull(&site, &api, self.logins.as_ref(), &platforms, context).await
+            }
+            Action::Beside(beside) => self.start_beside(&site, &body, &beside, step, context).await,
+            Action::Recreate(change) => self.recreate(&site, &body, &change, step, context).await,
+            Action::Route { change, beside } => {
+                self.route(&site, &body, &beside.old, false, context).await?;
+                site.set_current(Some(&now(&site, &body, &change, context))).await
+            }
+            Action::Record { change } => site.set_current(Some(&now(&site, &body, &change, context))).await,
+            Action::Stable => self.stays_up(&site, &body, step, context).await,
+            Action::Drain { old, services } => self.drain(&site, &body, &old, &services, context).await,
+            Action::Prune => self.prune(&site, &body, context).await,
+        }
+    }
+
+    pub(super) async fn undo_at(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
+        let (site, body, turn) = self.enter(step, context).await?;
+        match Action::of(step)? {
+            Action::Recreate(change) => self.restore(&site, &body, &change, context).await,
+            Action::Route { change, beside } => {
+                if site.current().await?.is_some_and(|now| now.stack == stack_of(&site, &body, &change)) {
+                    self.route(&site, &body, &beside.old, true, context).await?;
+                }
+                site.set_current(change.current.as_ref()).await
+            }
+            Action::Record { change } => site.set_current(change.current.as_ref()).await,
+            Action::Beside(beside) => {
+                let api = site.api().await?;
+                let new = api.containers(&body.project).await?.into_iter().filter(|facts| {
+                    beside.hashes.get(&facts.service) == Some(&facts.config_hash)
+                        && !beside.old.contains(&facts.id)
+                        && !beside.first.contains(&facts.service)
+                });
+                remove(&site, turn, new.map(|facts| facts.id).collect(), &["rm", "-f", "-v"]).await
+            }
+            Action::Files { .. }
+            | Action::Pull { .. }
+            | Action::Stable
+            | Action::Drain { .. }
+            | Action::Prune => Ok(()),
+        }
+    }
+
+    pub(super) async fn settle_at(&self, step: &Step, context: &Context) -> Result<Settled, TargetError> {
+        let executor = self.executors.at(&step.place).await.map_err(error::executor)?;
+        let site = Site::new(executor, &context.rendered.deployment, &self.options).await?;
+        let body = Body::of(&context.rendered)?;
+        let done = match Action::of(step)? {
+            Action::Files { override_file, .. } => {
+                let folder = site.release(&release_name(context, &override_file));
+                !site.executor.list(&folder).await.map_err(error::executor)?.is_empty()
+            }
+            Action::Recreate(change) | Action::Record { change } | Action::Route { change, .. } => {
+                let wanted = stack_of(&site, &body, &change);
+                if change.current.as_ref().is_some_and(|before| before.stack == wanted) {
+                    return Ok(Settled::Unknown);
+                }
+                site.current().await?.is_some_and(|now| now.hash == Some(context.hash) && now.stack == wanted)
+            }
+            Action::Pull { .. }
+            | Action::Beside(_)
+            | Action::Stable
+            | Action::Drain { .. }
+            | Action::Prune => {
+                return Ok(Settled::Unknown);
+            }
+        };
+        Ok(if done { Settled::Done } else { Settled::NotDone })
+    }
+
+    /// Refuses a lower epoch before anything else.
+    async fn enter(&self, step: &Step, context: &Context) -> Result<(Site, Body, Turn), TargetError> {
+        let executor = self.executors.at(&step.place).await.map_err(error::executor)?;
+        let site = Site::new(executor, &context.rendered.deployment, &self.options).await?;
+        let turn = Turn::from(context);
+        site.enter(turn, &[]).await?;
+        Ok((site, Body::of(&context.rendered)?, turn))
+    }
+}
+
+/// What is applied when a step is through.
+pub(super) fn now(site: &Site, body: &Body, change: &Change, context: &Context) -> Current {
+    Current {
+        gap_ms: None,
+        deployment: context.rendered.deployment.clone(),
+        project: body.project.clone(),
+        hash: Some(context.hash),
+        stack: stack_of(site, body, change),
+    }
+}
+
+pub(super) fn stack_of(site: &Site, body: &Body, change: &Change) -> Stack {
+    Site::stack(&site.release(&change.release), body, true)
+}
+
+/// `docker <verb> <containers>`; nothing where there are none.
+pub(super) async fn remove(
+    site: &Site,
+    turn: Turn,
+    ids: Vec<String>,
+    verb: &[&str],
+) -> Result<(), TargetError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let arguments =
+        std::iter::once("container".to_owned()).chain(verb.iter().map(|v| (*v).to_owned())).chain(ids);
+    site.change(turn, "stopping containers", &site.docker(arguments)).await.map(drop)
+}

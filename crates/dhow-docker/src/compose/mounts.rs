@@ -1,0 +1,144 @@
+//! What containers mount from the fleet: a folder named by its content, so that unchanged content keeps its path and
+//! its container. What is not in the fleet is data, which all releases share and nothing prunes.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use dhow_core::fleet::{EntryKind, Tree};
+use dhow_core::noun::Digest;
+use dhow_core::port::TargetError;
+
+use super::body::{Content, ContentFile};
+use super::files::is_settings;
+use super::path;
+
+/// One mounted folder.
+const MAX_FILES: usize = 10_000;
+/// All that is mounted.
+const MAX_BYTES: usize = 256 << 20;
+/// A folder that holds nothing else is there for its data.
+const KEEPERS: [&str; 3] = [".gitkeep", ".keep", ".gitignore"];
+
+/// The content of each mounted path that the fleet has; paths that are data are left out.
+///
+/// # Errors
+/// The tree cannot be read, or holds too much.
+pub(super) fn contents<'a>(
+    tree: &dyn Tree,
+    folder: &str,
+    mounted: impl IntoIterator<Item = &'a String>,
+) -> Result<BTreeMap<String, Content>, TargetError> {
+    let mut found = BTreeMap::new();
+    let mut room = MAX_BYTES;
+    for path in mounted {
+        let read = content(tree, folder, path, &mut room).map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => TargetError::Failed(error.to_string()),
+            _ => TargetError::Passing(format!("{path} could not be read from the fleet: {error}")),
+        })?;
+        found.extend(read.map(|content| (path.clone(), content)));
+    }
+    Ok(found)
+}
+
+fn content(tree: &dyn Tree, folder: &str, at: &str, room: &mut usize) -> io::Result<Option<Content>> {
+    let mut files = Vec::new();
+    let own = tree.list(path::parent(at))?.into_iter().find(|entry| entry.name == path::name(at));
+    match own.map(|entry| entry.kind) {
+        Some(kind @ (EntryKind::File | EntryKind::Executable)) => {
+            files.push(file(tree, String::new(), at, kind == EntryKind::Executable, room)?);
+        }
+        _ => below(tree, folder, at, &mut files, room)?,
+    }
+    let only_kept = files.iter().all(|file| KEEPERS.contains(&file.path.as_str()));
+    if files.is_empty() || only_kept {
+        return Ok(None);
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let hash = hash(files.iter().map(|f| (f.path.as_str(), f.executable, f.digest.as_str())));
+    let name = if at.is_empty() { "fleet" } else { path::name(at) };
+    Ok(Some(Content { hash, name: name.to_owned(), files }))
+}
+
+fn below(
+    tree: &dyn Tree,
+    folder: &str,
+    at: &str,
+    files: &mut Vec<ContentFile>,
+    room: &mut usize,
+) -> io::Result<()> {
+    let mut folders = vec![at.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in tree.list(&next)? {
+            let found = path::join(&next, &entry.name);
+            match entry.kind {
+                EntryKind::Folder => folders.push(found),
+                _ if is_settings(&found, folder) => {}
+                EntryKind::File | EntryKind::Executable => {
+                    let within = path::below(&found, at).unwrap_or(&found).to_owned();
+                    files.push(file(tree, within, &found, entry.kind == EntryKind::Executable, room)?);
+                }
+                EntryKind::Symlink | EntryKind::Submodule => {}
+            }
+        }
+        if files.len() > MAX_FILES {
+            return Err(too_much(format!("{at:?} has more than {MAX_FILES} files; it cannot be mounted")));
+        }
+    }
+    Ok(())
+}
+
+fn file(
+    tree: &dyn Tree,
+    path: String,
+    from: &str,
+    executable: bool,
+    room: &mut usize,
+) -> io::Result<ContentFile> {
+    let bytes = tree.read(from)?.unwrap_or_default();
+    *room = room.checked_sub(bytes.len()).ok_or_else(|| {
+        too_much(format!(
+            "the files that containers mount are bigger than {} MiB; put them into an image",
+            MAX_BYTES >> 20
+        ))
+    })?;
+    Ok(ContentFile { path, from: from.to_owned(), executable, digest: Digest::of(&bytes).hex() })
+}
+
+fn too_much(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
+}
+
+/// Names content: path, executable, hash of the bytes of each file, by path.
+pub(super) fn hash<'a>(files: impl Iterator<Item = (&'a str, bool, &'a str)>) -> String {
+    let mut text = String::new();
+    for (path, executable, digest) in files {
+        text.push_str(&format!("{path}\0{executable}\0{digest}\n"));
+    }
+    Digest::of(text.as_bytes()).hex().chars().take(32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use dhow_core::fleet::MemoryTree;
+
+    use super::*;
+
+    #[test]
+    fn content_is_named_by_what_it_holds_and_data_has_no_content() {
+        let tree = MemoryTree::new([
+            ("s/conf/a", "1"),
+            ("s/conf/b/c", "2"),
+            ("s/data/.gitkeep", ""),
+            ("t/conf/a", "1"),
+            ("t/conf/b/c", "2"),
+            ("s/dhow.yaml", "x"),
+        ]);
+        let paths = ["s/conf", "t/conf", "s/data", "s/none", "s/conf/a"].map(String::from);
+        let found = contents(&tree, "s", &paths).unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["s/conf", "s/conf/a", "t/conf"]);
+        assert_eq!(found["s/conf"].hash, found["t/conf"].hash);
+        assert_eq!(found["s/conf/a"].files[0].path, "");
+        let all = contents(&tree, "s", &["s".to_owned()]).unwrap();
+        assert!(all["s"].files.iter().all(|file| file.path != "dhow.yaml"));
+    }
+}

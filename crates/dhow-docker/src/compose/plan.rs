@@ -1,0 +1,124 @@
+use std::collections::BTreeMap;
+
+use dhow_core::fleet::DesiredHash;
+use dhow_core::port::{Observed, Phase, Place, Rendered, Step};
+
+use super::body::{Action, Body, Change, Seen, ServiceSeen, value};
+use super::send::spelled;
+use super::strategy::{Strategy, strategy};
+
+/// The steps to this release; none where everything runs as wanted. A body that cannot be read gives a step that says
+/// so when it is executed.
+pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, observed: &Observed) -> Vec<Step> {
+    let seen = Seen::of(observed);
+    let step = |name: &str, phase, summary: String, action: Action| Step {
+        key: format!("{}:{name}", hash.short()),
+        phase,
+        place: place.clone(),
+        summary,
+        action: value(&action),
+    };
+    let Ok(body) = Body::of(rendered) else {
+        return vec![step("files", Phase::Preparing, "read the release".into(), Action::Prune)];
+    };
+    let change = Change {
+        release: format!("{hash}-{}", spelled(&seen.override_file)),
+        present: seen.services.values().any(|service| !service.containers.is_empty())
+            || !seen.orphans.is_empty(),
+        before: seen.before.clone(),
+        current: seen.current.clone(),
+    };
+    let files = files(&seen);
+    let send = step("files", Phase::Preparing, format!("send the files of release {}", hash.short()), files);
+    let prune = step("prune", Phase::Finishing, "remove old releases and their images".into(), Action::Prune);
+    if seen.services.values().all(ServiceSeen::satisfied) && !seen.services.is_empty() {
+        let noted =
+            seen.current.as_ref().is_none_or(|current| current.hash.is_none_or(|noted| noted == *hash));
+        let record = step(
+            "record",
+            Phase::Switching,
+            "note the release; no container changes".into(),
+            Action::Record { change },
+        );
+        let old = old(&seen);
+        let drain =
+            step("drain", Phase::Finishing, told(&seen, "stop"), Action::Drain { old, services: Vec::new() });
+        return match (seen.fits(), noted) {
+            (true, true) => Vec::new(),
+            (true, false) => vec![send, record, prune],
+            (false, _) => vec![send, record, drain, prune],
+        };
+    }
+    let platforms: BTreeMap<_, _> =
+        seen.services.values().map(|service| (service.image.clone(), service.platform.clone())).collect();
+    let pull = Action::Pull { platforms, in_the_way: seen.in_the_way().is_some() };
+    let pulled = match seen.missing_images.len() {
+        0 => "look whether the images can run there".to_owned(),
+        _ => format!("pull {}", seen.missing_images.join(", ")),
+    };
+    let mut steps = vec![send, step("pull", Phase::Preparing, pulled, pull)];
+    let told = told(&seen, "recreate");
+    let stable = step("stable", Phase::Verifying, "see that it stays up".into(), Action::Stable);
+    match strategy(&body, &seen) {
+        Strategy::Beside(mut beside) => {
+            beside.release.clone_from(&change.release);
+            let services: Vec<String> = beside.replicas.keys().cloned().collect();
+            let names = services.join(", ");
+            let start = format!("start {names} beside what runs; {told}");
+            steps.push(step("beside", Phase::Preparing, start, Action::Beside(beside.clone())));
+            let old = old(&seen);
+            let route = Action::Route { change, beside };
+            steps.push(step("switch", Phase::Switching, format!("route requests to the new {names}"), route));
+            steps.push(stable);
+            let drain = Action::Drain { old, services };
+            steps.push(step("drain", Phase::Finishing, format!("drain and stop the old {names}"), drain));
+        }
+        Strategy::Recreate { because } => {
+            let gap = match !because.is_empty() {
+                true => {
+                    format!("{told}; strategy recreate, with a gap and without a check before it: {because}")
+                }
+                false => told,
+            };
+            steps.push(step("switch", Phase::Switching, gap, Action::Recreate(change)));
+            steps.push(stable);
+        }
+    }
+    steps.push(prune);
+    steps
+}
+
+/// What changes, per service: `recreate web (image 1.0 becomes 1.1), create worker, remove cron`.
+fn told(seen: &Seen, verb: &str) -> String {
+    let mut parts = Vec::new();
+    for (name, service) in &seen.services {
+        if service.satisfied() {
+            continue;
+        }
+        let reasons = service.reasons.join(", ");
+        parts.push(match (service.containers.is_empty(), reasons.is_empty()) {
+            (true, _) => format!("create {name}"),
+            (false, true) => format!("start {name}"),
+            (false, false) => format!("{verb} {name} ({reasons})"),
+        });
+    }
+    parts.extend(seen.orphans.keys().map(|name| format!("remove {name}")));
+    parts.extend(seen.create.iter().map(|thing| format!("create {thing}")));
+    if parts.is_empty() {
+        parts.push("stop containers that are too many".to_owned());
+    }
+    parts.join(", ")
+}
+
+fn old(seen: &Seen) -> Vec<String> {
+    let surplus = seen.services.values().flat_map(ServiceSeen::surplus);
+    surplus.chain(seen.orphans.values().flatten()).map(|container| container.id.clone()).collect()
+}
+
+fn files(seen: &Seen) -> Action {
+    Action::Files {
+        override_file: seen.override_file.clone(),
+        content: seen.content.clone(),
+        data: seen.data.clone(),
+    }
+}

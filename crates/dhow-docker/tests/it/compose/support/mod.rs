@@ -1,0 +1,9 @@
+mod executor;
+mod lab;
+mod registry;
+mod routes;
+mod seen;
+
+pub use lab::{Lab, Release};
+pub use routes::Upstreams;
+pub use seen::get;
