@@ -20,18 +20,9 @@ pub struct Test {
 impl Test {
     pub fn run(self) -> anyhow::Result<()> {
         engines::ensure(&Engine::PROGRAMS)?;
-        let state = engines::State::usual_dir()?;
-        let ours = !state.exists();
-        let file = engines::up_for_tests(&ENGINES)?;
-        let tested = run(cargo_test(&self.cargo).env("DHOW_ENGINES", file));
-        // What somebody else started is left as it was found.
-        let down = if ours { engines::down(&state) } else { Ok(()) };
-        tested.and(down)
+        run(&mut cargo_test(&self.cargo))
     }
 }
-
-/// What the tests speak to.
-const ENGINES: [Engine; 3] = [Engine::Docker, Engine::Compose, Engine::Sshd];
 
 /// A test that needs an engine fails without it, in place of passing over it.
 fn cargo_test(args: &[String]) -> Command {
