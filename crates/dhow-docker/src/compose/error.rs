@@ -125,7 +125,8 @@ fn place(body: &Body, said: &str) -> Option<String> {
 }
 
 fn tools(lower: &str) -> Option<String> {
-    let missing = lower.contains("'compose' is not a docker command")
+    let missing = lower.contains("unknown flag: --ansi")
+        || lower.contains("'compose' is not a docker command")
         || lower.contains("unknown command: docker compose")
         || lower.contains("unknown shorthand flag: 'p' in -p")
         || lower.contains("unknown flag: --project")
@@ -213,6 +214,7 @@ mod tests {
     fn each_failure_has_its_kind_and_its_advice() {
         let blocked = [
             ("docker: 'compose' is not a docker command.", "docker-compose-plugin"),
+            ("unknown flag: --ansi", "docker-compose-plugin"),
             ("unknown shorthand flag: 'p' in -p", "docker-compose-plugin"),
             ("permission denied while trying to connect to the Docker daemon socket", "group docker"),
             ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "start it"),

@@ -1,6 +1,6 @@
 //! The executors of places.
 //!
-//! *Flow*: a command becomes one line for a POSIX shell ([`request`]), which runs it under a supervisor
+//! *Flow*: a command becomes one line for a POSIX shell (`request`), which runs it under a supervisor
 //! (`supervise.sh`): in a session of its own, under the place's lock where one is asked for, with a limit of time, and
 //! ended when its input closes. Here that shell is a child; on a server it is the remote command of one multiplexed
 //! SSH connection. The two differ in nothing else, so that they keep the same promises.

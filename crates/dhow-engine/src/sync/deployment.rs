@@ -53,7 +53,7 @@ impl Inner {
                 (Unclear::UntilCommit, None, format!("a first version of {artifact}"))
             }
             Unready::NoTarget => (
-                Unclear::UntilCommit,
+                Unclear::NoTarget,
                 None,
                 format!(
                     "a dhow that runs deployments of type {}; this one reads and validates them",
@@ -72,6 +72,9 @@ impl Inner {
         };
         if row.waiting_for.as_ref() != Some(&waiting_for) {
             row.since_ms = self.now_ms();
+        }
+        if unclear == Unclear::ForNow {
+            self.unclear.store(true, std::sync::atomic::Ordering::SeqCst);
         }
         row.unclear = Some(unclear);
         row.waiting_for = Some(waiting_for);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use dhow_core::fleet;
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{CommitId, Relation, Scan, StoreExt as _};
-use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Removal, Rollout};
+use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Removal, Rollout, Unclear};
 use futures::stream::{self, StreamExt as _};
 
 pub(crate) use desired::Unready;
@@ -210,11 +210,13 @@ impl Inner {
         let view = self.view()?;
         let open: Vec<DeploymentRow> =
             self.ports.store.list(Scan { open_only: true, ..Scan::default() }).await?;
-        let for_now = open.iter().any(|row| row.unclear.is_some());
+        let for_now = open.iter().any(|row| row.unclear == Some(Unclear::ForNow));
         self.unclear.store(for_now, std::sync::atomic::Ordering::SeqCst);
         for row in open {
             if row.removal == Some(Removal::Going) {
                 self.kick(&row.id);
+            } else if row.unclear == Some(Unclear::NoTarget) && self.target(row.id.target).is_none() {
+                // Nothing can be told of it by this dhow.
             } else if view.fleet.deployments.contains_key(&row.id) {
                 progress.uncompared.insert(row.id);
             }

@@ -1,6 +1,7 @@
 //! The control plane: adapters, engine and listeners, put together. `serve` and `demo` run the same.
 
 pub mod config;
+mod docker;
 mod registry;
 mod secrets;
 mod source;
@@ -89,6 +90,7 @@ impl Server {
         let mut own_hosts = own_hosts(listen);
         own_hosts.extend(config.file.registry_hosts.iter().cloned());
         let settings = config.file.settings();
+        let file = config.file.clone();
         let source = Source::new(config.file, &own_hosts, &reachable(listen).to_string(), &own_secret);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let sites = Sites::default();
@@ -101,6 +103,7 @@ impl Server {
         .await?;
         let mut targets: BTreeMap<TargetType, Arc<dyn Target>> = BTreeMap::new();
         targets.insert(TargetType::StaticFile, Arc::new(target));
+        targets.insert(TargetType::Compose, Arc::new(docker::compose(&file, &config.state, &source)?));
         let ports = Ports { store, fleet, source: Arc::new(source.clone()), targets, clock };
         let engine = Engine::open(ports, settings, &StateLock::me()).await?;
         source.follow(Some(engine.clone()));

@@ -16,6 +16,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::config::FileConfig;
+use super::docker::Servers;
 use super::secrets;
 
 /// Secrets are read anew after this time: they may have been changed.
@@ -40,6 +41,7 @@ struct Inner {
     engine: Mutex<Option<Engine>>,
     applied: tokio::sync::Mutex<Option<Applied>>,
     problems: Mutex<Vec<String>>,
+    servers: Mutex<Servers>,
 }
 
 /// What the client was told last, and until when that holds.
@@ -66,6 +68,7 @@ impl Source {
                 engine: Mutex::default(),
                 applied: tokio::sync::Mutex::default(),
                 problems: Mutex::default(),
+                servers: Mutex::default(),
             }),
         }
     }
@@ -73,6 +76,29 @@ impl Source {
     /// Follows the fleet's head of this engine; `None` ends it.
     pub fn follow(&self, engine: Option<Engine>) {
         *self.inner.engine.lock().unwrap_or_else(PoisonError::into_inner) = engine;
+    }
+
+    /// The servers of the fleet's head; while its root file is broken, those that it had before.
+    pub fn servers(&self) -> Servers {
+        let mut servers = self.inner.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(view) = self.view().filter(|view| !view.fleet.broken_root) {
+            servers.clone_from(&view.fleet.servers);
+        }
+        servers.clone()
+    }
+
+    /// What a registry is shown for a pull; the error says why it is not to be called.
+    pub async fn credentials(&self, registry: &str) -> Result<Option<Credentials>, String> {
+        if let Some(own) = self.inner.own.get(registry) {
+            return Ok(own.credentials.clone());
+        }
+        let Some(view) = self.view() else { return Ok(None) };
+        let Some(said) = view.fleet.registries.get(registry) else { return Ok(None) };
+        let settings = self.settings(registry, said, &view).await;
+        match settings.refused {
+            Some(why) => Err(format!("registry {registry} is not called: {why}")),
+            None => Ok(settings.credentials),
+        }
     }
 
     /// What is wrong with the registries that the fleet names, for people.

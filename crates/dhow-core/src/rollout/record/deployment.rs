@@ -31,6 +31,8 @@ pub enum Health {
 pub enum Unclear {
     /// A registry or a tool does not answer: compared again at the next look at the fleet.
     ForNow,
+    /// Until a dhow runs that knows deployments of its type.
+    NoTarget,
     /// Until the fleet says something else, or a first version is there.
     UntilCommit,
 }
@@ -134,6 +136,7 @@ impl Record for DeploymentRow {
         self.id.to_string()
     }
     fn open(&self) -> bool {
-        self.unclear == Some(Unclear::ForNow) || self.removal == Some(Removal::Going)
+        matches!(self.unclear, Some(Unclear::ForNow | Unclear::NoTarget))
+            || self.removal == Some(Removal::Going)
     }
 }
