@@ -104,10 +104,6 @@ impl Control for EngineControl {
         to: RollbackTo,
     ) -> Result<Outcome, ControlError> {
         let environment = self.environment(environment);
-        let to = match to {
-            RollbackTo::Previous => command::RollbackTo::Previous,
-            RollbackTo::Version(version) => command::RollbackTo::Version(version),
-        };
         outcome(self.engine.rollback(&actor(who), &service, &environment, &to).await)
     }
 

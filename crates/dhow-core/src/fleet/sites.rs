@@ -135,7 +135,7 @@ pub(super) fn unbound(fleet: &Fleet) -> Vec<Diagnostic> {
         let scope = (&deployment.id.service, &deployment.id.environment);
         had.entry(scope).or_default().extend(deployment.sites.iter().map(|site| &site.artifact));
     }
-    let broken = |service: &ServiceName| fleet.broken.keys().any(|id| id.service == *service);
+    let broken: BTreeSet<&ServiceName> = fleet.broken.keys().map(|id| &id.service).collect();
     for deployment in fleet.deployments.values() {
         let id = &deployment.id;
         let Some(from) = fleet.environments.get(&id.environment).and_then(|e| e.from.as_ref()) else {
@@ -144,7 +144,7 @@ pub(super) fn unbound(fleet: &Fleet) -> Vec<Diagnostic> {
         let there = had.get(&(&id.service, from));
         let alone = |s: &&VersionSite| there.is_none_or(|there| !there.contains(&s.artifact));
         for VersionSite { artifact, site } in deployment.sites.iter().filter(alone) {
-            if broken(&id.service) {
+            if broken.contains(&id.service) {
                 continue;
             }
             let follows =

@@ -108,11 +108,7 @@ impl Inner {
                     Some(format!("{reason}; going back to it failed, what ran before still runs")),
                 )
             }
-            End::Failed => {
-                let (transition, told) =
-                    self.blame(held, &rollout, &mut row, &reason, &mut entry, &mut others).await?;
-                (transition, told)
-            }
+            End::Failed => self.blame(held, &rollout, &mut row, &reason, &mut entry, &mut others).await?,
         };
         let waiting_for = row.waiting_for.clone();
         self.stage_move(held, &mut rollout, &mut row, transition, reason, &mut entry)?;
@@ -288,10 +284,7 @@ fn changed(failed: &Release, back: Option<&Release>) -> BTreeMap<ArtifactName, P
 }
 
 /// The edit that puts the versions of `back` where failed ones stand.
-pub(crate) fn restores(
-    failed: &BTreeMap<ArtifactName, Pin>,
-    back: &Release,
-) -> BTreeMap<ArtifactName, Restore> {
+fn restores(failed: &BTreeMap<ArtifactName, Pin>, back: &Release) -> BTreeMap<ArtifactName, Restore> {
     failed
         .iter()
         .filter_map(|(artifact, pin)| {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Record as _, StoreExt as _};
-use dhow_core::rollout::{DeploymentRow, End, Event, Health, Hold, Proof, Release, Rollout, Transition};
+use dhow_core::rollout::{DeploymentRow, End, Event, Health, Proof, Release, Rollout, Transition};
 
 use super::Turn;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
-use crate::sync::{end_of, store_hold};
 
 impl Inner {
     pub(super) async fn succeed(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
@@ -24,11 +23,7 @@ impl Inner {
             let mut entry = Entry::new();
             if row.desired == row.running {
                 row.authors.clear();
-                let key = Hold::key_of(&id.service, &id.environment);
-                let known: Option<Hold> = self.ports.store.load(&key).await?;
-                let mut hold = known.clone();
-                end_of(&mut hold, &id);
-                store_hold(known, hold, &mut entry)?;
+                self.stage_end_of_hold(&held, &id, &mut entry).await?;
             }
             let stop = row.stop.take().filter(|stop| stop.rollout == rollout.number);
             self.prove(&mut row, &mut entry).await?;

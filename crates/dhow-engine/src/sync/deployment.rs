@@ -105,12 +105,7 @@ impl Inner {
     ) -> Result<(), EngineError> {
         let id = row.id.clone();
         let mut entry = Entry::new();
-        if row.unclear.take().is_some() {
-            row.reason = None;
-            row.waiting_for = (row.phase == Some(State::Stalled)).then(|| {
-                format!("`dhow sync {} {}`, or a commit that changes it", id.service, id.environment)
-            });
-        }
+        clear(&mut row);
         let open = self.open_rollouts(&id).await?;
         let active = open.iter().find(|r| !r.state.is_waiting());
         let ends = |r: &Rollout| {
@@ -156,15 +151,12 @@ impl Inner {
             self.look_at_health(&id);
             return Ok(());
         }
-        let is_held = hold.as_ref().is_some_and(|h| h.holds(&id, &ready.hash)) && !runs;
-        match &hold {
-            Some(hold) if is_held => {
-                row.waiting_for = Some(format!(
-                    "{}; `dhow resume {} {}` lets it go on",
-                    hold.message, id.service, id.environment
-                ));
-            }
-            _ => hold::end_of(&mut hold, &id),
+        row.waiting_for = hold.as_ref().filter(|h| h.holds(&id, &ready.hash) && !runs).map(|hold| {
+            format!("{}; `dhow resume {} {}` lets it go on", hold.message, id.service, id.environment)
+        });
+        let is_held = row.waiting_for.is_some();
+        if !is_held {
+            hold::end_of(&mut hold, &id);
         }
         hold::store(known, hold, &mut entry)?;
         if runs || comes.is_some() || is_held {
@@ -205,5 +197,15 @@ impl Inner {
             }
         }
         Ok(())
+    }
+}
+
+/// What it was said to wait for while it could not be told what should run is over.
+fn clear(row: &mut DeploymentRow) {
+    if row.unclear.take().is_some() {
+        row.reason = None;
+        row.waiting_for = (row.phase == Some(State::Stalled)).then(|| {
+            format!("`dhow sync {} {}`, or a commit that changes it", row.id.service, row.id.environment)
+        });
     }
 }

@@ -7,6 +7,7 @@ use dhow_core::rollout::{DeploymentRow, Event, Hold, HoldReason, Quarantined};
 use super::desired::Ready;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::locks::Held;
 use crate::select::ranks_above;
 use crate::view::View;
 
@@ -26,7 +27,7 @@ pub(super) fn lift(hold: &mut Option<Hold>, view: &View, row: &DeploymentRow, re
 }
 
 /// What was held of a deployment is over: the fleet says something else, or it runs.
-pub(crate) fn end_of(hold: &mut Option<Hold>, id: &DeploymentId) {
+pub(super) fn end_of(hold: &mut Option<Hold>, id: &DeploymentId) {
     if let Some(hold) = hold
         && hold.hashes.remove(id).is_some()
         && hold.hashes.is_empty()
@@ -36,7 +37,7 @@ pub(crate) fn end_of(hold: &mut Option<Hold>, id: &DeploymentId) {
 }
 
 /// Adds a changed hold to an entry; one that holds nothing any more ends.
-pub(crate) fn store(before: Option<Hold>, after: Option<Hold>, entry: &mut Entry) -> Result<(), EngineError> {
+pub(super) fn store(before: Option<Hold>, after: Option<Hold>, entry: &mut Entry) -> Result<(), EngineError> {
     let Some(after) = after.filter(|after| before.as_ref() != Some(after)) else { return Ok(()) };
     if !after.is_over() {
         entry.put(&after)?;
@@ -52,6 +53,19 @@ pub(crate) fn store(before: Option<Hold>, after: Option<Hold>, entry: &mut Entry
 }
 
 impl Inner {
+    /// Adds to an entry that what was held of a deployment is over.
+    pub(crate) async fn stage_end_of_hold(
+        &self,
+        _held: &Held,
+        id: &DeploymentId,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        let known: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
+        let mut hold = known.clone();
+        end_of(&mut hold, id);
+        store(known, hold, entry)
+    }
+
     /// A person's commit that lowers a version holds the service against everything up to the version left.
     pub(super) async fn notice_lowering(
         &self,

@@ -20,7 +20,6 @@ use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Removal, Rollout, Un
 use futures::stream::{self, StreamExt as _};
 
 pub(crate) use desired::Unready;
-pub(crate) use hold::{end_of, store as store_hold};
 pub(crate) use removal::is_gone;
 
 use crate::engine::{EngineError, Inner};

@@ -69,9 +69,7 @@ impl Inner {
         rollout: Rollout,
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
-        let (number, phase, since) = (row.rollout, row.phase, row.since_ms);
         self.supersede_waiting(held, &mut row, entry).await?;
-        (row.rollout, row.phase, row.since_ms) = (number, phase, since);
         entry.event(Event::RolloutQueued {
             deployment: row.id.clone(),
             rollout: rollout.number,

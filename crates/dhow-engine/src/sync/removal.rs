@@ -6,11 +6,10 @@ use std::sync::Arc;
 use dhow_core::diagnostic::Severity;
 use dhow_core::noun::{DeploymentId, EnvironmentName, PersonName};
 use dhow_core::port::{Place, Scan, StoreExt as _};
-use dhow_core::rollout::{Ask, DeploymentRow, End, Event, Hold, Release, Removal, StopRequest, Unclear};
+use dhow_core::rollout::{Ask, DeploymentRow, End, Event, Release, Removal, StopRequest, Unclear};
 
 use super::Removals;
 use super::authors::Authors;
-use super::hold;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::update::propose::Question;
@@ -170,10 +169,7 @@ impl Inner {
         let mut entry = Entry::new();
         self.supersede_waiting(&held, &mut row, &mut entry).await?;
         self.close_questions(&held, &[(id.clone(), None)], &mut entry).await?;
-        let known: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
-        let mut hold = known.clone();
-        hold::end_of(&mut hold, id);
-        hold::store(known, hold, &mut entry)?;
+        self.stage_end_of_hold(&held, id, &mut entry).await?;
         if self.view().map_or(true, |view| is_gone(&view, id)) {
             for release in self.releases(id).await? {
                 entry.remove::<Release>(dhow_core::port::Record::key(&release));
@@ -217,11 +213,12 @@ pub(crate) fn is_gone(view: &View, id: &DeploymentId) -> bool {
         || view.fleet.broken_services.contains(&id.service)
         || view.fleet.templates.contains_key(id))
 }
+
 /// Whether an error was found in a folder that is still there.
 fn cannot_be_read(view: &View, folder: &str) -> bool {
     let below = format!("{folder}/");
-    let errors = view.fleet.diagnostics.iter().filter(|d| d.severity == Severity::Error);
-    !folder.is_empty() && errors.into_iter().any(|d| d.file == folder || d.file.starts_with(&below))
+    let mut errors = view.fleet.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+    !folder.is_empty() && errors.any(|d| d.file == folder || d.file.starts_with(&below))
 }
 
 /// The environments in which too much would go at once, with the reason: more than 5 deployments and more than 10 % of

@@ -1,6 +1,7 @@
 //! The commands: one file each.
 
 pub mod approve;
+mod ask;
 pub mod demo;
 pub mod history;
 pub mod plan;

@@ -2,21 +2,13 @@
 
 use std::process::ExitCode;
 
-use serde_json::json;
-
-use crate::client::{Connection, Scope};
-use crate::terminal::{Output, print_outcome};
+use super::ask::Ask;
 
 /// Roll out what waits for a person's word at first sight
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    scope: Scope,
-    /// How to print what came of it
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    ask: Ask,
 }
 
 /// Asks for it and prints what came of it. Repeatable.
@@ -24,8 +16,5 @@ pub struct Args {
 /// # Errors
 /// It is refused, or the API does not answer.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let client = args.connection.client()?;
-    let outcome = client.act("sync", &args.scope, &json!({})).await?;
-    print_outcome(&outcome, args.output)?;
-    Ok(ExitCode::SUCCESS)
+    args.ask.act("sync").await
 }
