@@ -15,7 +15,7 @@ mod beside;
 mod body;
 mod cache;
 mod diagnose;
-mod error;
+pub(crate) mod error;
 mod files;
 mod gap;
 mod judge;
@@ -29,6 +29,7 @@ mod pull;
 mod releases;
 mod remove;
 mod render;
+mod room;
 mod route;
 mod routes;
 mod same;
@@ -50,8 +51,8 @@ use async_trait::async_trait;
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, TargetType};
 use dhow_core::port::{
-    CheckAddress, Context, Executors, Front, Observed, Place, ReleaseOnPlace, RenderInput, Rendered, Settled,
-    Step, Target, TargetError,
+    CheckAddress, Context, Executors, Front, Hearing, Inside, LogLines, Observed, Place, Process,
+    ReleaseOnPlace, RenderInput, Rendered, Settled, Step, Tail, Target, TargetError,
 };
 
 pub use pull::{Anonymous, Login, Logins};
@@ -198,6 +199,28 @@ impl Target for ComposeTarget {
             return Err(error::docker("reading the logs", &output));
         }
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+
+    async fn processes(&self, deployment: &DeploymentId, place: &Place) -> Result<Vec<Process>, TargetError> {
+        self.processes_at(deployment, place).await
+    }
+
+    async fn follow(
+        &self,
+        deployment: &DeploymentId,
+        place: &Place,
+        tail: &Tail,
+    ) -> Result<LogLines, TargetError> {
+        self.follow_at(deployment, place, tail).await
+    }
+
+    async fn exec(
+        &self,
+        deployment: &DeploymentId,
+        place: &Place,
+        inside: &Inside,
+    ) -> Result<Hearing, TargetError> {
+        self.exec_at(deployment, place, inside).await
     }
 
     async fn drifted(&self) -> DeploymentId {
