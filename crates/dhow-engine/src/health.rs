@@ -124,16 +124,19 @@ impl Inner {
             Ok(checks) => checks,
             Err(error) => return Some(error.to_string()),
         };
-        let address = match target.address(&release.rendered, &release.hash, Front::Door).await {
-            Ok(address) => address,
-            Err(error) => return Some(error.to_string()),
-        };
         let host = target.host(&release.rendered);
-        let context =
-            CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
-        for spec in &checks {
-            if let Err(answer) = check::try_once(spec, &context).await {
-                return Some(format!("the check {} fails: {answer}", context.describe(spec)));
+        for place in &release.rendered.places {
+            let address = match target.address(&release.rendered, &release.hash, place, Front::Door).await {
+                Ok(address) => address,
+                Err(error) => return Some(error.to_string()),
+            };
+            let context =
+                CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
+            for spec in &checks {
+                if let Err(answer) = check::try_once(spec, &context).await {
+                    let on = release.rendered.on(place);
+                    return Some(format!("the check {} fails{on}: {answer}", context.describe(spec)));
+                }
             }
         }
         None

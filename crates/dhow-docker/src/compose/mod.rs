@@ -157,9 +157,10 @@ impl Target for ComposeTarget {
         &self,
         rendered: &Rendered,
         _: &DesiredHash,
+        place: &Place,
         front: Front,
     ) -> Result<CheckAddress, TargetError> {
-        self.address_at(rendered, front).await
+        self.address_at(rendered, place, front).await
     }
 
     async fn verify(&self, rendered: &Rendered, _: &DesiredHash, place: &Place) -> Result<(), TargetError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dhow_core::fleet::{CheckSpec, Probe};
-use dhow_core::port::{CheckAddress, Front, Phase, Target, TargetError};
+use dhow_core::port::{CheckAddress, Front, Phase, Place, Target, TargetError};
 use dhow_core::rollout::{CheckFailure, End, Release, Rollout, State, StepState, Transition};
 
 use super::Turn;
@@ -189,7 +189,9 @@ impl Inner {
             _ => None,
         };
         if let Some(front) = checks {
-            self.check(rollout, &release, target.as_ref(), front).await?;
+            for place in &release.rendered.places {
+                self.check(rollout, &release, target.as_ref(), place, front).await?;
+            }
         }
         if phase == Phase::Verifying {
             for place in &release.rendered.places {
@@ -204,6 +206,7 @@ impl Inner {
         rollout: &Rollout,
         release: &Release,
         target: &dyn Target,
+        place: &Place,
         front: Front,
     ) -> Result<(), Stop> {
         let checks = self.checks(release, target).await.map_err(stop_of)?;
@@ -211,7 +214,8 @@ impl Inner {
         if command && !self.settings.command_checks {
             return Err(Stop::Blocked(check::COMMANDS_REFUSED.to_owned()));
         }
-        let address = target.address(&release.rendered, &release.hash, front).await.map_err(stop_of)?;
+        let address =
+            target.address(&release.rendered, &release.hash, place, front).await.map_err(stop_of)?;
         if front == Front::Candidate && matches!(address, CheckAddress::Nowhere(_)) {
             return Ok(());
         }

@@ -44,6 +44,7 @@ impl Inner {
             epoch: self.lease.epoch,
             bundles: Arc::clone(&self.ports.source),
             keep: self.keep(id, &self.releases(id).await?).await?,
+            log: Arc::new(()),
         };
         Ok((target, context))
     }

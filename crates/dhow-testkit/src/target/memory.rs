@@ -224,6 +224,7 @@ impl Target for MemoryTarget {
         &self,
         rendered: &Rendered,
         _: &DesiredHash,
+        _: &Place,
         _: Front,
     ) -> Result<CheckAddress, TargetError> {
         let given = locked(&self.state).addresses.get(&rendered.deployment).cloned();

@@ -176,6 +176,7 @@ impl Lab {
             epoch: 1,
             bundles: Arc::new(MemorySource::default()),
             keep: vec![hash],
+            log: Arc::new(()),
         }))
     }
 
