@@ -3,10 +3,13 @@
 pub mod approve;
 mod ask;
 pub mod demo;
+pub mod exec;
 pub mod history;
+pub mod logs;
 pub mod plan;
 pub mod policy;
 pub mod promote;
+pub mod ps;
 pub mod publish;
 pub mod quarantine;
 pub mod reject;
