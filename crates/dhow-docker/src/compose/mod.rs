@@ -15,6 +15,7 @@ mod beside;
 mod body;
 mod cache;
 mod diagnose;
+mod disk;
 pub(crate) mod error;
 mod files;
 mod gap;
@@ -55,6 +56,7 @@ use dhow_core::port::{
     ReleaseOnPlace, RenderInput, Rendered, Settled, Step, Tail, Target, TargetError,
 };
 
+pub use disk::DiskLimits;
 pub use pull::{Anonymous, Login, Logins};
 pub use routes::{RouteChange, Routes, Unrouted};
 
@@ -74,6 +76,8 @@ pub struct Options {
     pub start: Duration,
     /// `build:` is allowed: images are built where they run.
     pub allow_build: bool,
+    /// How full disks may get.
+    pub disk: DiskLimits,
 }
 
 impl Default for Options {
@@ -84,6 +88,7 @@ impl Default for Options {
             stable: Duration::from_secs(10),
             start: Duration::from_secs(60),
             allow_build: false,
+            disk: DiskLimits::default(),
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use dhow_core::port::{Heard, Hearing, Inside, LogLine, LogLines, Place, Stream, Tail, Target as _};
+use dhow_core::port::{
+    Heard, Hearing, Inside, LogLine, LogLines, Place, Stream, Tail, Target as _, TargetError,
+};
 use dhow_testkit::engines::Image;
 use futures::StreamExt as _;
 
-use crate::compose::support::{Lab, Release};
+use crate::compose::support::{Lab, Release, get};
 
 /// Long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -162,5 +164,53 @@ async fn a_command_inside_gets_its_input_and_gives_its_code() {
     for theirs in [id.as_str(), name.as_str()] {
         let ran = run(&lab, &release, Some(theirs), &shell("true"), None).await;
         assert!(ran.problem.contains("is no container here"), "{}", ran.problem);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
+async fn a_low_disk_stops_a_pull_before_it_fills_it_and_what_runs_goes_on() {
+    let Some(mut lab) = Lab::new().await else { return };
+    let (one, two) = (lab.version("1").await, lab.version("2").await);
+    let file = lab.compose("");
+    let release = lab.release(&[("compose.yaml", &file)], &one).await;
+    lab.roll_out(&release).await.unwrap();
+    lab.forget(&two).await;
+    lab.options.disk.pull = u64::MAX;
+    let next = lab.release(&[("compose.yaml", &file)], &two).await;
+    let plan = format!("{:?}", lab.plan(&next).await.unwrap());
+    assert!(plan.contains("too full for a pull"), "{plan}");
+    let Err(TargetError::Blocked(told)) = lab.roll_out(&next).await else { panic!("it was pulled") };
+    assert!(told.contains("free at") && told.contains("Make room there"), "{told}");
+    assert_eq!(get(lab.door(), "/version").await.as_deref(), Some("1"));
+    // What is there needs no room.
+    lab.roll_out(&release).await.unwrap();
+    lab.options.disk.pull = 0;
+    lab.roll_out(&next).await.unwrap();
+    assert_eq!(get(lab.door(), "/version").await.as_deref(), Some("2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
+async fn on_a_nearly_full_disk_only_the_release_before_is_kept_and_the_plan_says_so() {
+    let Some(mut lab) = Lab::new().await else { return };
+    let file = lab.compose("");
+    let mut kept = Vec::new();
+    for tag in ["1", "2", "3"] {
+        let pin = lab.version(tag).await;
+        let mut release = lab.release(&[("compose.yaml", &file)], &pin).await;
+        let hash = release.0.hash;
+        release.0.keep = kept.iter().rev().copied().chain([hash]).collect();
+        if tag == "3" {
+            lab.options.disk.used_percent = 0;
+            let plan = format!("{:?}", lab.plan(&release).await.unwrap());
+            assert!(plan.contains("all but the one before: the disk is nearly full"), "{plan}");
+        }
+        lab.roll_out(&release).await.unwrap();
+        kept.push(hash);
+        let there = lab.target().releases(&release.0.rendered.deployment, &Place::Local).await.unwrap();
+        let there: std::collections::BTreeSet<_> = there.into_iter().map(|release| release.hash).collect();
+        let wanted = if tag == "3" { &kept[1..] } else { &kept[..] };
+        assert_eq!(there, wanted.iter().copied().collect(), "after {tag}");
     }
 }

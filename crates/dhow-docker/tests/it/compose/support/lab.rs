@@ -55,6 +55,7 @@ impl Lab {
                 stable: Duration::from_millis(100),
                 start: Duration::from_secs(20),
                 allow_build: false,
+                disk: Default::default(),
             },
             routes: Arc::new(Unrouted),
             logins: Arc::new(Anonymous),
