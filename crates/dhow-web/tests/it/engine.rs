@@ -6,9 +6,9 @@ use dhow_core::port::{
     CommitId, EventQuery, Heard, Hearing, Inside, LogLine, Phase, Place, Process, Stream, Tail,
 };
 use dhow_core::report::{LogEntries, LogEntry, ProcessStatus, Processes, RoomProblem, Which};
-use dhow_core::rollout::{CheckFailure, Event, Health};
+use dhow_core::rollout::{CheckFailure, Event, Health, Progress};
 use dhow_web::shape::{
-    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenProposal, PlannedStep,
+    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenProposal, PlaceStatus, PlannedStep,
     QuarantineEntry, Status, rfc3339,
 };
 use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
@@ -89,6 +89,11 @@ pub fn full_status() -> Status {
             waiting_for: Some("two approvals".into()),
             reason: Some("a check failed".into()),
             failure: Some(CheckFailure { check: "http /".into(), answers: vec!["500".into()] }),
+            places: vec![PlaceStatus {
+                place: Place::Server("web1".parse().unwrap()),
+                progress: Progress::New,
+                running: vec![artifact("v2")],
+            }],
         }],
         proposals: vec![OpenProposal {
             id: "p1".into(),
