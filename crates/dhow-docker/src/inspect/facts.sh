@@ -23,9 +23,20 @@ if has docker; then
   limit=; has timeout && limit="timeout 10"
   say docker "$($limit docker version --format '{{.Server.Version}} {{.Server.APIVersion}} {{.Server.MinAPIVersion}}' 2>&1)"
   say compose "$($limit docker compose version --short 2>&1)"
-  folder=$($limit docker info --format '{{.DockerRootDir}}' 2>/dev/null)
+  info=$($limit docker info --format '{{.DockerRootDir}}|{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null)
+  folder=${info%%|*}
+  [ -z "$info" ] || say swarm "${info#*|}"
 else
   say docker-cli none
+fi
+if has docker-compose; then say compose-old "$(docker-compose version --short 2>/dev/null)"; fi
+modules=/lib/modules/$(uname -r 2>/dev/null)
+if [ -e /proc/net/ip_vs ] || grep -qs '^ip_vs ' /proc/modules; then
+  say ipvs loaded
+elif grep -qs '/ip_vs\.ko' "$modules/modules.dep" "$modules/modules.builtin"; then
+  say ipvs module
+else
+  say ipvs none
 fi
 [ -d "$folder" ] || folder=/var/lib/docker
 [ -d "$folder" ] || folder=/

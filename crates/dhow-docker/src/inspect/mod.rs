@@ -1,8 +1,11 @@
 //! What a place lacks, all of it in one go: `dhow server check`.
 
+mod here;
 mod judge;
+mod swarm;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use dhow_core::port::ExecutorError;
@@ -32,7 +35,8 @@ pub enum Standing {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What: `ssh`, `docker`, `compose`, `socket`, `disk`, `memory`, `load`, `tools`, `clock`, `home`.
+    /// What: `ssh`, `docker`, `compose`, `socket`, `swarm`, `ipvs`, `disk`, `memory`, `load`, `tools`, `clock`, `home`,
+    /// and on this machine `shell`, `git` and `state`.
     pub check: &'static str,
     /// How it stands.
     pub standing: Standing,
@@ -41,7 +45,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(check: &'static str, standing: Standing, message: impl Into<String>) -> Self {
+    /// A finding.
+    pub fn new(check: &'static str, standing: Standing, message: impl Into<String>) -> Self {
         Self { check, standing, message: message.into() }
     }
 }
@@ -53,7 +58,18 @@ pub async fn server(executor: &SshExecutor) -> Vec<Finding> {
 
 /// Looks at this machine.
 pub async fn local(executor: &LocalExecutor) -> Vec<Finding> {
-    findings(facts(executor.plain_shell().await).await)
+    let mut found = findings(facts(executor.plain_shell().await).await);
+    for finding in found.iter_mut().filter(|finding| finding.check == "ssh") {
+        finding.check = "shell";
+    }
+    // Its clock is ours.
+    found.retain(|finding| finding.check != "clock");
+    found
+}
+
+/// Looks at what `serve` itself needs on this machine: Git, SSH, and its state directory where one is given.
+pub async fn control_plane(state: Option<&Path>) -> Vec<Finding> {
+    here::all(state).await
 }
 
 struct Facts {
