@@ -47,6 +47,7 @@ enum Command {
     Update(command::update::Args),
     Policy(command::policy::Args),
     Server(command::server::Args),
+    Doctor(command::doctor::Args),
 }
 
 #[tokio::main]
@@ -81,6 +82,7 @@ async fn main() -> ExitCode {
         Command::Update(args) => command::update::run(args),
         Command::Policy(args) => command::policy::run(args),
         Command::Server(args) => command::server::run(args).await,
+        Command::Doctor(args) => command::doctor::run(args).await,
     };
     result.unwrap_or_else(|error| {
         anstream::eprintln!("error: {}", told(&error));

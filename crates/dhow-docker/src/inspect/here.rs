@@ -79,7 +79,8 @@ async fn directory(state: &Path) -> Vec<Finding> {
         let said = ask(&["df", kind, "--", &path]).await.unwrap_or_default();
         said.lines().last().unwrap_or_default().to_owned()
     };
-    let disk = judge::disk(&df("-Pk").await, &df("-Pi").await);
+    let disk =
+        judge::disk(&df("-Pk").await, &df("-Pi").await, "free space there, or move the state directory");
     vec![writable, Finding { check: "state", ..disk }]
 }
 

@@ -42,7 +42,11 @@ pub(super) fn all(facts: &Facts, asked: SystemTime, took: Duration) -> Vec<Findi
     found.push(socket(first(facts, "socket"), user));
     found.extend(docker(facts));
     found.extend(swarm::all(facts));
-    found.push(disk(first(facts, "disk"), first(facts, "inodes")));
+    found.push(disk(
+        first(facts, "disk"),
+        first(facts, "inodes"),
+        "free space there: `docker system df` shows what Docker holds",
+    ));
     found.push(memory(facts));
     found.push(load(facts));
     found.push(clock(first(facts, "time"), asked, took));
@@ -153,7 +157,7 @@ fn number(text: &str) -> Option<(u32, u32)> {
 }
 
 /// `df -P`: filesystem, size, used, available, use, mount point.
-pub(super) fn disk(blocks: &str, inodes: &str) -> Finding {
+pub(super) fn disk(blocks: &str, inodes: &str, advice: &str) -> Finding {
     let column = |text: &str, at: usize| text.split_whitespace().nth(at).map(str::to_owned);
     let free = column(blocks, 3).and_then(|free| free.parse::<u64>().ok());
     let (Some(free), Some(at)) = (free, column(blocks, 5)) else {
@@ -166,7 +170,6 @@ pub(super) fn disk(blocks: &str, inodes: &str) -> Finding {
     let used =
         column(blocks, 4).and_then(|used| used.strip_suffix('%')?.parse::<u64>().ok()).unwrap_or_default();
     let gib = free as f64 / f64::from(1 << 20);
-    let advice = "free space there: `docker system df` shows what Docker holds";
     if column(inodes, 4).as_deref() == Some("100%") {
         return Finding::new("disk", Standing::Failed, format!("{at} has no inode left: {advice}"));
     }

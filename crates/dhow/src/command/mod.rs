@@ -3,7 +3,9 @@
 pub mod approve;
 mod ask;
 pub mod demo;
+pub mod doctor;
 pub mod exec;
+mod findings;
 pub mod history;
 pub mod logs;
 pub mod plan;
