@@ -12,7 +12,9 @@ for tool in cat chmod date df env find flock grep head mkdir mkfifo mv rm setsid
 done
 say time "$(date +%s 2>/dev/null)"
 home=${HOME%/}/.dhow
-if problem=$(mkdir -p "$home/run" 2>&1) && problem=$( { : >"$home/run/check"; } 2>&1); then
+if [ -n "$here" ]; then
+  : # Dhow's own folder is its state directory there.
+elif problem=$(mkdir -p "$home/run" 2>&1) && problem=$( { : >"$home/run/check"; } 2>&1); then
   rm -f "$home/run/check"
 else
   say home "$problem"

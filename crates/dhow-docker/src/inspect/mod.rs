@@ -53,17 +53,18 @@ impl Finding {
 
 /// Looks at a server. Changes nothing there but the folder `.dhow`. An executor that cannot connect is a finding, no error.
 pub async fn server(executor: &SshExecutor) -> Vec<Finding> {
-    findings(facts(executor.plain_shell().await).await)
+    findings(facts(executor.plain_shell().await, FACTS).await)
 }
 
-/// Looks at this machine.
+/// Looks at this machine. Changes nothing.
 pub async fn local(executor: &LocalExecutor) -> Vec<Finding> {
-    let mut found = findings(facts(executor.plain_shell().await).await);
+    let script = format!("here=yes\n{FACTS}");
+    let mut found = findings(facts(executor.plain_shell().await, &script).await);
     for finding in found.iter_mut().filter(|finding| finding.check == "ssh") {
         finding.check = "shell";
     }
-    // Its clock is ours.
-    found.retain(|finding| finding.check != "clock");
+    // Its clock is ours, and Dhow's folder is the state directory.
+    found.retain(|finding| !["clock", "home"].contains(&finding.check));
     found
 }
 
@@ -85,9 +86,9 @@ fn findings(facts: Result<Facts, ExecutorError>) -> Vec<Finding> {
     }
 }
 
-async fn facts(shell: Result<Plain, ExecutorError>) -> Result<Facts, ExecutorError> {
+async fn facts(shell: Result<Plain, ExecutorError>, script: &str) -> Result<Facts, ExecutorError> {
     let Plain { mut command, label, silence } = shell?;
-    let line = crate::executor::plain_line(FACTS);
+    let line = crate::executor::plain_line(script);
     let asked = SystemTime::now();
     let began = std::time::Instant::now();
     let cannot =

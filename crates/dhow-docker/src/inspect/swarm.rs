@@ -3,10 +3,17 @@
 use super::judge::{Facts, first};
 use super::{Finding, Standing};
 
+/// What an engine says of its part in a swarm.
+const STATES: [&str; 5] = ["inactive", "pending", "active", "error", "locked"];
+
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let Some(said) = facts.get("swarm").and_then(|said| said.first()) else { return Vec::new() };
     let mut words = said.split_whitespace();
     let (state, manager) = (words.next().unwrap_or_default(), words.next() == Some("true"));
+    if !STATES.contains(&state) {
+        // No engine answered: that is told already.
+        return Vec::new();
+    }
     let swarm = match (state, manager) {
         ("active", true) => (Standing::Ok, "a manager of a swarm".to_owned()),
         ("active", false) => (
@@ -68,5 +75,6 @@ mod tests {
     #[test]
     fn without_an_engine_nothing_is_said_of_its_swarm() {
         assert!(all(&Facts::new()).is_empty());
+        assert!(found("false", "none").is_empty());
     }
 }

@@ -10,6 +10,7 @@ mod demo;
 mod fleets;
 mod offline;
 mod publish;
+mod room;
 mod secrets;
 mod servers;
 mod skopeo;

@@ -34,6 +34,7 @@ pub struct Start<'a> {
     fleet: &'a Fleet,
     url: String,
     state: PathBuf,
+    listen: String,
     config: String,
     environment: Vec<(String, String)>,
 }
@@ -45,6 +46,7 @@ impl Fleet {
             fleet: self,
             url: self.url(),
             state: self.folder().join("state"),
+            listen: "127.0.0.1:0".into(),
             config: format!("registry_hosts: [{HOST}]\n{CONFIG}"),
             environment: Vec::new(),
         }
@@ -55,6 +57,13 @@ impl Start<'_> {
     /// On another address of the fleet.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
+        self
+    }
+
+    /// On every address, at this port; a server reaches its registry by this name.
+    pub fn reached_as(mut self, name: &str, port: u16) -> Self {
+        self.listen = format!("0.0.0.0:{port}");
+        self.config = self.config.replace(HOST, &format!("{HOST}, \"{name}\""));
         self
     }
 
@@ -75,7 +84,7 @@ impl Start<'_> {
         let config = self.fleet.folder().join("serve.yaml");
         std::fs::write(&config, &self.config).unwrap();
         let mut command = dhow(&self.fleet.home());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--sites", "127.0.0.1:0", "--fleet", &self.url]);
+        command.args(["serve", "--listen", &self.listen, "--sites", "127.0.0.1:0", "--fleet", &self.url]);
         command.arg("--state").arg(&self.state).arg("--config").arg(config);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -114,7 +123,8 @@ impl Start<'_> {
 /// `dhow listens on http://A, sites on http://B`
 fn addresses(line: &str) -> Option<(String, String)> {
     let (api, sites) = line.strip_prefix("dhow listens on http://")?.split_once(", sites on http://")?;
-    Some((api.to_owned(), sites.to_owned()))
+    // Where it listens everywhere, it is here too.
+    Some((api.replace("0.0.0.0", "127.0.0.1"), sites.to_owned()))
 }
 
 impl Serve {
