@@ -20,6 +20,8 @@ else
   say home "$problem"
 fi
 socket=/var/run/docker.sock
+case $here$DOCKER_HOST in yesunix://*) socket=${DOCKER_HOST#unix://} ;; esac
+say socket-at "$socket"
 if [ ! -S "$socket" ]; then say socket none; elif [ -r "$socket" ] && [ -w "$socket" ]; then say socket ok; else say socket denied; fi
 if has docker; then
   limit=; has timeout && limit="timeout 10"

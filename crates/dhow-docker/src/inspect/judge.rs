@@ -39,7 +39,7 @@ pub(super) fn all(facts: &Facts, asked: SystemTime, took: Duration) -> Vec<Findi
     } else {
         found.push(Finding::new("home", Standing::Ok, "~/.dhow can be written"));
     }
-    found.push(socket(first(facts, "socket"), user));
+    found.push(socket(first(facts, "socket"), first(facts, "socket-at"), user));
     found.extend(docker(facts));
     found.extend(swarm::all(facts));
     found.push(disk(
@@ -67,16 +67,16 @@ fn tools(facts: &Facts) -> Finding {
     }
 }
 
-fn socket(found: &str, user: &str) -> Finding {
+fn socket(found: &str, at: &str, user: &str) -> Finding {
     let (standing, message) = match found {
-        "ok" => (Standing::Ok, format!("{user} may use /var/run/docker.sock")),
+        "ok" => (Standing::Ok, format!("{user} may use {at}")),
         "denied" => (
             Standing::Failed,
-            format!("{user} may not use /var/run/docker.sock: run `usermod -aG docker {user}` there, and log in again"),
+            format!("{user} may not use {at}: run `usermod -aG docker {user}` there, and log in again"),
         ),
         _ => (
             Standing::Failed,
-            "there is no /var/run/docker.sock: install Docker there, or start it with `systemctl start docker`".into(),
+            format!("there is no {at}: install Docker there, or start it with `systemctl start docker`"),
         ),
     };
     Finding::new("socket", standing, message)

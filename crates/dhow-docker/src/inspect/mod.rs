@@ -53,7 +53,7 @@ impl Finding {
 
 /// Looks at a server. Changes nothing there but the folder `.dhow`. An executor that cannot connect is a finding, no error.
 pub async fn server(executor: &SshExecutor) -> Vec<Finding> {
-    findings(facts(executor.plain_shell().await, FACTS).await)
+    findings(facts(executor.plain_shell().await, &format!("here=\n{FACTS}")).await)
 }
 
 /// Looks at this machine. Changes nothing.

@@ -4,12 +4,25 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use base64::Engine as _;
-use dhow_testkit::engines::{self, Image, Server};
+use dhow_testkit::engines::{self, Docker, Image, Server};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::timeout;
 
 use crate::support::process::{dhow, run, run_with};
 use crate::support::{DEADLINE, Fleet, Serve};
+
+/// Takes a project away at the end.
+struct Swept {
+    docker: Docker,
+    project: String,
+}
+
+impl Drop for Swept {
+    fn drop(&mut self) {
+        let down = ["compose", "-p", &self.project, "down", "--volumes", "--timeout", "1"];
+        let _ = self.docker.command().args(down).output();
+    }
+}
 
 /// A service `web`, and `ticker`, which counts.
 fn compose(image: &str) -> String {
@@ -41,11 +54,11 @@ async fn push(server: &Server, image: Image, name: &str, registry: &str, token: 
 }
 
 /// Lines of `dhow logs --follow` until there are three, and the follower is killed.
-async fn followed(fleet: &Fleet, serve: &Serve) -> Vec<String> {
+async fn followed(fleet: &Fleet, serve: &Serve, shop: &str) -> Vec<String> {
     let mut command = dhow(&fleet.home());
     command.env("DHOW_STATE", serve.state()).args([
         "logs",
-        "shop",
+        shop,
         "stage",
         "--container",
         "ticker",
@@ -71,23 +84,29 @@ async fn what_runs_on_a_server_is_seen_read_and_entered() {
     let port = std::net::TcpListener::bind((server.gateway, 0)).unwrap().local_addr().unwrap().port();
     let registry = format!("{}:{port}", server.gateway);
     let image = format!("{registry}/shop/web:1.0.0");
+    let service = format!("t{}", std::process::id());
+    let shop = service.as_str();
+    let _swept = Swept { docker: server.docker.clone(), project: format!("stage_{shop}") };
     let Server { address, port: sshd, fingerprint, identity, .. } = server;
     let root = format!(
         "servers:\n  web1: {{ ssh: \"deploy@{address}:{sshd}\", identity: key, fingerprint: \"{fingerprint}\" }}\n"
     );
     let fleet = Fleet::with(&[
         ("dhow.yaml", &root),
-        ("services/shop/compose/stage/compose.yaml", &compose(&image)),
-        ("services/shop/compose/stage/dhow.yaml", "servers: [web1]\n"),
+        (&format!("services/{shop}/compose/stage/compose.yaml"), &compose(&image)),
+        (&format!("services/{shop}/compose/stage/dhow.yaml"), "servers: [web1]\n"),
     ])
     .await;
-    let keys = format!("identities: {{ key: {{ file: {}, hosts: [{address}] }} }}\n", identity.display());
+    let keys = format!(
+        "docker: {{ stable: 200ms }}\nidentities: {{ key: {{ file: {}, hosts: [{address}] }} }}\n",
+        identity.display()
+    );
     let serve = fleet.serve().reached_as(&registry, port).config(&keys).start().await;
     push(server, Image::server(&parts, "1").busybox(&parts), &image, &registry, &serve.admin()).await;
-    let waited = serve.dhow(&["wait", "shop", "stage", "--timeout", "28s"]).await;
+    let waited = serve.dhow(&["wait", shop, "stage", "--timeout", "28s"]).await;
     assert_eq!(waited.code, Some(0), "{}\nserve said: {}", waited.stderr, serve.said());
 
-    let found = serve.dhow(&["ps", "shop", "stage", "--output", "json"]).await.ok().json();
+    let found = serve.dhow(&["ps", shop, "stage", "--output", "json"]).await.ok().json();
     let found = found["processes"].as_array().unwrap();
     let names: Vec<&str> = found.iter().map(|one| one["component"].as_str().unwrap()).collect();
     assert_eq!(names, ["ticker", "web"]);
@@ -98,22 +117,22 @@ async fn what_runs_on_a_server_is_seen_read_and_entered() {
     assert!(found.iter().all(|one| one["digest"].is_string() && one["memory"].is_u64()), "{found:#?}");
     assert!(serve.dhow(&["ps"]).await.ok().stdout.contains("web1"));
 
-    let lines = serve.dhow(&["logs", "shop", "stage", "-n", "2", "--container", "ticker"]).await.ok().stdout;
+    let lines = serve.dhow(&["logs", shop, "stage", "-n", "2", "--container", "ticker"]).await.ok().stdout;
     assert_eq!(lines.lines().count(), 2, "{lines}");
-    for line in lines.lines().map(str::to_owned).chain(followed(&fleet, &serve).await) {
+    for line in lines.lines().map(str::to_owned).chain(followed(&fleet, &serve, shop).await) {
         assert!(line.contains("@web1 | tick "), "{line}");
     }
 
     let shell =
-        |script| ["exec", "shop", "stage", "--container", "web", "--", "/bin/busybox", "sh", "-c", script];
+        |script| ["exec", shop, "stage", "--container", "web", "--", "/bin/busybox", "sh", "-c", script];
     let ran = serve.dhow(&shell("echo out; echo err >&2; exit 3")).await;
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(3), "out\n", "err\n"));
     let mut count = dhow(&fleet.home());
-    count.env("DHOW_STATE", serve.state()).args(["exec", "shop", "stage", "-i", "--container", "web"]);
+    count.env("DHOW_STATE", serve.state()).args(["exec", shop, "stage", "-i", "--container", "web"]);
     count.args(["--", "/bin/busybox", "wc", "-c"]);
     assert_eq!(run_with(count, "hello").await.ok().stdout.trim(), "5");
     serve
-        .dhow(&["exec", "shop", "stage", "--", "/bin/busybox", "true"])
+        .dhow(&["exec", shop, "stage", "--", "/bin/busybox", "true"])
         .await
         .refused(&["--container", "ticker, web"]);
     let reader = serve.token("rita", "reader").await;
