@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt as _};
 use crate::engine::{Engine, EngineError};
 
 /// Places that are asked at a time.
-const WIDTH: usize = 16;
+const WIDTH: usize = 64;
 
 impl Engine {
     /// What runs of a service, of an environment, or of all. Changes nothing.
