@@ -67,6 +67,12 @@ impl Start<'_> {
         self
     }
 
+    /// With the API and the registry there.
+    pub fn listen(mut self, address: impl ToString) -> Self {
+        self.listen = address.to_string();
+        self
+    }
+
     /// With more in its `--config`.
     pub fn config(mut self, more: &str) -> Self {
         self.config.push_str(more);
