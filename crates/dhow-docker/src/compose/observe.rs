@@ -33,7 +33,7 @@ impl ComposeTarget {
     ) -> Result<Observed, TargetError> {
         let body = Body::of(rendered)?;
         let mut look = self.look(rendered, &body, place).await?;
-        self.watch.follow(&rendered.deployment, &body.project, &look).await;
+        self.watch.follow(&rendered.deployment, &body.project, look.site.place()).await;
         let present = look.facts.iter().any(|facts| facts.running || facts.restarting);
         if look.seen.current.is_none() && present && look.seen.fits() {
             look.adopt(rendered, &body).await?;
@@ -138,7 +138,7 @@ impl ComposeTarget {
         }
         let output = site.run(&command).await?;
         if !output.ok() {
-            return Err(error::config(body, base, &output));
+            return Err(error::config(&body.inputs, &body.compose_files, "Compose", base, &output));
         }
         self.answers.put(key, output.stdout.clone());
         Ok(output.stdout)

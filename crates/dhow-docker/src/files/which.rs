@@ -18,7 +18,7 @@ const SETTINGS: [&str; 4] = ["dhow.yaml", "dhow.yml", "sami.yaml", "sami.yml"];
 
 /// The Compose files of a deployment, by their paths in the fleet. Where `files:` names some, these, in its order;
 /// else the standard file with its override, then every `*-compose.y(a)ml` by name.
-pub(super) fn compose_files(deployment: &Deployment) -> Vec<String> {
+pub(crate) fn compose_files(deployment: &Deployment) -> Vec<String> {
     let named: Vec<String> = deployment
         .settings
         .named_files
@@ -47,7 +47,7 @@ pub(super) fn compose_files(deployment: &Deployment) -> Vec<String> {
 }
 
 /// A file of a folder's settings.
-pub(super) fn is_settings(file: &str, folder: &str) -> bool {
+pub(crate) fn is_settings(file: &str, folder: &str) -> bool {
     path::parent(file) == folder && SETTINGS.contains(&path::name(file))
 }
 
