@@ -12,7 +12,6 @@
 mod apply;
 mod beside;
 mod body;
-mod cache;
 mod gap;
 mod judge;
 mod model;
@@ -49,7 +48,7 @@ pub use crate::engine::login::{Anonymous, Login, Logins};
 pub use routes::{RouteChange, Routes, Unrouted};
 
 use crate::engine::watch::{Hear, Watch, Whose};
-use crate::engine::{api, diagnose, error};
+use crate::engine::{api, cache, diagnose, error};
 use crate::files::{content, path, walk, which};
 use site::Site;
 

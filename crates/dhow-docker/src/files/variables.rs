@@ -19,6 +19,11 @@ impl Variables {
         Self(lines.collect())
     }
 
+    /// What is set, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
+
     /// Puts values in place of `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME-default}`. What is not known stays.
     pub(crate) fn fill(&self, text: &str) -> String {
         let mut filled = String::new();
@@ -45,6 +50,16 @@ impl Variables {
         filled.push_str(rest);
         filled
     }
+}
+
+/// Compose writes `$` as `$$`, so that it can read its own output.
+pub(crate) fn unescaped(text: &str) -> String {
+    text.replace("$$", "$")
+}
+
+/// The other way.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('$', "$$")
 }
 
 #[cfg(test)]
