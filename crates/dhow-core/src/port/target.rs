@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::VersionSource;
+use super::{Lines, VersionSource};
 use crate::fleet::{Deployment, DesiredHash, Probe, Tree};
 use crate::noun::{ArtifactName, DeploymentId, Digest, Pin, ServerName, TargetType};
 
@@ -22,6 +23,15 @@ pub enum Place {
     Local,
     /// A server of the fleet.
     Server(ServerName),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("this machine"),
+            Self::Server(name) => write!(f, "{name}"),
+        }
+    }
 }
 
 /// Which phase of a rollout a step belongs to (design section 6).
@@ -69,6 +79,13 @@ pub struct Rendered {
     pub body: serde_json::Value,
     /// Said on the plan and stored with the rollout: what the user should know (a gap, an ignored key).
     pub notes: Vec<String>,
+}
+
+impl Rendered {
+    /// ` on web1`, for messages; empty where this machine is the only place.
+    pub fn on(&self, place: &Place) -> String {
+        if self.places == [Place::Local] { String::new() } else { format!(" on {place}") }
+    }
 }
 
 /// What runs at a place.
@@ -127,6 +144,8 @@ pub struct Context {
     pub bundles: Bundles,
     /// Releases that must not be pruned.
     pub keep: Vec<DesiredHash>,
+    /// Is told what commands say, line by line: it becomes the rollout's log.
+    pub log: Arc<dyn Lines>,
 }
 
 /// Where a check connects to.
@@ -217,11 +236,12 @@ pub trait Target: Send + Sync {
         Ok(())
     }
 
-    /// Where checks connect to.
+    /// Where checks of the deployment at this place connect to.
     async fn address(
         &self,
         rendered: &Rendered,
         hash: &DesiredHash,
+        place: &Place,
         front: Front,
     ) -> Result<CheckAddress, TargetError>;
 

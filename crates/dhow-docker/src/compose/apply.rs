@@ -96,7 +96,11 @@ impl ComposeTarget {
     }
 
     /// Refuses a lower epoch before anything else.
-    async fn enter(&self, step: &Step, context: &Context) -> Result<(Site, Body, Turn), TargetError> {
+    async fn enter<'a>(
+        &self,
+        step: &Step,
+        context: &'a Context,
+    ) -> Result<(Site, Body, Turn<'a>), TargetError> {
         let executor = self.executors.at(&step.place).await.map_err(error::executor)?;
         let site = Site::new(executor, &context.rendered.deployment, &self.options).await?;
         let turn = Turn::from(context);
@@ -123,7 +127,7 @@ pub(super) fn stack_of(site: &Site, body: &Body, change: &Change) -> Stack {
 /// `docker <verb> <containers>`; nothing where there are none.
 pub(super) async fn remove(
     site: &Site,
-    turn: Turn,
+    turn: Turn<'_>,
     ids: Vec<String>,
     verb: &[&str],
 ) -> Result<(), TargetError> {

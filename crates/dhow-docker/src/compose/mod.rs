@@ -66,8 +66,10 @@ const HEAR: Hear = Hear {
 /// How Compose deployments are run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The engine's socket at each place.
+    /// The engine's socket at each server.
     pub socket: String,
+    /// The engine's socket on this machine.
+    pub local_socket: String,
     /// `DOCKER_CONFIG` at each place; none: the user's own.
     pub docker_config: Option<String>,
     /// How long a release must stay up before it counts as running.
@@ -78,10 +80,24 @@ pub struct Options {
     pub allow_build: bool,
 }
 
+/// Where an engine's socket usually is.
+const SOCKET: &str = "/var/run/docker.sock";
+
+impl Options {
+    /// The engine's socket at a place.
+    pub(crate) fn socket_at(&self, place: &Place) -> &str {
+        match place {
+            Place::Local => &self.local_socket,
+            Place::Server(_) => &self.socket,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
-            socket: "/var/run/docker.sock".to_owned(),
+            socket: SOCKET.to_owned(),
+            local_socket: SOCKET.to_owned(),
             docker_config: None,
             stable: Duration::from_secs(10),
             start: Duration::from_secs(60),
@@ -112,7 +128,7 @@ impl ComposeTarget {
         logins: Arc<dyn Logins>,
         options: Options,
     ) -> Self {
-        let watch = Watch::new(Arc::clone(&executors), options.socket.clone(), HEAR);
+        let watch = Watch::new(Arc::clone(&executors), options.clone(), HEAR);
         Self { executors, routes, logins, options, watch, answers: cache::Cache::default() }
     }
 
@@ -159,9 +175,10 @@ impl Target for ComposeTarget {
         &self,
         rendered: &Rendered,
         _: &DesiredHash,
+        place: &Place,
         front: Front,
     ) -> Result<CheckAddress, TargetError> {
-        self.address_at(rendered, front).await
+        self.address_at(rendered, place, front).await
     }
 
     async fn verify(&self, rendered: &Rendered, _: &DesiredHash, place: &Place) -> Result<(), TargetError> {

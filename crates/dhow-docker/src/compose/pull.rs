@@ -56,7 +56,7 @@ async fn one(
     logins: &dyn Logins,
     image: &str,
     platform: Option<String>,
-    turn: Turn,
+    turn: Turn<'_>,
 ) -> Result<(), TargetError> {
     let registry =
         image.parse::<ImageReference>().map(|reference| reference.repository.registry().to_owned());

@@ -7,7 +7,7 @@ use super::site::{Site, Turn};
 use super::{ComposeTarget, error};
 
 /// Stops and removes the containers and networks of a project.
-pub(super) async fn down(site: &Site, turn: Turn, project: &str) -> Result<(), TargetError> {
+pub(super) async fn down(site: &Site, turn: Turn<'_>, project: &str) -> Result<(), TargetError> {
     let command = site.compose(project, None, ["down", "--remove-orphans"]);
     site.change(turn, &format!("removing {project}"), &command).await.map(drop)
 }
@@ -21,7 +21,7 @@ impl ComposeTarget {
     ) -> Result<(), TargetError> {
         let executor = self.executors.at(place).await.map_err(error::executor)?;
         let site = Site::new(executor, deployment, &self.options).await?;
-        let turn = Turn { rollout: 0, epoch };
+        let turn = Turn { rollout: 0, epoch, log: &() };
         site.enter(turn, &[]).await?;
         self.routes.remove(deployment, place, epoch).await?;
         if let Some(project) = project(&site).await? {

@@ -71,15 +71,15 @@ impl ComposeTarget {
     pub(super) async fn address_at(
         &self,
         rendered: &Rendered,
+        place: &dhow_core::port::Place,
         front: Front,
     ) -> Result<CheckAddress, TargetError> {
         let body = Body::of(rendered)?;
-        let place = rendered.places.first().cloned().unwrap_or(dhow_core::port::Place::Local);
-        let look = self.look(rendered, &body, &place).await?;
+        let look = self.look(rendered, &body, place).await?;
         if front == Front::Door
             && let Some(route) = body.route.as_ref().filter(|_| look.seen.routed)
         {
-            return self.routes.door(&rendered.deployment, &place, route).await.map(CheckAddress::Tcp);
+            return self.routes.door(&rendered.deployment, place, route).await.map(CheckAddress::Tcp);
         }
         let wanted = |facts: &&Facts| {
             let matching = look.seen.services.get(&facts.service).into_iter().flat_map(|s| &s.containers);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dhow_core::noun::DeploymentId;
-use dhow_core::port::{Command, Context, Executor, Lines, Output, Place, PlaceLock, Stream, TargetError};
+use dhow_core::port::{Command, Context, Executor, Lines, Output, Place, PlaceLock, TargetError};
 
 use super::api::Api;
 use super::body::{Body, Current, Manifest, Stack};
@@ -33,11 +33,11 @@ impl Site {
         options: &Options,
     ) -> Result<Self, TargetError> {
         let home = executor.home().await.map_err(error::executor)?;
-        let mut environment =
-            BTreeMap::from([("DOCKER_HOST".to_owned(), format!("unix://{}", options.socket))]);
+        let socket = options.socket_at(&executor.place()).to_owned();
+        let mut environment = BTreeMap::from([("DOCKER_HOST".to_owned(), format!("unix://{socket}"))]);
         environment.extend(options.docker_config.clone().map(|folder| ("DOCKER_CONFIG".to_owned(), folder)));
         let root = format!("{}/{}/{}/{}", home.trim_end_matches('/'), id.target, id.environment, id.service);
-        Ok(Self { executor, root, socket: options.socket.clone(), environment, id: id.clone() })
+        Ok(Self { executor, root, socket, environment, id: id.clone() })
     }
 
     /// Where it is.
@@ -92,7 +92,7 @@ impl Site {
     /// It ended with another code than 0, or the place has seen a higher epoch.
     pub(crate) async fn change(
         &self,
-        turn: Turn,
+        turn: Turn<'_>,
         what: &str,
         command: &Command,
     ) -> Result<Output, TargetError> {
@@ -101,14 +101,14 @@ impl Site {
     }
 
     /// The same; an exit code is no error.
-    pub(crate) async fn try_change(&self, turn: Turn, command: &Command) -> Result<Output, TargetError> {
+    pub(crate) async fn try_change(&self, turn: Turn<'_>, command: &Command) -> Result<Output, TargetError> {
         let name = format!("{}/{}_{}", self.id.target, self.id.environment, self.id.service);
         let lock = PlaceLock { name, rollout: turn.rollout, epoch: turn.epoch };
-        self.executor.run_locked(&lock, command, &Told(&self.id)).await.map_err(error::executor)
+        self.executor.run_locked(&lock, command, turn.log).await.map_err(error::executor)
     }
 
     /// Makes folders of the deployment's own, and lets nobody else into the first. Refuses a lower epoch.
-    pub(crate) async fn enter(&self, turn: Turn, folders: &[String]) -> Result<(), TargetError> {
+    pub(crate) async fn enter(&self, turn: Turn<'_>, folders: &[String]) -> Result<(), TargetError> {
         let own = ["mkdir", "-p", "-m", "700"].map(String::from).into_iter().chain([self.root.clone()]);
         self.change(turn, "making a folder", &Command::new(own)).await?;
         if !folders.is_empty() {
@@ -187,24 +187,17 @@ impl Site {
     }
 }
 
-/// What commands say, line by line, for whoever looks closely.
-struct Told<'a>(&'a DeploymentId);
-
-impl Lines for Told<'_> {
-    fn line(&self, _: Stream, line: &str) {
-        tracing::debug!(deployment = %self.0, "{line}");
-    }
-}
-
 /// Under what an effect runs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Turn {
+#[derive(Clone, Copy)]
+pub(crate) struct Turn<'a> {
     pub rollout: u64,
     pub epoch: u64,
+    /// Is told what commands say.
+    pub log: &'a dyn Lines,
 }
 
-impl From<&Context> for Turn {
-    fn from(context: &Context) -> Self {
-        Self { rollout: context.rollout, epoch: context.epoch }
+impl<'a> From<&'a Context> for Turn<'a> {
+    fn from(context: &'a Context) -> Self {
+        Self { rollout: context.rollout, epoch: context.epoch, log: context.log.as_ref() }
     }
 }

@@ -44,7 +44,7 @@ impl Logins for Anonymous {
 /// The place does not answer, or has seen a higher epoch.
 pub(crate) async fn folder(
     site: &Site,
-    turn: Turn,
+    turn: Turn<'_>,
     logins: &[(String, Login)],
 ) -> Result<String, TargetError> {
     let folder = format!("{}/login-{}", site.root, turn.rollout);

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::api::Api;
+use crate::compose::Options;
 
 /// Before an engine that went away is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -47,7 +48,7 @@ type Followed = Arc<Mutex<BTreeMap<(Place, String), DeploymentId>>>;
 /// Follows the engines of the places where something was observed.
 pub(crate) struct Watch {
     executors: Arc<dyn Executors>,
-    socket: String,
+    options: Options,
     hear: Hear,
     followed: Followed,
     tasks: Mutex<BTreeMap<Place, AbortOnDropHandle<()>>>,
@@ -56,10 +57,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(executors: Arc<dyn Executors>, socket: String, hear: Hear) -> Self {
+    pub(crate) fn new(executors: Arc<dyn Executors>, options: Options, hear: Hear) -> Self {
         let (told, heard) = mpsc::channel(WAITING);
         let heard = tokio::sync::Mutex::new(heard);
-        Self { executors, socket, hear, followed: Followed::default(), tasks: Mutex::default(), told, heard }
+        Self { executors, options, hear, followed: Followed::default(), tasks: Mutex::default(), told, heard }
     }
 
     /// Tells from now on when something happens to this project.
@@ -70,7 +71,7 @@ impl Watch {
         tasks.entry(place.clone()).or_insert_with(|| {
             let task = follow(
                 Arc::clone(&self.executors),
-                (self.socket.clone(), self.hear),
+                (self.options.clone(), self.hear),
                 place,
                 Arc::clone(&self.followed),
                 self.told.clone(),
@@ -90,14 +91,14 @@ impl Watch {
 
 async fn follow(
     executors: Arc<dyn Executors>,
-    (socket, hear): (String, Hear),
+    (options, hear): (Options, Hear),
     place: Place,
     followed: Followed,
     told: mpsc::Sender<DeploymentId>,
 ) {
     let mut lost = false;
     loop {
-        if let Some(api) = connect(executors.as_ref(), &socket, &place).await {
+        if let Some(api) = connect(executors.as_ref(), &options, &place).await {
             if lost {
                 // Whatever happened while the engine was away.
                 let all: Vec<DeploymentId> = {
@@ -115,9 +116,9 @@ async fn follow(
     }
 }
 
-async fn connect(executors: &dyn Executors, socket: &str, place: &Place) -> Option<Api> {
+async fn connect(executors: &dyn Executors, options: &Options, place: &Place) -> Option<Api> {
     let executor = executors.at(place).await.ok()?;
-    let socket = executor.forward_socket(socket).await.ok()?;
+    let socket = executor.forward_socket(options.socket_at(&executor.place())).await.ok()?;
     Api::connect(&socket).await.ok()
 }
 

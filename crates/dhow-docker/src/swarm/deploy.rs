@@ -31,7 +31,7 @@ pub(super) async fn deploy(
     stack: &str,
     release: &str,
     images: impl Iterator<Item = &String>,
-    turn: Turn,
+    turn: Turn<'_>,
 ) -> Result<(), TargetError> {
     let logins = of_images(logins, images).await?;
     let folder = match logins.is_empty() {
@@ -51,7 +51,7 @@ async fn run(
     stack: &str,
     release: &str,
     logins: Option<&str>,
-    turn: Turn,
+    turn: Turn<'_>,
 ) -> Result<Output, TargetError> {
     let file = format!("{}/{FILE}", site.release(release));
     let command = |detach: &[&str]| {
@@ -114,7 +114,7 @@ pub(super) fn credentials(logins: &[(String, Login)], image: &str) -> Option<Doc
 }
 
 /// Removes a stack, and returns when nothing of it runs any more. Volumes stay. Repeatable.
-pub(super) async fn remove(site: &Site, stack: &str, turn: Turn) -> Result<(), TargetError> {
+pub(super) async fn remove(site: &Site, stack: &str, turn: Turn<'_>) -> Result<(), TargetError> {
     let api = site.api().await?;
     let begun = Instant::now();
     let mut asked: Option<Instant> = None;

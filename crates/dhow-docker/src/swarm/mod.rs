@@ -30,7 +30,6 @@ mod spelling;
 mod trouble;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use dhow_core::fleet::DesiredHash;
@@ -40,7 +39,7 @@ use dhow_core::port::{
     Step, Target, TargetError,
 };
 
-use crate::compose;
+use crate::compose::Options;
 use crate::compose::site::Site;
 use crate::engine::cache::Cache;
 use crate::engine::error;
@@ -60,26 +59,6 @@ const HEAR: Hear = Hear {
     },
 };
 
-/// How stacks are run.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The engine's socket at each manager.
-    pub socket: String,
-    /// `DOCKER_CONFIG` at each manager; none: the user's own.
-    pub docker_config: Option<String>,
-    /// How long a release must stay up before it counts as running.
-    pub stable: Duration,
-    /// How long nothing may move while the swarm converges. Pulls may take longer.
-    pub start: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let compose::Options { socket, docker_config, stable, start, .. } = compose::Options::default();
-        Self { socket, docker_config, stable, start }
-    }
-}
-
 /// The target `swarm`.
 ///
 /// *Assumptions*: one rollout at a time per deployment; each place is a manager, with `docker` 25 or newer.
@@ -95,20 +74,16 @@ pub struct SwarmTarget {
 }
 
 impl SwarmTarget {
-    /// A target that runs commands by these executors. Changes nothing yet.
+    /// A target that runs commands by these executors. Changes nothing yet. Of the options, `start` is how long nothing
+    /// may move while the swarm converges (pulls may take longer), and `allow_build` is not for stacks.
     pub fn new(executors: Arc<dyn Executors>, logins: Arc<dyn Logins>, options: Options) -> Self {
-        let watch = Watch::new(Arc::clone(&executors), options.socket.clone(), HEAR);
+        let watch = Watch::new(Arc::clone(&executors), options.clone(), HEAR);
         Self { executors, logins, options, watch, answers: Cache::default() }
     }
 
     async fn site(&self, deployment: &DeploymentId, place: &Place) -> Result<Site, TargetError> {
         let executor = self.executors.at(place).await.map_err(error::executor)?;
-        let options = compose::Options {
-            socket: self.options.socket.clone(),
-            docker_config: self.options.docker_config.clone(),
-            ..compose::Options::default()
-        };
-        Site::new(executor, deployment, &options).await
+        Site::new(executor, deployment, &self.options).await
     }
 }
 
@@ -149,10 +124,10 @@ impl Target for SwarmTarget {
         &self,
         rendered: &Rendered,
         _: &DesiredHash,
+        place: &Place,
         front: Front,
     ) -> Result<CheckAddress, TargetError> {
-        let place = rendered.places.first().cloned().unwrap_or(Place::Local);
-        self.address_at(rendered, &place, front).await
+        self.address_at(rendered, place, front).await
     }
 
     async fn verify(&self, rendered: &Rendered, _: &DesiredHash, place: &Place) -> Result<(), TargetError> {

@@ -157,6 +157,7 @@ impl Target for StaticTarget {
         &self,
         rendered: &Rendered,
         hash: &DesiredHash,
+        _: &Place,
         front: Front,
     ) -> Result<CheckAddress, TargetError> {
         match front {

@@ -89,6 +89,7 @@ impl Bench {
             epoch: 1,
             bundles: self.source.clone(),
             keep: Vec::new(),
+            log: Arc::new(()),
         }
     }
 
@@ -300,7 +301,11 @@ async fn the_candidate_answers_on_a_socket_that_a_restart_starts_again() {
         bench.target.execute(step, &context).await.unwrap();
     }
     let asked = async |bench: &Bench| {
-        let address = bench.target.address(&context.rendered, &context.hash, Front::Candidate).await.unwrap();
+        let address = bench
+            .target
+            .address(&context.rendered, &context.hash, &Place::Local, Front::Candidate)
+            .await
+            .unwrap();
         let CheckAddress::Unix(path) = address else { panic!("{address:?}") };
         let stream = UnixStream::connect(&path).await.unwrap();
         (exchange(stream, &format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n")).await.text().to_owned(), path)

@@ -39,6 +39,7 @@ impl Lab for Memory {
             epoch: 1,
             bundles: Arc::new(MemorySource::default()),
             keep: Vec::new(),
+            log: Arc::new(()),
         }
     }
 

@@ -3,16 +3,67 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use dhow_core::port::TargetError;
+use dhow_core::yaml::{Node, Reader};
 use dhow_docker::compose::{ComposeTarget, Login, Logins, Options, Unrouted};
 use dhow_docker::executor::{Places, PlacesConfig};
 use dhow_registry::client::Credentials;
 
 use super::config::FileConfig;
 use super::source::Source;
+
+/// The keys of `docker`.
+const KEYS: [&str; 3] = ["stable", "start", "allow_build"];
+/// Longest time that may be waited.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How Docker deployments are run, as `docker` in `--config` says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DockerConfig {
+    /// How long a release must stay up before it counts as running.
+    pub stable: Option<Duration>,
+    /// How long containers may take until they are healthy.
+    pub start: Option<Duration>,
+    /// `build:` is allowed: images are built where they run.
+    pub allow_build: bool,
+}
+
+impl DockerConfig {
+    pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Self {
+        let fields = reader.fields(node, "docker", &KEYS);
+        let mut time = |key| fields.get(key).and_then(|node| reader.duration(node, key, LONGEST));
+        let (stable, start) = (time("stable"), time("start"));
+        let allow_build = fields.get("allow_build").and_then(|node| reader.boolean(node, "allow_build"));
+        Self { stable, start, allow_build: allow_build.unwrap_or(false) }
+    }
+
+    /// What the targets are told. `host` is `DOCKER_HOST`, which names the engine of this machine.
+    ///
+    /// # Errors
+    /// `DOCKER_HOST` is no unix socket.
+    fn options(&self, host: Option<&str>) -> Result<Options> {
+        let usual = Options::default();
+        let local_socket = match host {
+            None => usual.local_socket,
+            Some(host) => host.strip_prefix("unix://").map(str::to_owned).with_context(|| {
+                format!(
+                    "DOCKER_HOST is {host}; expected unix://PATH. Other machines are servers of the fleet"
+                )
+            })?,
+        };
+        Ok(Options {
+            local_socket,
+            stable: self.stable.unwrap_or(usual.stable),
+            start: self.start.unwrap_or(usual.start),
+            allow_build: self.allow_build,
+            ..Options::default()
+        })
+    }
+}
 
 /// The target `compose`, on this machine and on the servers of the fleet's head. Nothing is connected yet.
 pub fn compose(config: &FileConfig, state: &Path, source: &Source) -> Result<ComposeTarget> {
@@ -25,7 +76,9 @@ pub fn compose(config: &FileConfig, state: &Path, source: &Source) -> Result<Com
         servers: Arc::new(move || servers.servers()),
     })?;
     let logins = Arc::new(PullLogins { source: source.clone() });
-    Ok(ComposeTarget::new(Arc::new(places), Arc::new(Unrouted), logins, Options::default()))
+    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    let options = config.docker.options(host.as_deref())?;
+    Ok(ComposeTarget::new(Arc::new(places), Arc::new(Unrouted), logins, options))
 }
 
 /// A login for a pull is what the versions are read with: the fleet's reference, where `--config` allows it.
@@ -48,3 +101,18 @@ impl Logins for PullLogins {
 
 /// The servers that the fleet named when it could last be read.
 pub type Servers = BTreeMap<dhow_core::noun::ServerName, dhow_core::fleet::Server>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docker_host_names_the_engine_of_this_machine_only() {
+        let config = DockerConfig::default();
+        let options = config.options(Some("unix:///run/user/1000/docker.sock")).unwrap();
+        assert_eq!(options.local_socket, "/run/user/1000/docker.sock");
+        assert_eq!(options.socket, Options::default().socket);
+        let told = config.options(Some("tcp://10.0.0.1:2375")).unwrap_err().to_string();
+        assert!(told.contains("expected unix://PATH"), "{told}");
+    }
+}

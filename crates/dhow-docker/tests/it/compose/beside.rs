@@ -29,8 +29,10 @@ async fn the_candidate_is_checked_at_its_own_address_while_the_old_one_serves() 
     for step in steps.iter().filter(|step| step.phase < Phase::Switching) {
         target.execute(step, context).await.unwrap();
     }
-    let CheckAddress::Tcp(candidate) =
-        target.address(&context.rendered, &context.hash, Front::Candidate).await.unwrap()
+    let CheckAddress::Tcp(candidate) = target
+        .address(&context.rendered, &context.hash, &dhow_core::port::Place::Local, Front::Candidate)
+        .await
+        .unwrap()
     else {
         panic!()
     };

@@ -138,9 +138,10 @@ impl Target for Dock {
         &self,
         rendered: &Rendered,
         hash: &DesiredHash,
+        place: &Place,
         front: Front,
     ) -> Result<CheckAddress, TargetError> {
-        self.target.address(rendered, hash, front).await
+        self.target.address(rendered, hash, place, front).await
     }
 
     fn host(&self, rendered: &Rendered) -> String {
