@@ -328,8 +328,8 @@ fn port(port: EndpointPortConfig) -> Option<Port> {
 
 /// Where it may run is not part of what a task is: Swarm leaves a task alone that still fits.
 fn made_of(spec: &TaskSpec) -> String {
-    let mut spec = spec.clone();
-    spec.placement = None;
+    // Only services report the runtime.
+    let spec = TaskSpec { placement: None, runtime: None, ..spec.clone() };
     let mut value = serde_json::to_value(&spec).unwrap_or_default();
     without_empty(&mut value);
     hash(&value)

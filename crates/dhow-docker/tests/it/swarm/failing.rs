@@ -32,7 +32,15 @@ async fn a_crash_at_start_pauses_the_update_and_the_old_one_serves() {
     let release = lab.release(&[("web-stack.yml", &file)], &bad).await;
     let error = fails(&lab, &release, &["web", "with code", "last lines of its log"]).await;
     assert!(matches!(error, TargetError::Failed(_)));
-    assert!(lab.plan(&lab.release(&[("web-stack.yml", &file)], &lab.pin("web", "1", lab.registry.digest("web", "1"))).await).await.unwrap().is_empty());
+    assert!(
+        lab.plan(
+            &lab.release(&[("web-stack.yml", &file)], &lab.pin("web", "1", lab.registry.digest("web", "1")))
+                .await
+        )
+        .await
+        .unwrap()
+        .is_empty()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +70,8 @@ async fn a_failing_health_check_is_told_with_what_it_says() {
         "HEALTHCHECK --interval=200ms --timeout=2s --retries=2 --start-period=1ms CMD [\"/server\", \"check\"]",
     );
     let bad = lab.push("web", "bad", image).await;
-    fails(&lab, &lab.release(&[("web-stack.yml", &file)], &bad).await, &["is unhealthy, its check says"]).await;
+    fails(&lab, &lab.release(&[("web-stack.yml", &file)], &bad).await, &["is unhealthy, its check says"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

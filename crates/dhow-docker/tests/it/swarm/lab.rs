@@ -17,8 +17,8 @@ use dhow_docker::swarm::SwarmTarget;
 use dhow_testkit::MemorySource;
 use dhow_testkit::engines::{self, Docker, Image, Parts, Swarm};
 
-pub use crate::compose::support::get;
 use crate::compose::support::Registry;
+pub use crate::compose::support::get;
 
 static NUMBER: AtomicU16 = AtomicU16::new(0);
 

@@ -9,7 +9,8 @@ use super::lab::{Lab, get};
 #[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_stack_is_deployed_updated_and_removed_by_digest() {
     let Some(lab) = Lab::new().await else { return };
-    let file = lab.fixed("    environment: {A: '1'}\n    volumes: ['data:/data']\n") + "volumes: {data: {}}\n";
+    let file =
+        lab.fixed("    environment: {A: '1'}\n    volumes: ['data:/data']\n") + "volumes: {data: {}}\n";
     let one = lab.version("1").await;
     let release = lab.release(&[("web-stack.yml", &file)], &one).await;
     lab.roll_out(&release).await.unwrap();
@@ -17,7 +18,8 @@ async fn a_stack_is_deployed_updated_and_removed_by_digest() {
     let observed = lab.target().observe(&release.rendered, &Place::Local).await.unwrap();
     assert!(observed.running.contains(&one.digest));
     assert!(lab.plan(&release).await.unwrap().is_empty());
-    let door = lab.target().address(&release.rendered, &release.hash, &Place::Local, Front::Door).await.unwrap();
+    let door =
+        lab.target().address(&release.rendered, &release.hash, &Place::Local, Front::Door).await.unwrap();
     let CheckAddress::Tcp(door) = door else { panic!("{door:?}") };
     assert_eq!(get(door, "/version").await.as_deref(), Some("1"));
 
