@@ -108,7 +108,9 @@ fn place(inputs: &BTreeMap<String, String>, said: &str) -> Option<String> {
     let named = said.split(|c: char| c.is_whitespace() || "'\":,".contains(c)).find(|word| {
         ["services.", "networks.", "volumes.", "secrets.", "configs."].iter().any(|s| word.starts_with(s))
     })?;
-    let quoted = said.split('\'').nth(1);
+    // Compose quotes the key that it does not know, Docker does not.
+    let unknown = said.split("property ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let quoted = said.split('\'').nth(1).or(unknown);
     let mut best: Option<(usize, String)> = None;
     for (file, text) in inputs {
         let parsed = yaml::parse(file, text.as_bytes());

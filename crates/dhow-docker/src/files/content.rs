@@ -77,8 +77,8 @@ fn content(tree: &dyn Tree, folder: &str, at: &str, room: &mut usize) -> io::Res
         return Ok(None);
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    let hash = hash(files.iter().map(|f| (f.path.as_str(), f.executable, f.digest.as_str())));
     let name = if at.is_empty() { "fleet" } else { path::name(at) };
+    let hash = hash(name, &files);
     Ok(Some(Content { hash, name: name.to_owned(), files }))
 }
 
@@ -131,11 +131,11 @@ fn too_much(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
-/// Names content: path, executable, hash of the bytes of each file, by path.
-pub(crate) fn hash<'a>(files: impl Iterator<Item = (&'a str, bool, &'a str)>) -> String {
-    let mut text = String::new();
-    for (path, executable, digest) in files {
-        text.push_str(&format!("{path}\0{executable}\0{digest}\n"));
+/// Names content: its own name, since its folder holds it under that, and path, executable and hash of each file.
+fn hash(name: &str, files: &[ContentFile]) -> String {
+    let mut text = format!("{name}\n");
+    for file in files {
+        text.push_str(&format!("{}\0{}\0{}\n", file.path, file.executable, file.digest));
     }
     Digest::of(text.as_bytes()).hex().chars().take(32).collect()
 }
@@ -196,6 +196,9 @@ mod tests {
         assert_eq!(found.keys().collect::<Vec<_>>(), ["s/conf", "s/conf/a", "t/conf"]);
         assert_eq!(found["s/conf"].hash, found["t/conf"].hash);
         assert_eq!(found["s/conf/a"].files[0].path, "");
+        let twins =
+            contents(&MemoryTree::new([("a", "1"), ("b", "1")]), "", &["a", "b"].map(String::from)).unwrap();
+        assert_ne!(twins["a"].hash, twins["b"].hash, "one folder cannot hold both names");
         let all = contents(&tree, "s", &["s".to_owned()]).unwrap();
         assert!(all["s"].files.iter().all(|file| file.path != "dhow.yaml"));
     }

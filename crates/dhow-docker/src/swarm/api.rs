@@ -320,7 +320,8 @@ fn task(task: Task) -> Option<TaskFacts> {
 fn port(port: EndpointPortConfig) -> Option<Port> {
     Some(Port {
         target: u16::try_from(port.target_port?).ok()?,
-        published: u16::try_from(port.published_port?).ok()?,
+        // None: Swarm picks one.
+        published: u16::try_from(port.published_port.unwrap_or_default()).ok()?,
         host: port.publish_mode == Some(EndpointPortConfigPublishModeEnum::HOST),
         tcp: port.protocol.is_none_or(|protocol| protocol.to_string() != "udp"),
     })

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use dhow_core::port::{Context, Settled, Step, TargetError};
+use dhow_core::port::{Context, Settled, Step, Stream, TargetError};
 
 use super::body::{Action, Body, Change, Current, Manifest};
-use super::converge::Wait;
-use super::judge::failed;
+use super::converge::{Converged, Wait, failures};
 use super::observe::{Look, manifest, note, service_names, specs};
 use super::spelling::LABEL;
 use super::{SwarmTarget, deploy, images};
@@ -30,11 +29,15 @@ impl SwarmTarget {
                 note(&site, Some(&now(&body, &change, context, &services))).await
             }
             Action::Stable => {
+                let api = site.api().await?;
+                let current: Option<Current> = site.json("current.json").await?;
+                let known = match current {
+                    Some(current) => current.failed,
+                    None => failures(&api.tasks(&body.stack).await?),
+                };
                 let look = self.look(&context.rendered, &body, &step.place).await?;
                 let names = service_names(&look.seen);
-                let known =
-                    look.tasks.iter().filter(|task| failed(task)).map(|task| task.id.clone()).collect();
-                self.wait(&look.api, &body, &names, &known).stays(self.options.stable).await
+                self.wait(&api, &body, &names, &known).stays(self.options.stable).await
             }
             Action::Prune => self.prune(&site, &body, context).await,
         }
@@ -93,7 +96,7 @@ impl SwarmTarget {
     ) -> Result<(), TargetError> {
         let api = site.api().await?;
         let converged = self.hand_over(site, &api, body, &change.release, context).await;
-        let gap = match converged {
+        let Converged { gap, failed } = match converged {
             // Nothing is to blame: what ran goes on until a person has acted.
             Err(blocked @ TargetError::Blocked(_)) => {
                 self.restore(site, body, change, context).await?;
@@ -103,10 +106,11 @@ impl SwarmTarget {
         };
         let gap_ms = gap.filter(|_| change.present).and_then(|gap| u64::try_from(gap.as_millis()).ok());
         if let Some(gap_ms) = gap_ms {
-            tracing::info!(deployment = %context.rendered.deployment, gap_ms, "there was no service for this time");
+            let told = format!("{}: no task of a service ran for {gap_ms} ms", body.stack);
+            context.log.line(Stream::Out, &told);
         }
         let (services, _) = api.stack(&body.stack).await?;
-        note(site, Some(&Current { gap_ms, ..now(body, change, context, &services) })).await
+        note(site, Some(&Current { gap_ms, failed, ..now(body, change, context, &services) })).await
     }
 
     /// Deploys a release and waits until the swarm has got there.
@@ -117,10 +121,9 @@ impl SwarmTarget {
         body: &Body,
         release: &str,
         context: &Context,
-    ) -> Result<Option<std::time::Duration>, TargetError> {
+    ) -> Result<Converged, TargetError> {
         let of_release = whole(site, release).await?;
-        let known = api.tasks(&body.stack).await?;
-        let known = known.iter().filter(|task| failed(task)).map(|task| task.id.clone()).collect();
+        let known = failures(&api.tasks(&body.stack).await?);
         let (logins, turn) = (self.logins.as_ref(), Turn::from(context));
         deploy::deploy(site, logins, &body.stack, release, of_release.images.values(), turn).await?;
         let names: Vec<String> = of_release.hashes.into_keys().collect();
@@ -171,6 +174,7 @@ fn now(body: &Body, change: &Change, context: &Context, services: &[super::api::
         hash: Some(context.hash),
         release: change.release.clone(),
         specs: specs(services),
+        failed: BTreeSet::new(),
         gap_ms: None,
     }
 }

@@ -74,6 +74,9 @@ pub(super) struct Current {
     pub release: String,
     /// Hash of each service's specification when it was applied: another one was changed by hand.
     pub specs: BTreeMap<String, String>,
+    /// Tasks that had failed when it had converged.
+    #[serde(default)]
+    pub failed: BTreeSet<String>,
     /// How long no task of a service ran when it was applied.
     #[serde(default)]
     pub gap_ms: Option<u64>,

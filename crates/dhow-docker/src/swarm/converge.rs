@@ -16,6 +16,8 @@ use crate::engine::api::Api;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long the scheduler may find no node while nothing else stops: certain enough.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long Swarm may take to say what it makes of a task that failed.
+const VERDICT: Duration = Duration::from_secs(3);
 /// How long nodes may pull an image, and a job may run.
 const WORK: Duration = Duration::from_secs(1_800);
 
@@ -31,6 +33,14 @@ pub(super) struct Wait<'a> {
     pub still: Duration,
 }
 
+/// What was seen when all had converged.
+pub(super) struct Converged {
+    /// For how long none of a service's tasks ran, at most.
+    pub gap: Option<Duration>,
+    /// Tasks that had failed until then.
+    pub failed: BTreeSet<String>,
+}
+
 /// Where the stack stands at one look.
 struct Look {
     services: Vec<ServiceFacts>,
@@ -39,11 +49,11 @@ struct Look {
 }
 
 impl Wait<'_> {
-    /// Waits until every service has converged; for how long none of a service's tasks ran, at most.
+    /// Waits until every service has converged.
     ///
     /// # Errors
     /// What will not come: paused, rolled back by Swarm, a crash loop, no node, or nothing moves any more.
-    pub(super) async fn converge(&self) -> Result<Option<Duration>, TargetError> {
+    pub(super) async fn converge(&self) -> Result<Converged, TargetError> {
         let mut moved = (String::new(), Instant::now());
         let mut stuck_since: Option<Instant> = None;
         let mut gaps = Gaps::default();
@@ -51,7 +61,7 @@ impl Wait<'_> {
             let look = self.look().await?;
             gaps.see(&look);
             if look.stands.iter().all(|(_, stand)| *stand == Stand::Converged) {
-                return Ok(gaps.longest);
+                return Ok(Converged { gap: gaps.longest, failed: failures(&look.tasks) });
             }
             self.certain(&look).await?;
             let stuck = look.stands.iter().find_map(|(name, stand)| match stand {
@@ -84,30 +94,40 @@ impl Wait<'_> {
     /// Something did not stay up.
     pub(super) async fn stays(&self, time: Duration) -> Result<(), TargetError> {
         let begun = Instant::now();
+        let mut shaken: Option<Instant> = None;
         loop {
             let look = self.look().await?;
             self.certain(&look).await?;
-            for service in &look.services {
-                let failed = look.tasks.iter().rev().find(|task| {
-                    task.service_id == service.id && judge::failed(task) && !self.known.contains(&task.id)
-                });
-                if let Some(task) = failed {
-                    let failure = Failure { why: "did not stay up".to_owned(), task: Some(task.id.clone()) };
-                    return Err(self.failed(&look, &service.name, &failure).await);
+            let failed = look.failed(self.known);
+            let open = look.stands.iter().find(|(_, stand)| *stand != Stand::Converged);
+            if failed.is_some() || open.is_some() {
+                // Swarm may be about to say what it makes of it.
+                let since = *shaken.get_or_insert_with(Instant::now);
+                if !look.updating() && failed.is_some() || since.elapsed() >= VERDICT {
+                    return Err(self.fell(&look, failed, open).await);
                 }
-            }
-            if let Some((name, stand)) = look.stands.iter().find(|(_, stand)| *stand != Stand::Converged) {
-                let said = match stand {
-                    Stand::Waits(said) | Stand::Stuck(said) => said.as_str(),
-                    _ => "",
-                };
-                return Err(TargetError::Failed(format!("{name} did not stay up: {said}")));
-            }
-            if begun.elapsed() >= time && !look.updating() {
+            } else if begun.elapsed() >= time && !look.updating() {
                 return Ok(());
             }
             sleep(PAUSE.min(time.max(Duration::from_millis(20)))).await;
         }
+    }
+
+    async fn fell(
+        &self,
+        look: &Look,
+        failed: Option<(&ServiceFacts, &TaskFacts)>,
+        open: Option<&(String, Stand)>,
+    ) -> TargetError {
+        if let Some((service, task)) = failed {
+            let failure = Failure { why: "did not stay up".to_owned(), task: Some(task.id.clone()) };
+            return self.failed(look, &service.name, &failure).await;
+        }
+        let (name, said) = match open {
+            Some((name, Stand::Waits(said) | Stand::Stuck(said))) => (name.as_str(), said.as_str()),
+            _ => (self.stack, "a task has ended"),
+        };
+        TargetError::Failed(format!("{name} did not stay up: {said}"))
     }
 
     /// One look: what ails the first service that does not stand where it should.
@@ -162,6 +182,16 @@ impl Look {
         })
     }
 
+    /// A task that has failed and was not known to.
+    fn failed(&self, known: &BTreeSet<String>) -> Option<(&ServiceFacts, &TaskFacts)> {
+        let new = self.tasks.iter().rev().filter(|task| judge::failed(task) && !known.contains(&task.id));
+        new.filter_map(|task| {
+            let service = self.services.iter().find(|service| service.id == task.service_id)?;
+            Some((service, task))
+        })
+        .next()
+    }
+
     /// Something takes its time: an image is pulled, or a job does its work.
     fn works(&self) -> bool {
         let job = |task: &TaskFacts| task.iteration.is_some() && task.state == TaskState::RUNNING;
@@ -187,6 +217,11 @@ impl Look {
         });
         open.collect::<Vec<_>>().join("; ")
     }
+}
+
+/// Those that have failed.
+pub(super) fn failures(tasks: &[TaskFacts]) -> BTreeSet<String> {
+    tasks.iter().filter(|task| judge::failed(task)).map(|task| task.id.clone()).collect()
 }
 
 /// Since when no task of a service runs that is to run.

@@ -100,14 +100,15 @@ fn stopped(
         Update::ROLLBACK_PAUSED => "was rolled back by Swarm itself, and that was paused",
         Update::COMPLETED | Update::UPDATING | Update::EMPTY => return None,
     };
-    // After a rollback the failed tasks are of a specification that is no more.
+    // Swarm names the task; after a rollback it is of a specification that is no more.
+    let named = tasks.iter().find(|task| service.update_message.contains(&task.id));
     let any = || {
         tasks
             .iter()
             .rev()
             .find(|task| task.service_id == service.id && failed(task) && !known.contains(&task.id))
     };
-    let task = own.newest_failed(known).or_else(any).map(|task| task.id.clone());
+    let task = named.or_else(|| own.newest_failed(known)).or_else(any).map(|task| task.id.clone());
     Some(Failure { why: format!("{why}: {}", service.update_message), task })
 }
 

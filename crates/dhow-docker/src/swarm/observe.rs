@@ -1,6 +1,6 @@
 //! What Docker would make of the files, and what the swarm has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::noun::{Digest, ImageReference};
 use dhow_core::port::{Command, Observed, Place, Rendered, SentFile, TargetError};
@@ -305,6 +305,7 @@ impl Look {
             hash: None,
             release: format!("adopted-{}", self.seen.spelled),
             specs: specs(&self.services),
+            failed: BTreeSet::new(),
             gap_ms: None,
         };
         self.send(body, &current.release).await?;

@@ -5,8 +5,8 @@ use dhow_core::port::{Place, Rendered, TargetError};
 
 use super::SwarmTarget;
 use super::body::{Body, Current};
+use super::converge::failures;
 use super::deploy;
-use super::judge::failed;
 use super::observe::service_names;
 use crate::compose::site::{Site, Turn};
 use crate::engine::error;
@@ -36,7 +36,7 @@ impl SwarmTarget {
         let body = Body::of(rendered)?;
         let look = self.look(rendered, &body, place).await?;
         let names = service_names(&look.seen);
-        let old = look.tasks.iter().filter(|task| failed(task)).map(|task| task.id.clone()).collect();
+        let old = failures(&look.tasks);
         self.wait(&look.api, &body, &names, &old).well().await?;
         if let Some((name, service)) = look.seen.services.iter().find(|(_, service)| !service.matches) {
             let why = match service.present {

@@ -1,6 +1,6 @@
 //! What a person needs to know of a service that does not get where it should: each trouble in its own words.
 
-use bollard::models::TaskState;
+use bollard::models::{HealthStatusEnum, TaskState};
 use dhow_core::port::TargetError;
 
 use super::api::{NodeFacts, TaskFacts};
@@ -97,7 +97,8 @@ fn ended(task: &TaskFacts, facts: Option<&Facts>) -> String {
         return "it does not start: its image is built for another architecture (exec format error)"
             .to_owned();
     }
-    if lower.contains("unhealthy") {
+    let sick = facts.is_some_and(|facts| facts.health == Some(HealthStatusEnum::UNHEALTHY));
+    if sick || lower.contains("unhealthy") {
         let output = facts.map(|facts| facts.health_output.clone()).filter(|output| !output.is_empty());
         return match output {
             Some(output) => format!("it is unhealthy, its check says: {output}"),

@@ -139,12 +139,34 @@ impl Lab {
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
-    /// What the newest container of `web` says that it is, at the port that it was given.
+    /// What the newest container of `web` that answers says that it is, at the port that it was given.
     pub async fn newest(&self) -> Option<String> {
+        for port in self.ports().await {
+            let said = get(SocketAddr::new(self.swarm.address.into(), port), "/version").await;
+            if said.is_some() {
+                return said;
+            }
+        }
+        None
+    }
+
+    /// A container of `web` says that it is this version.
+    pub async fn serves(&self, version: &str) -> bool {
+        for port in self.ports().await {
+            let said = get(SocketAddr::new(self.swarm.address.into(), port), "/version").await;
+            if said.as_deref() == Some(version) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The ports that containers of `web` were given, the newest first.
+    async fn ports(&self) -> Vec<u16> {
         let name = format!("label=com.docker.swarm.service.name={}_web", self.stack());
-        let ports = self.lines(&["ps", "--filter", &name, "--format", "{{.Ports}}"]).await;
-        let port = ports.first()?.split("->").next()?.rsplit(':').next()?.parse().ok()?;
-        get(SocketAddr::new(self.swarm.address.into(), port), "/version").await
+        let lines = self.lines(&["ps", "--filter", &name, "--format", "{{.Ports}}"]).await;
+        let port = |line: &String| line.split("->").next()?.rsplit(':').next()?.parse().ok();
+        lines.iter().filter_map(port).collect()
     }
 
     pub fn target(&self) -> Arc<SwarmTarget> {

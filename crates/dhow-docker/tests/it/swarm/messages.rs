@@ -23,7 +23,7 @@ async fn a_server_that_is_no_manager_and_a_user_without_permission_are_told_what
     lab.executor = executor(&servers[0], "deploy");
     blocked(lab.plan(&release).await.unwrap_err(), "docker swarm init");
     lab.executor = executor(&lab.swarm.ssh, "guest");
-    blocked(lab.plan(&release).await.unwrap_err(), "group docker");
+    blocked(lab.plan(&release).await.unwrap_err(), "may not use");
 }
 
 #[tokio::test(flavor = "multi_thread")]

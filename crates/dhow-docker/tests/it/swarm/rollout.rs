@@ -42,7 +42,6 @@ async fn a_stack_is_deployed_updated_and_removed_by_digest() {
     assert_eq!(get(lab.door(), "/version").await, None);
     let volume = format!("name={}_data", lab.stack());
     assert_eq!(lab.lines(&["volume", "ls", "-q", "--filter", &volume]).await.len(), 1, "data did not stay");
-    lab.lines(&["volume", "rm", &format!("{}_data", lab.stack())]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +97,7 @@ async fn a_stack_that_was_deployed_by_hand_is_adopted_as_it_is() {
     let bad = lab.push("web", "bad", Image::server(&lab.parts, "bad").env("CRASH", "start")).await;
     let other = lab.release(&[("web-stack.yml", &file), ("conf.txt", "hello")], &bad).await;
     lab.roll_out(&other).await.unwrap_err();
-    assert_eq!(lab.newest().await.as_deref(), Some("1"));
+    assert!(lab.serves("1").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
