@@ -21,6 +21,8 @@ use crate::engine::error;
 
 /// Of `docker stack deploy`'s labels.
 const STACK: &str = "com.docker.stack.namespace";
+/// How long Swarm watches a task where nothing else is said.
+const MONITOR: Duration = Duration::from_secs(5);
 /// How long a node may take to hand out a log.
 const LOG: Duration = Duration::from_secs(5);
 
@@ -61,6 +63,8 @@ pub(super) struct ServiceFacts {
     pub tasks_of: String,
     pub update: Option<ServiceUpdateStatusStateEnum>,
     pub update_message: String,
+    /// How long Swarm watches each task of an update.
+    pub monitor: Duration,
     pub ports: Vec<Port>,
     /// After how many failures of a task there is no other; none: there always is.
     pub attempts: Option<usize>,
@@ -258,6 +262,8 @@ fn facts(service: Service, stack: &str) -> Option<ServiceFacts> {
     let name = name.strip_prefix(stack).and_then(|rest| rest.strip_prefix('_')).unwrap_or(&name).to_owned();
     let update = service.update_status.unwrap_or_default();
     let ports = spec.endpoint_spec.clone().and_then(|endpoint| endpoint.ports).unwrap_or_default();
+    let monitor = spec.update_config.as_ref().and_then(|config| config.monitor);
+    let monitor = monitor.and_then(|monitor| u64::try_from(monitor).ok());
     let restart = template.restart_policy.clone().unwrap_or_default();
     let attempts = match restart.condition {
         Some(TaskSpecRestartPolicyConditionEnum::NONE) => Some(0),
@@ -273,6 +279,7 @@ fn facts(service: Service, stack: &str) -> Option<ServiceFacts> {
         tasks_of: made_of(&template),
         update: update.state,
         update_message: update.message.unwrap_or_default(),
+        monitor: monitor.map_or(MONITOR, Duration::from_nanos),
         ports: ports.into_iter().filter_map(port).collect(),
         attempts,
         iteration: service.job_status.and_then(|job| job.job_iteration?.index),

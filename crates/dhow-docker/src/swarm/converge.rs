@@ -106,7 +106,7 @@ impl Wait<'_> {
                 if !look.updating() && failed.is_some() || since.elapsed() >= VERDICT {
                     return Err(self.fell(&look, failed, open).await);
                 }
-            } else if begun.elapsed() >= time && !look.updating() {
+            } else if begun.elapsed() >= time.max(look.watched()) {
                 return Ok(());
             }
             sleep(PAUSE.min(time.max(Duration::from_millis(20)))).await;
@@ -196,6 +196,13 @@ impl Look {
     fn works(&self) -> bool {
         let job = |task: &TaskFacts| task.iteration.is_some() && task.state == TaskState::RUNNING;
         self.tasks.iter().any(|task| task.state == TaskState::PREPARING || job(task))
+    }
+
+    /// How long Swarm itself watches the tasks of an update that goes on, and may take it back.
+    fn watched(&self) -> Duration {
+        use bollard::models::ServiceUpdateStatusStateEnum::UPDATING;
+        let services = self.services.iter().filter(|service| service.update == Some(UPDATING));
+        services.map(|service| service.monitor).max().unwrap_or_default()
     }
 
     /// Swarm itself still watches an update.

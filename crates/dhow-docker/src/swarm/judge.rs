@@ -206,6 +206,7 @@ mod tests {
             tasks_of: "new".into(),
             update: None,
             update_message: String::new(),
+            monitor: std::time::Duration::ZERO,
             ports: Vec::new(),
             attempts: None,
             iteration: None,

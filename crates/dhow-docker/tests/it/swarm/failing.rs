@@ -48,7 +48,7 @@ async fn a_crash_at_start_pauses_the_update_and_the_old_one_serves() {
 async fn what_swarm_rolls_back_by_itself_is_no_success() {
     let Some((lab, file)) = with_one().await else { return };
     let bad = lab.push("web", "bad", Image::server(&lab.parts, "bad").env("CRASH", "start")).await;
-    let file = file.replace("monitor: 300ms", "monitor: 300ms, failure_action: rollback");
+    let file = file.replace("monitor: 300ms", "monitor: 2s, failure_action: rollback");
     let release = lab.release(&[("web-stack.yml", &file)], &bad).await;
     fails(&lab, &release, &["rolled back by Swarm itself", "with code"]).await;
 }
