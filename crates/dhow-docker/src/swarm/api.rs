@@ -182,7 +182,7 @@ impl Api {
 
     /// The names of the networks of a stack.
     pub(super) async fn stack_networks(&self, stack: &str) -> Result<Vec<String>, TargetError> {
-        let options = query::ListNetworksOptions { filters: Some(of_stack(stack)), ..Default::default() };
+        let options = query::ListNetworksOptions { filters: Some(of_stack(stack)) };
         let found = self.docker().list_networks(Some(options)).await.map_err(|error| refused(&error))?;
         Ok(found.into_iter().filter_map(|network| network.name).collect())
     }

@@ -36,7 +36,7 @@ impl Executors for Only {
 pub struct Lab {
     pub swarm: Swarm,
     pub parts: Parts,
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     pub executor: Arc<SshExecutor>,
     pub service: String,
     pub port: u16,
@@ -69,7 +69,7 @@ impl Lab {
         let (swarm, parts) = (engines::swarm()?, engines::parts()?);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         Some(Self {
-            registry: Registry::start_at(swarm.ssh.gateway).await,
+            registry: Arc::new(Registry::start_at(swarm.ssh.gateway).await),
             executor: executor(&swarm.ssh, "deploy"),
             service: format!("t{}x{number}", std::process::id()),
             port: 20_000 + u16::try_from(std::process::id() % 200).unwrap() * 50 + number,
