@@ -6,7 +6,10 @@ use dhow_core::fleet::{DesiredHash, Route};
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Observed, Rendered, Step, TargetError};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+pub(super) use crate::files::content::Content;
+use crate::stored::parse;
+pub(super) use crate::stored::value;
 
 /// The body of a rendered deployment: enough to ask Compose about it without the fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,28 +28,6 @@ pub(super) struct Body {
     /// Who has its data, if it was called otherwise before.
     #[serde(default)]
     pub moved_from: Option<DeploymentId>,
-}
-
-/// A file or folder of the fleet that is mounted from a folder named by its content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Content {
-    /// Names the folder at the place.
-    pub hash: String,
-    /// Its own name.
-    pub name: String,
-    pub files: Vec<ContentFile>,
-}
-
-/// A file of some content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ContentFile {
-    /// Path within the content; empty where the content is a file.
-    pub path: String,
-    /// Path in the fleet.
-    pub from: String,
-    pub executable: bool,
-    /// Hash of its bytes.
-    pub digest: String,
 }
 
 /// The body of an observation.
@@ -259,17 +240,4 @@ impl Action {
     pub(super) fn of(step: &Step) -> Result<Self, TargetError> {
         parse(&step.action, &step.key, "cancel the rollout and start it again")
     }
-}
-
-fn parse<T: for<'de> Deserialize<'de>>(value: &Value, what: &str, advice: &str) -> Result<T, TargetError> {
-    T::deserialize(value).map_err(|error| {
-        TargetError::Blocked(format!(
-            "the stored data of {what} cannot be read, another version of dhow wrote it ({error}); {advice}"
-        ))
-    })
-}
-
-/// These types hold text, numbers and lists only, which always have a JSON form.
-pub(super) fn value(of: &impl Serialize) -> Value {
-    serde_json::to_value(of).unwrap_or_default()
 }

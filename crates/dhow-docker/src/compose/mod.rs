@@ -9,21 +9,14 @@
 //!   current.json, data.json, project
 //! ```
 
-mod api;
 mod apply;
 mod beside;
 mod body;
-mod cache;
-mod diagnose;
 mod disk;
-pub(crate) mod error;
-mod files;
 mod gap;
 mod judge;
 mod model;
-mod mounts;
 mod observe;
-mod path;
 mod plan;
 mod ports;
 mod pull;
@@ -36,14 +29,11 @@ mod routes;
 mod same;
 mod send;
 mod shared;
-mod site;
+pub(crate) mod site;
 mod spelling;
 mod strategy;
 mod switch;
-mod variables;
 mod verify;
-mod walk;
-mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,11 +47,24 @@ use dhow_core::port::{
 };
 
 pub use disk::DiskLimits;
-pub use pull::{Anonymous, Login, Logins};
+pub use crate::engine::login::{Anonymous, Login, Logins};
 pub use routes::{RouteChange, Routes, Unrouted};
 
+use crate::engine::watch::{Hear, Watch, Whose};
+use crate::engine::{api, cache, diagnose, error};
+use crate::files::{content, path, walk, which};
 use site::Site;
-use watch::Watch;
+
+/// What the engine is asked to tell of containers: they carry the project's label.
+const HEAR: Hear = Hear {
+    types: &["container"],
+    events: &["die", "destroy", "oom", "pause", "health_status"],
+    whose: |_, attributes| {
+        attributes
+            .get("com.docker.compose.project")
+            .map_or(Whose::Nobody, |project| Whose::Project(project.clone()))
+    },
+};
 
 /// How Compose deployments are run.
 #[derive(Debug, Clone)]
@@ -131,7 +134,7 @@ impl ComposeTarget {
         logins: Arc<dyn Logins>,
         options: Options,
     ) -> Self {
-        let watch = Watch::new(Arc::clone(&executors), options.clone());
+        let watch = Watch::new(Arc::clone(&executors), options.clone(), HEAR);
         Self { executors, routes, logins, options, watch, answers: cache::Cache::default() }
     }
 

@@ -8,7 +8,6 @@ use dhow_core::port::{Command, Observed, Place, Rendered, TargetError};
 use super::ComposeTarget;
 use super::api::{Api, Facts, ImageFacts};
 use super::body::{Body, ContainerSeen, Current, Manifest, Seen, ServiceSeen, Stack, value};
-use super::cache::Cache;
 use super::judge::Judge;
 use super::model::{self, Model, Wanted};
 use super::site::Site;
@@ -38,7 +37,7 @@ impl ComposeTarget {
             (look.seen.nearly_full, look.seen.no_room) =
                 Self::fullness(&self.options, &look.site, &look.api).await;
         }
-        self.watch.follow(&rendered.deployment, &body.project, &look).await;
+        self.watch.follow(&rendered.deployment, &body.project, look.site.place()).await;
         let present = look.facts.iter().any(|facts| facts.running || facts.restarting);
         if look.seen.current.is_none() && present && look.seen.fits() {
             look.adopt(rendered, &body).await?;
@@ -135,18 +134,8 @@ impl ComposeTarget {
         base: &str,
         command: Command,
     ) -> Result<Vec<u8>, TargetError> {
-        let place = format!("{:?}", site.place());
-        let input = [place.as_bytes(), command.stdin.as_deref().unwrap_or_default()].concat();
-        let key = Cache::key(&command.argv, &input);
-        if let Some(answer) = self.answers.get(&key) {
-            return Ok(answer);
-        }
-        let output = site.run(&command).await?;
-        if !output.ok() {
-            return Err(error::config(body, base, &output));
-        }
-        self.answers.put(key, output.stdout.clone());
-        Ok(output.stdout)
+        let failed = |output: &_| error::config(&body.inputs, &body.compose_files, "Compose", base, output);
+        self.answers.ask(site, command, failed).await
     }
 
     fn services(

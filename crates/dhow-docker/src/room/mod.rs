@@ -15,7 +15,7 @@ use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::ListContainersOptions;
 use dhow_core::port::{ContainerName, TargetError};
 
-use crate::compose::error;
+use crate::engine::error;
 
 /// Most containers of a deployment that are looked at.
 const MOST: usize = 500;

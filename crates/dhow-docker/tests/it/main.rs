@@ -5,3 +5,4 @@
 mod compose;
 mod executor;
 mod proxy;
+mod swarm;

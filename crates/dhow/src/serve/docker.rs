@@ -11,6 +11,7 @@ use dhow_core::port::TargetError;
 use dhow_core::yaml::{Node, Reader};
 use dhow_docker::compose::{ComposeTarget, DiskLimits, Login, Logins, Options, Unrouted};
 use dhow_docker::executor::{Places, PlacesConfig};
+use dhow_docker::swarm::SwarmTarget;
 use dhow_registry::client::Credentials;
 
 use super::config::FileConfig;
@@ -93,8 +94,9 @@ fn gib(count: u32) -> u64 {
     u64::from(count) << 30
 }
 
-/// The target `compose`, on this machine and on the servers of the fleet's head. Nothing is connected yet.
-pub fn compose(config: &FileConfig, state: &Path, source: &Source) -> Result<ComposeTarget> {
+/// The targets `compose` and `swarm`, on this machine and on the servers of the fleet's head: one connection a server
+/// for both. Nothing is connected yet.
+pub fn targets(config: &FileConfig, state: &Path, source: &Source) -> Result<(ComposeTarget, SwarmTarget)> {
     let state = std::path::absolute(state).context("the state directory has no absolute path")?;
     let servers = source.clone();
     let places = Places::new(PlacesConfig {
@@ -106,7 +108,9 @@ pub fn compose(config: &FileConfig, state: &Path, source: &Source) -> Result<Com
     let logins = Arc::new(PullLogins { source: source.clone() });
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     let options = config.docker.options(host.as_deref())?;
-    Ok(ComposeTarget::new(Arc::new(places), Arc::new(Unrouted), logins, options))
+    let places = Arc::new(places);
+    let swarm = SwarmTarget::new(places.clone(), logins.clone(), options.clone());
+    Ok((ComposeTarget::new(places, Arc::new(Unrouted), logins, options), swarm))
 }
 
 /// A login for a pull is what the versions are read with: the fleet's reference, where `--config` allows it.
