@@ -3,5 +3,6 @@
 
 pub mod compose;
 pub mod executor;
+pub mod front;
 pub mod inspect;
 pub mod proxy;

@@ -5,7 +5,7 @@ use dhow_core::port::{Context, Settled, Step, TargetError};
 use super::body::{Action, Body, Change, Current, Manifest, Stack};
 use super::send::{release_name, send};
 use super::site::{Site, Turn};
-use super::{ComposeTarget, error};
+use super::{ComposeTarget, error, isolate};
 
 impl ComposeTarget {
     pub(super) async fn execute_at(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
@@ -14,6 +14,7 @@ impl ComposeTarget {
             Action::Files { override_file, content, data } => {
                 let look = self.look(&context.rendered, &body, &step.place).await?;
                 let manifest = Manifest { content, ..look.manifest };
+                isolate::internal_network(&site, &body, context.into()).await?;
                 send(&site, &body, &manifest, &override_file, &data, context).await
             }
             Action::Pull { platforms, in_the_way } => {
@@ -30,10 +31,17 @@ impl ComposeTarget {
             Action::Beside(beside) => self.start_beside(&site, &body, &beside, step, context).await,
             Action::Recreate(change) => self.recreate(&site, &body, &change, step, context).await,
             Action::Route { change, beside } => {
-                self.route(&site, &body, &beside.old, false, context).await?;
-                site.set_current(Some(&now(&site, &body, &change, context))).await
+                self.route(&site, &body, &change, &beside.old, context).await?;
+                site.set_current(Some(&self.now(&site, &body, &change, context))).await
             }
-            Action::Record { change } => site.set_current(Some(&now(&site, &body, &change, context))).await,
+            Action::Record { change } => {
+                site.set_current(Some(&self.now(&site, &body, &change, context))).await
+            }
+            Action::Reroute { change } => {
+                self.route(&site, &body, &change, &[], context).await?;
+                site.set_current(Some(&self.now(&site, &body, &change, context))).await
+            }
+            Action::Refuse { because } => Err(TargetError::Blocked(because)),
             Action::Stable => self.stays_up(&site, &body, step, context).await,
             Action::Drain { old, services } => self.drain(&site, &body, &old, &services, context).await,
             Action::Prune => self.prune(&site, &body, context).await,
@@ -45,9 +53,12 @@ impl ComposeTarget {
         match Action::of(step)? {
             Action::Recreate(change) => self.restore(&site, &body, &change, context).await,
             Action::Route { change, beside } => {
-                if site.current().await?.is_some_and(|now| now.stack == stack_of(&site, &body, &change)) {
-                    self.route(&site, &body, &beside.old, true, context).await?;
-                }
+                // It may have been cut off between the proxy and the note of it.
+                self.route_back(&site, &body, &change, &beside.old, context).await?;
+                site.set_current(change.current.as_ref()).await
+            }
+            Action::Reroute { change } => {
+                self.route_back(&site, &body, &change, &[], context).await?;
                 site.set_current(change.current.as_ref()).await
             }
             Action::Record { change } => site.set_current(change.current.as_ref()).await,
@@ -64,6 +75,7 @@ impl ComposeTarget {
             | Action::Pull { .. }
             | Action::Stable
             | Action::Drain { .. }
+            | Action::Refuse { .. }
             | Action::Prune => Ok(()),
         }
     }
@@ -88,11 +100,25 @@ impl ComposeTarget {
             | Action::Beside(_)
             | Action::Stable
             | Action::Drain { .. }
+            | Action::Reroute { .. }
+            | Action::Refuse { .. }
             | Action::Prune => {
                 return Ok(Settled::Unknown);
             }
         };
         Ok(if done { Settled::Done } else { Settled::NotDone })
+    }
+
+    /// What is applied when a step is through.
+    pub(super) fn now(&self, site: &Site, body: &Body, change: &Change, context: &Context) -> Current {
+        Current {
+            gap_ms: None,
+            deployment: context.rendered.deployment.clone(),
+            project: body.project.clone(),
+            hash: Some(context.hash),
+            stack: stack_of(site, body, change),
+            route: body.route.clone().filter(|_| self.routes.serves(&site.place())),
+        }
     }
 
     /// Refuses a lower epoch before anything else.
@@ -106,17 +132,6 @@ impl ComposeTarget {
         let turn = Turn::from(context);
         site.enter(turn, &[]).await?;
         Ok((site, Body::of(&context.rendered)?, turn))
-    }
-}
-
-/// What is applied when a step is through.
-pub(super) fn now(site: &Site, body: &Body, change: &Change, context: &Context) -> Current {
-    Current {
-        gap_ms: None,
-        deployment: context.rendered.deployment.clone(),
-        project: body.project.clone(),
-        hash: Some(context.hash),
-        stack: stack_of(site, body, change),
     }
 }
 

@@ -6,7 +6,7 @@ use dhow_core::yaml::{self, Node};
 use super::body::Body;
 
 /// What the place itself said.
-pub(super) fn executor(error: ExecutorError) -> TargetError {
+pub(crate) fn executor(error: ExecutorError) -> TargetError {
     match error {
         ExecutorError::Fenced { seen, ours } => TargetError::Fenced { seen, ours },
         ExecutorError::Refused(message) => TargetError::Blocked(match full_disk(&message) {
@@ -202,6 +202,7 @@ fn is_progress(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use dhow_core::fleet::Isolation;
     use std::collections::BTreeMap;
 
     use super::*;
@@ -256,6 +257,8 @@ mod tests {
             )]),
             content: BTreeMap::new(),
             moved_from: None,
+            strategy: None,
+            isolation: Isolation::Off,
         };
         let said = "validating /r/files/s/compose.yaml: services.web additional properties 'foo' not allowed";
         let TargetError::Failed(told) = config(&body, "/r/files", &failed(said)) else { panic!() };

@@ -18,6 +18,7 @@ mod diagnose;
 mod error;
 mod files;
 mod gap;
+mod isolate;
 mod judge;
 mod model;
 mod mounts;
@@ -54,8 +55,9 @@ use dhow_core::port::{
     Step, Target, TargetError,
 };
 
+pub(crate) use error::executor as executor_error;
 pub use pull::{Anonymous, Login, Logins};
-pub use routes::{RouteChange, Routes, Unrouted};
+pub use routes::{Instance, Prepared, RouteChange, Routes, Unrouted};
 
 use site::Site;
 use watch::Watch;

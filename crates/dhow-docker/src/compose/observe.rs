@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dhow_core::fleet::INTERNAL_NETWORK;
 use dhow_core::noun::{Digest, ImageReference};
 use dhow_core::port::{Command, Observed, Place, Rendered, TargetError};
 
@@ -38,6 +39,7 @@ impl ComposeTarget {
         if look.seen.current.is_none() && present && look.seen.fits() {
             look.adopt(rendered, &body).await?;
         }
+        look.seen.reroute = self.reroute(rendered, &body, &look).await?;
         let current = look.seen.current.as_ref().filter(|_| present);
         let running = look.facts.iter().filter(|facts| facts.running).flat_map(|facts| look.digests(facts));
         Ok(Observed {
@@ -96,7 +98,7 @@ impl ComposeTarget {
             None => None,
         };
         let judge = Judge { body, facts: &facts, images: &images, wanted: &wanted, hashes: &hashes, before };
-        let mut seen = self.services(&judge, &spelled, rendered, place)?;
+        let mut seen = self.services(&judge, &spelled, place)?;
         let (volumes, networks) = api.volumes_and_networks().await?;
         things(&mut seen, &spelled.model, "volumes", "volume", &volumes);
         things(&mut seen, &spelled.model, "networks", "network", &networks);
@@ -144,13 +146,7 @@ impl ComposeTarget {
         Ok(output.stdout)
     }
 
-    fn services(
-        &self,
-        judge: &Judge<'_>,
-        spelled: &Spelled,
-        rendered: &Rendered,
-        place: &Place,
-    ) -> Result<Seen, TargetError> {
+    fn services(&self, judge: &Judge<'_>, spelled: &Spelled, place: &Place) -> Result<Seen, TargetError> {
         let mut seen = Seen::default();
         for (name, service) in spelled.model.services() {
             let found = judge.service(&spelled.model, name, service);
@@ -175,8 +171,8 @@ impl ComposeTarget {
             };
             seen.orphans.entry(facts.service.clone()).or_default().push(container);
         }
-        let route = judge.body.route.as_ref();
-        seen.routed = route.is_some_and(|route| self.routes.serves(&rendered.deployment, place, route));
+        seen.routed = judge.body.route.is_some() && self.routes.serves(place);
+        seen.proxy_note = self.routes.warns(place).filter(|_| seen.routed);
         Ok(seen)
     }
 }
@@ -210,6 +206,7 @@ impl Look {
             hash: None,
             stack: Site::stack(&folder, body, true),
             gap_ms: None,
+            route: None,
         };
         self.site.set_current(Some(&current)).await?;
         self.seen.before = Some(current.stack.clone());
@@ -282,7 +279,9 @@ fn things(seen: &mut Seen, model: &Model, section: &str, kind: &str, there: &BTr
     for (name, external) in model.names(section) {
         match there.contains(&name) {
             true => {}
-            false if external => seen.missing_external.push(format!("{kind} {name}")),
+            false if external && name != INTERNAL_NETWORK => {
+                seen.missing_external.push(format!("{kind} {name}"))
+            }
             false => seen.create.push(format!("{kind} {name}")),
         }
     }

@@ -16,7 +16,7 @@ use super::api::Api;
 use super::observe::Look;
 
 /// What an engine is asked to tell.
-const EVENTS: [&str; 5] = ["die", "destroy", "oom", "pause", "health_status"];
+const EVENTS: [&str; 6] = ["die", "destroy", "oom", "pause", "health_status", "start"];
 /// Before an engine that went away is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Nudges that wait to be taken; more are the same nudges again.
