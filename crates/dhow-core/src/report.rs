@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::noun::{ArtifactName, DeploymentId, Digest, EnvironmentName, ServiceName, Tag, TargetType};
 use crate::port::{CommitId, Phase, Place};
-use crate::rollout::{CheckFailure, Event, Health};
+use crate::rollout::{CheckFailure, Event, Health, Progress};
 
 /// What `status` shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,20 @@ pub struct DeploymentStatus {
     pub reason: Option<String>,
     /// The check that failed, with its last answers.
     pub failure: Option<CheckFailure>,
+    /// What runs where, while it is not the same everywhere; empty otherwise.
+    #[serde(default)]
+    pub places: Vec<PlaceStatus>,
+}
+
+/// What runs at one place of a deployment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlaceStatus {
+    /// Where.
+    pub place: Place,
+    /// How far the rollout is there.
+    pub progress: Progress,
+    /// What runs there; empty where nothing does, or while it is switched.
+    pub running: Vec<ArtifactStatus>,
 }
 
 /// One artifact of a deployment.

@@ -4,13 +4,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dhow_core::noun::DeploymentId;
-use dhow_core::port::{Front, Instant, Scan, StoreExt as _, Target};
+use dhow_core::port::{Front, Instant, Scan, StoreExt as _, Target, TargetError};
 use dhow_core::rollout::{DeploymentRow, Event, Health, Release};
 use futures::stream::{self, StreamExt as _};
 
 use crate::check::{self, CheckContext};
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::locks::Held;
 
 /// Deployments that are looked at at a time.
 const WIDTH: usize = 8;
@@ -26,6 +27,13 @@ pub(crate) struct Look {
     healthy_until: Option<Instant>,
     /// When the engine was asked last.
     observed: Option<Instant>,
+}
+
+/// What is wrong with what runs.
+struct Ailment {
+    reason: String,
+    /// Something else runs than what should: somebody changed it.
+    changed: bool,
 }
 
 impl Inner {
@@ -90,14 +98,18 @@ impl Inner {
         };
         let engine = engine || self.observe_is_due(id);
         let trouble = self.ails(&release, target.as_ref(), engine).await;
-        let became_healthy = {
-            let _held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+        let (became_healthy, mends) = {
+            let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
             let stored = self.row(id).await?;
-            if stored.running != Some(running) || stored.removal.is_some() || self.is_rolling(id).await? {
+            let busy = stored.removal.is_some() || stored.mend.is_some() || self.is_rolling(id).await?;
+            if stored.running != Some(running) || busy {
                 return Ok(());
             }
-            self.note_health(stored, trouble).await?
+            self.note_health(&held, stored, trouble).await?
         };
+        if mends {
+            self.kick(id);
+        }
         // Those that wait for more healthy time are told with every look.
         if became_healthy || self.downstream_soaks(id) {
             self.after_success(id);
@@ -114,12 +126,21 @@ impl Inner {
         in_force.values().any(|e| e.from.as_ref() == Some(&id.environment) && !e.soak.is_zero())
     }
 
-    async fn ails(&self, release: &Release, target: &dyn Target, engine: bool) -> Option<String> {
+    async fn ails(&self, release: &Release, target: &dyn Target, engine: bool) -> Option<Ailment> {
         for place in release.rendered.places.iter().filter(|_| engine) {
             if let Err(error) = target.verify(&release.rendered, &release.hash, place).await {
-                return Some(error.to_string());
+                let changed = matches!(error, TargetError::Failed(_));
+                let on = release.rendered.on(place);
+                let reason = if on.is_empty() { error.to_string() } else { format!("{place}: {error}") };
+                return Some(Ailment { reason, changed });
             }
         }
+        let fails = self.fails(release, target).await;
+        fails.map(|reason| Ailment { reason, changed: false })
+    }
+
+    /// What a check says against it.
+    async fn fails(&self, release: &Release, target: &dyn Target) -> Option<String> {
         let checks = match self.checks(release, target).await {
             Ok(checks) => checks,
             Err(error) => return Some(error.to_string()),
@@ -142,10 +163,17 @@ impl Inner {
         None
     }
 
-    /// Stores what a look found, where that is news. True: it was not healthy before and is now.
-    async fn note_health(&self, stored: DeploymentRow, trouble: Option<String>) -> Result<bool, EngineError> {
+    /// Stores what a look found, where that is news. The answer: it was not healthy before and is now; it is to be
+    /// brought back.
+    async fn note_health(
+        &self,
+        held: &Held,
+        stored: DeploymentRow,
+        trouble: Option<Ailment>,
+    ) -> Result<(bool, bool), EngineError> {
         let mut row = stored.clone();
         let mut entry = Entry::new();
+        let mut mends = false;
         match trouble {
             None => {
                 if row.health == Health::Degraded {
@@ -155,17 +183,20 @@ impl Inner {
                 self.prove(&mut row, &mut entry).await?;
                 row.healthy_ms += self.healthy_to_store(&row.id);
             }
-            Some(reason) => {
+            Some(Ailment { reason, changed }) => {
                 self.forget(&row.id);
                 row.healthy_ms = 0;
                 if row.health != Health::Degraded {
-                    tracing::warn!(deployment = %row.id, reason, "it is degraded; it is not touched");
+                    tracing::warn!(deployment = %row.id, reason, "it is degraded");
                     entry.event(Event::HealthChanged {
                         deployment: row.id.clone(),
                         health: Health::Degraded,
                         reason: Some(reason.clone()),
                     });
                     row.since_ms = self.now_ms();
+                }
+                if changed {
+                    mends = self.stage_mend(held, &mut row, &reason, &mut entry).await?;
                 }
                 row.health = Health::Degraded;
                 row.reason = Some(reason);
@@ -175,7 +206,7 @@ impl Inner {
             entry.put(&row)?;
             self.journal.write(entry).await?;
         }
-        Ok(stored.health != Health::Healthy && row.health == Health::Healthy)
+        Ok((stored.health != Health::Healthy && row.health == Health::Healthy, mends))
     }
 
     /// The accumulated healthy time of what runs.

@@ -1,9 +1,11 @@
 //! report: views of what is stored, in the shapes of the API (design section 9, "JSON").
 
-use dhow_core::noun::{ArtifactName, DeploymentId, ServiceName};
-use dhow_core::port::{EventQuery, Scan, StoreExt as _};
-use dhow_core::report::{ArtifactStatus, DeploymentStatus, HistoryEntry, Status, rfc3339};
-use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Proposal, Rollout};
+use std::collections::BTreeMap;
+
+use dhow_core::noun::{ArtifactName, DeploymentId, Pin, ServiceName};
+use dhow_core::port::{EventQuery, Place, Scan, StoreExt as _};
+use dhow_core::report::{ArtifactStatus, DeploymentStatus, HistoryEntry, PlaceStatus, Status, rfc3339};
+use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Progress, Proposal, Rollout, State};
 
 use crate::engine::{Engine, EngineError};
 
@@ -33,8 +35,9 @@ impl Engine {
     }
 
     async fn deployment_status(&self, row: DeploymentRow) -> Result<DeploymentStatus, EngineError> {
-        let rollout: Option<Rollout> = match (row.rollout, row.reason.is_some() || row.waiting_for.is_some())
-        {
+        let settled = row.phase.is_none_or(|phase| phase == State::Succeeded);
+        let told = row.reason.is_some() || row.waiting_for.is_some() || !settled;
+        let rollout: Option<Rollout> = match (row.rollout, told) {
             (Some(number), true) => self.store().load(&Rollout::key_of(&row.id, number)).await?,
             _ => None,
         };
@@ -42,12 +45,11 @@ impl Engine {
             Some(hash) => self.inner.release(&row.id, hash).await?,
             None => None,
         };
-        let DeploymentId { service, target, environment } = row.id;
-        let artifacts = |pins: &std::collections::BTreeMap<ArtifactName, dhow_core::noun::Pin>| {
-            pins.iter()
-                .map(|(a, p)| ArtifactStatus { artifact: a.clone(), tag: p.tag.clone(), digest: p.digest })
-                .collect::<Vec<_>>()
+        let places = match rollout.as_ref().filter(|r| r.turns.iter().flatten().count() > 1) {
+            Some(rollout) => self.places(rollout).await?,
+            None => Vec::new(),
         };
+        let DeploymentId { service, target, environment } = row.id;
         Ok(DeploymentStatus {
             service,
             target,
@@ -65,7 +67,33 @@ impl Engine {
             waiting_for: row.waiting_for,
             reason: row.reason,
             failure: rollout.and_then(|r| r.failure),
+            places,
         })
+    }
+
+    /// What runs where, while that is not the same everywhere.
+    async fn places(&self, rollout: &Rollout) -> Result<Vec<PlaceStatus>, EngineError> {
+        let all: Vec<(&Place, Progress)> =
+            rollout.turns.iter().flatten().map(|place| (place, rollout.at(place))).collect();
+        if all.iter().all(|(_, progress)| *progress == all[0].1) && all[0].1 != Progress::Between {
+            return Ok(Vec::new());
+        }
+        let mut places = Vec::with_capacity(all.len());
+        for (place, progress) in all {
+            let hash = match progress {
+                Progress::Old => rollout.before,
+                Progress::New => Some(rollout.hash),
+                Progress::Between => None,
+            };
+            let release = match &hash {
+                Some(hash) => self.inner.release(&rollout.deployment, hash).await?,
+                None => None,
+            };
+            let runs = release.filter(|release| release.rendered.places.contains(place));
+            let running = runs.map(|r| artifacts(&r.rendered.pins)).unwrap_or_default();
+            places.push(PlaceStatus { place: place.clone(), progress, running });
+        }
+        Ok(places)
     }
 
     /// Facts, in the order of the query.
@@ -76,4 +104,13 @@ impl Engine {
         });
         entries.collect()
     }
+}
+
+fn artifacts(pins: &BTreeMap<ArtifactName, Pin>) -> Vec<ArtifactStatus> {
+    let one = |(artifact, pin): (&ArtifactName, &Pin)| ArtifactStatus {
+        artifact: artifact.clone(),
+        tag: pin.tag.clone(),
+        digest: pin.digest,
+    };
+    pins.iter().map(one).collect()
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::token::{Role, TokenName};
 
 pub use dhow_core::report::{
-    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenProposal, PlannedStep, Status,
-    rfc3339,
+    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenProposal, PlaceStatus, PlannedStep,
+    Status, rfc3339,
 };
 
 /// What `history` shows.

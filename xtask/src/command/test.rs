@@ -20,9 +20,26 @@ pub struct Test {
 impl Test {
     pub fn run(self) -> anyhow::Result<()> {
         engines::ensure(&Engine::PROGRAMS)?;
-        run(&mut cargo_test(&self.cargo))
+        let state = engines::State::usual_dir()?;
+        let ours = !state.exists();
+        let file = engines::up_for_tests(&ENGINES)?;
+        let tested = run(cargo_test(&self.cargo).env("DHOW_ENGINES", file));
+        // What somebody else started is left as it was found.
+        let down = if ours { engines::down(&state) } else { Ok(()) };
+        tested.and(down)
     }
 }
+
+/// What the tests speak to.
+const ENGINES: [Engine; 7] = [
+    Engine::Docker,
+    Engine::Compose,
+    Engine::Swarm,
+    Engine::Sshd,
+    Engine::Server,
+    Engine::Caddy,
+    Engine::Traefik,
+];
 
 /// A test that needs an engine fails without it, in place of passing over it.
 fn cargo_test(args: &[String]) -> Command {

@@ -107,7 +107,6 @@ pub fn up(dir: &Path, engines: &[Engine]) -> anyhow::Result<PathBuf> {
 
 /// What a test run calls: these engines, in the usual state folder. Tests are given the returned path as
 /// `DHOW_ENGINES`.
-#[expect(dead_code, reason = "called by `cargo xtask test` once tests need more than programs")]
 pub fn up_for_tests(engines: &[Engine]) -> anyhow::Result<PathBuf> {
     up(&State::usual_dir()?, engines)
 }

@@ -82,10 +82,18 @@ pub enum Event {
     RolloutMoved { deployment: DeploymentId, rollout: u64, from: State, to: State, reason: Option<String> },
     /// A step is about to be done (or undone).
     StepStarted { deployment: DeploymentId, rollout: u64, key: String, undo: bool },
+    /// What the commands of a step said, since the last such event.
+    StepSaid { deployment: DeploymentId, rollout: u64, key: String, lines: Vec<String> },
     /// It is done.
     StepDone { deployment: DeploymentId, rollout: u64, key: String, undo: bool },
     /// It failed.
     StepFailed { deployment: DeploymentId, rollout: u64, key: String, undo: bool, reason: String },
+    /// What runs was changed by somebody else: it is brought back to its release.
+    MendStarted { deployment: DeploymentId, reason: String },
+    /// It runs its release again.
+    MendDone { deployment: DeploymentId },
+    /// It does not; tried again.
+    MendFailed { deployment: DeploymentId, reason: String },
     /// A deployment's health changed after its rollout.
     HealthChanged { deployment: DeploymentId, health: super::Health, reason: Option<String> },
     /// A digest is not to be selected.
@@ -149,8 +157,12 @@ impl Event {
             | RolloutQueued { deployment, .. }
             | RolloutMoved { deployment, .. }
             | StepStarted { deployment, .. }
+            | StepSaid { deployment, .. }
             | StepDone { deployment, .. }
             | StepFailed { deployment, .. }
+            | MendStarted { deployment, .. }
+            | MendDone { deployment }
+            | MendFailed { deployment, .. }
             | HealthChanged { deployment, .. }
             | RemovalStarted { deployment }
             | Removed { deployment }

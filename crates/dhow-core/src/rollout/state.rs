@@ -118,6 +118,8 @@ pub enum Transition {
     Begin,
     /// The phase it is in is done.
     Advance,
+    /// What was switched is verified, and there are places that were not switched yet.
+    NextPlaces,
     /// The phase it is in failed.
     Fail,
     /// A person ends it.
@@ -136,10 +138,11 @@ pub enum Transition {
 
 impl Transition {
     /// All transitions.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Gate,
         Self::Begin,
         Self::Advance,
+        Self::NextPlaces,
         Self::Fail,
         Self::Cancel,
         Self::Restored,
@@ -173,6 +176,7 @@ pub fn next(state: State, transition: Transition) -> Result<State, IllegalTransi
         (Checking, Advance) => Switching,
         (Switching, Advance) => Verifying,
         (Verifying, Advance) => Finishing,
+        (Verifying, NextPlaces) => Switching,
         (Finishing, Advance) => Succeeded,
         (Preparing | Checking | Switching | Verifying, Fail | Cancel) => RollingBack,
         (RollingBack, Restored) => RolledBack,

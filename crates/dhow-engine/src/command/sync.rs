@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use dhow_core::noun::{EnvironmentName, ServiceName};
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{Hold, Removal};
+use dhow_core::rollout::{DeploymentRow, Health, Hold, Removal};
 
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
+use crate::locks::Held;
 use crate::sync::is_gone;
 
 impl Engine {
@@ -60,7 +61,7 @@ impl Inner {
         environment: &EnvironmentName,
     ) -> Result<Vec<dhow_core::noun::DeploymentId>, EngineError> {
         let scan = dhow_core::port::Scan { prefix: format!("{service}/"), ..Default::default() };
-        let rows: Vec<dhow_core::rollout::DeploymentRow> = self.ports.store.list(scan).await?;
+        let rows: Vec<DeploymentRow> = self.ports.store.list(scan).await?;
         Ok(rows
             .into_iter()
             .filter(|r| matches!(r.removal, Some(Removal::Waits | Removal::Asked)))
@@ -79,8 +80,13 @@ impl Inner {
         let held = self.scopes.lock(&(service.clone(), environment.clone())).await;
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
         let mut wanted = Vec::new();
+        let mut begun = 0;
         for id in view.deployments_of(service, environment) {
-            let row = self.row(&id).await?;
+            let mut row = self.row(&id).await?;
+            if row.health == Health::Degraded && row.desired == row.running {
+                begun += usize::from(self.mend_again(&held, &mut row).await?);
+                continue;
+            }
             let Some(desired) = row.desired.filter(|d| Some(d) != row.running.as_ref()) else {
                 continue;
             };
@@ -92,7 +98,6 @@ impl Inner {
             }
             wanted.push((id, row, desired));
         }
-        let mut begun = 0;
         for (id, mut row, desired) in wanted {
             if self.open_rollouts(&id).await?.iter().any(|r| r.hash == desired) {
                 continue;
@@ -103,5 +108,20 @@ impl Inner {
             begun += 1;
         }
         Ok(begun)
+    }
+
+    /// A person wants what runs brought back, however often it was.
+    async fn mend_again(self: &Arc<Self>, held: &Held, row: &mut DeploymentRow) -> Result<bool, EngineError> {
+        row.mended_ms.clear();
+        let mut entry = Entry::new();
+        let reason = row.reason.clone().unwrap_or_default();
+        let mends = self.stage_mend(held, row, &reason, &mut entry).await?;
+        if mends {
+            row.waiting_for = None;
+            entry.put(row)?;
+            self.journal.write(entry).await?;
+            self.kick(&row.id);
+        }
+        Ok(mends)
     }
 }

@@ -1,8 +1,10 @@
 //! rollout: the state machine of one deployment, driven by one task.
 
 mod begin;
+mod mend;
 mod phases;
 pub(crate) mod restore;
+mod said;
 mod siblings;
 mod steps;
 mod succeed;
@@ -126,9 +128,13 @@ impl Inner {
                 _ => self.do_phase(running).await,
             };
         }
-        if self.row(id).await?.removal == Some(Removal::Going) {
+        let row = self.row(id).await?;
+        if row.removal == Some(Removal::Going) {
             self.remove_now(id).await?;
             return Ok(Turn::On);
+        }
+        if row.mend.is_some() {
+            return self.mend_now(id).await;
         }
         match open.last() {
             Some(waiting) => self.try_begin(waiting.number, id).await,

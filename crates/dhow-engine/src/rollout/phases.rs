@@ -1,10 +1,12 @@
 //! The phases of a rollout: steps, then the checks that belong to the phase.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use dhow_core::fleet::{CheckSpec, Probe};
-use dhow_core::port::{CheckAddress, Front, Phase, Place, Target, TargetError};
-use dhow_core::rollout::{CheckFailure, End, Release, Rollout, State, StepState, Transition};
+use dhow_core::port::{CheckAddress, Front, Phase, Place, Rendered, Target, TargetError};
+use dhow_core::rollout::{CheckFailure, End, Progress, Release, Rollout, State, Transition};
+use futures::future::join_all;
 
 use super::Turn;
 use crate::check::{self, CheckContext, Failed};
@@ -35,7 +37,67 @@ impl<E: Into<EngineError>> From<E> for Stop {
     }
 }
 
-pub(super) fn stop_of(error: TargetError) -> Stop {
+impl Stop {
+    /// What a person needs to know first, where several places end badly at once.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::Fenced(_) => 0,
+            Self::Engine(_) => 1,
+            Self::Failed(..) => 2,
+            Self::Blocked(_) => 3,
+            Self::GaveWay(..) => 4,
+            Self::Later(_) => 5,
+            Self::Interrupted => 6,
+        }
+    }
+
+    /// Its words, where they are for people.
+    pub(super) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Later(reason)
+            | Self::Failed(reason, _)
+            | Self::GaveWay(reason, _)
+            | Self::Blocked(reason)
+            | Self::Fenced(reason) => Some(reason),
+            Self::Interrupted | Self::Engine(_) => None,
+        }
+    }
+}
+
+/// Why a phase ended at a place; a server is named.
+pub(super) fn stop_at(rendered: &Rendered, place: &Place, error: TargetError) -> Stop {
+    let named = |reason: String| match rendered.on(place).is_empty() {
+        true => reason,
+        false => format!("{place}: {reason}"),
+    };
+    stop_of(match error {
+        TargetError::Passing(reason) => TargetError::Passing(named(reason)),
+        TargetError::Failed(reason) => TargetError::Failed(named(reason)),
+        TargetError::Blocked(reason) => TargetError::Blocked(named(reason)),
+        fenced @ TargetError::Fenced { .. } => fenced,
+    })
+}
+
+/// What becomes of the other places of a rollout that fails; empty where there is one only.
+fn elsewhere(rollout: &Rollout) -> String {
+    let all: Vec<&Place> = rollout.turns.iter().flatten().collect();
+    if all.len() < 2 {
+        return String::new();
+    }
+    let of = |wanted: bool| {
+        let places = all.iter().filter(|place| (rollout.at(place) == Progress::Old) == wanted);
+        places.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let mut told = String::new();
+    for (places, what) in [(of(false), "goes back"), (of(true), "was not touched")] {
+        if !places.is_empty() {
+            let _ = write!(told, "; {places} {what}");
+        }
+    }
+    told
+}
+
+fn stop_of(error: TargetError) -> Stop {
     match error {
         TargetError::Passing(reason) => Stop::Later(reason),
         TargetError::Failed(reason) => Stop::Failed(reason, None),
@@ -54,7 +116,12 @@ impl Inner {
             Ok(()) if phase == Phase::Finishing => return self.succeed(rollout).await,
             Ok(()) => {
                 let held = self.lock(&rollout).await;
-                self.step_to(&held, &mut rollout, Transition::Advance, None, Entry::new()).await?;
+                let transition = match phase == Phase::Verifying && rollout.has_next_turn() {
+                    true => Transition::NextPlaces,
+                    false => Transition::Advance,
+                };
+                rollout.turn += usize::from(transition == Transition::NextPlaces);
+                self.step_to(&held, &mut rollout, transition, None, Entry::new()).await?;
                 return Ok(Turn::On);
             }
             Err(stop) => stop,
@@ -96,6 +163,7 @@ impl Inner {
             Stop::Failed(reason, failure) => {
                 rollout.failure = failure;
                 rollout.end = Some(End::Failed);
+                let reason = format!("{reason}{}", elsewhere(&rollout));
                 let held = self.lock(&rollout).await;
                 self.step_to(&held, &mut rollout, Transition::Fail, Some(reason), Entry::new()).await?;
                 Ok(Turn::On)
@@ -173,30 +241,63 @@ impl Inner {
         if phase == Phase::Preparing && rollout.steps.is_empty() {
             self.plan_rollout(rollout, &release, target.as_ref()).await?;
         }
+        if rollout.turns.is_empty() {
+            rollout.turns = self.turns(&release);
+        }
         let _turn = match rollout.before {
             None => self.creations.acquire().await.ok(),
             Some(_) => None,
         };
-        for at in 0..rollout.steps.len() {
-            if rollout.steps[at].step.phase != phase || rollout.steps[at].state == StepState::Done {
-                continue;
-            }
-            self.do_step(rollout, at, target.as_ref(), &context).await?;
+        for places in rollout.turns_of(phase).to_vec() {
+            self.do_steps(rollout, phase, &places, target.as_ref(), &context).await?;
+            self.look_at(rollout, &release, target.as_ref(), phase, &places).await?;
         }
-        let checks = match phase {
-            Phase::Checking => Some(Front::Candidate),
-            Phase::Verifying => Some(Front::Door),
-            _ => None,
+        if phase == Phase::Finishing {
+            self.leave(rollout, &release, target.as_ref(), context.epoch).await?;
+        }
+        Ok(())
+    }
+
+    /// What a phase has to show at these places, once its steps are done.
+    async fn look_at(
+        &self,
+        rollout: &Rollout,
+        release: &Release,
+        target: &dyn Target,
+        phase: Phase,
+        places: &[Place],
+    ) -> Result<(), Stop> {
+        let front = match phase {
+            Phase::Checking => Front::Candidate,
+            Phase::Verifying => Front::Door,
+            Phase::Preparing | Phase::Switching | Phase::Finishing => return Ok(()),
         };
-        if let Some(front) = checks {
-            for place in &release.rendered.places {
-                self.check(rollout, &release, target.as_ref(), place, front).await?;
+        let rendered = &release.rendered;
+        let looks = places.iter().map(async |place| {
+            self.check(rollout, release, target, place, front).await?;
+            if front == Front::Candidate {
+                return Ok(());
             }
-        }
-        if phase == Phase::Verifying {
-            for place in &release.rendered.places {
-                target.verify(&release.rendered, &release.hash, place).await.map_err(stop_of)?;
-            }
+            let verified = target.verify(rendered, &release.hash, place).await;
+            verified.map_err(|error| stop_at(rendered, place, error))
+        });
+        let ended: Vec<Result<(), Stop>> = join_all(looks).await;
+        ended.into_iter().filter_map(Result::err).min_by_key(Stop::rank).map_or(Ok(()), Err)
+    }
+
+    /// Removes it from the places where it ran before and does not run any more.
+    async fn leave(
+        &self,
+        rollout: &Rollout,
+        release: &Release,
+        target: &dyn Target,
+        epoch: u64,
+    ) -> Result<(), Stop> {
+        let Some(before) = &rollout.before else { return Ok(()) };
+        let Some(before) = self.release(&rollout.deployment, before).await? else { return Ok(()) };
+        for place in before.rendered.places.iter().filter(|place| !release.rendered.places.contains(place)) {
+            let left = target.remove(&rollout.deployment, place, epoch).await;
+            left.map_err(|error| stop_at(&before.rendered, place, error))?;
         }
         Ok(())
     }
@@ -220,6 +321,7 @@ impl Inner {
             return Ok(());
         }
         let host = target.host(&release.rendered);
+        let on = release.rendered.on(place);
         let context =
             CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
         let interrupt = self.worker(&rollout.deployment).interrupt;
@@ -236,11 +338,12 @@ impl Inner {
                 let last = failure.answers.last().cloned().unwrap_or_default();
                 let side =
                     if front == Front::Candidate { "before it went live" } else { "through the front door" };
-                Err(Stop::Failed(format!("the check {} failed {side}: {last}", failure.check), Some(failure)))
+                let told = format!("the check {} failed {side}{on}: {last}", failure.check);
+                Err(Stop::Failed(told, Some(failure)))
             }
             Err(Failed::GaveWay(failure)) => {
                 let last = failure.answers.last().cloned().unwrap_or_default();
-                let told = format!("the check {} fails and a newer rollout waits: {last}", failure.check);
+                let told = format!("the check {} fails{on} and a newer rollout waits: {last}", failure.check);
                 Err(Stop::GaveWay(told, failure))
             }
             Err(Failed::Interrupted) => Err(Stop::Interrupted),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
-use dhow_core::port::StoreExt as _;
+use dhow_core::port::{Place, StoreExt as _};
 use dhow_core::rollout::{
     DeploymentRow, End, Event, Health, Hold, HoldReason, Quarantined, Release, Restore, Rollout, StepState,
     Transition, UpdateRow, Why,
 };
 
 use super::Turn;
+use super::steps::{done, failed, started};
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
@@ -21,40 +22,35 @@ impl Inner {
     /// Takes the steps back, then draws the conclusions.
     pub(super) async fn roll_back(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
         let (_, target, context) = self.context(&rollout).await?;
+        let mut troubles: BTreeMap<Place, String> = BTreeMap::new();
         for at in (0..rollout.steps.len()).rev() {
             let step = rollout.steps[at].step.clone();
-            if matches!(rollout.steps[at].state, StepState::Planned | StepState::Undone) {
+            let untouched = matches!(rollout.steps[at].state, StepState::Planned | StepState::Undone);
+            // One place that cannot go back holds up no other.
+            if untouched || troubles.contains_key(&step.place) {
                 continue;
             }
-            let (deployment, key, number) = (rollout.deployment.clone(), step.key.clone(), rollout.number);
             let mut entry = Entry::new();
-            entry.event(Event::StepStarted {
-                deployment: deployment.clone(),
-                rollout: number,
-                key: key.clone(),
-                undo: true,
-            });
+            entry.event(started(&rollout, &step, true));
             self.journal.write(entry).await?;
             if let Err(error) = target.undo(&step, &context).await {
-                let reason = format!("going back failed: {error}");
+                let on = context.rendered.on(&step.place);
+                let reason = format!("going back failed{on}: {error}");
                 let mut entry = Entry::new();
-                let (undo, reason_told) = (true, reason.clone());
-                entry.event(Event::StepFailed {
-                    deployment,
-                    rollout: number,
-                    key,
-                    undo,
-                    reason: reason_told,
-                });
+                entry.event(failed(&rollout, &step, true, reason.clone()));
                 self.journal.write(entry).await?;
-                self.tell(&mut rollout, &reason).await?;
-                return Ok(Turn::Retry);
+                troubles.insert(step.place, reason);
+                continue;
             }
             rollout.steps[at].state = StepState::Undone;
             let mut entry = Entry::new();
-            entry.event(Event::StepDone { deployment, rollout: number, key, undo: true });
-            entry.put(&rollout)?;
+            entry.event(done(&rollout, &step, true)).put(&rollout)?;
             self.journal.write(entry).await?;
+        }
+        if !troubles.is_empty() {
+            let reasons: Vec<String> = troubles.into_values().collect();
+            self.tell(&mut rollout, &reasons.join("; ")).await?;
+            return Ok(Turn::Retry);
         }
         let id = rollout.deployment.clone();
         let others = {

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::DeploymentId;
-use dhow_core::port::{Context, Record, Scan, Settled, Step, StoreExt as _, Target};
+use dhow_core::port::{Context, Lines, Phase, Place, Record, Scan, Settled, Step, StoreExt as _, Target};
 use dhow_core::rollout::{Event, Release, Rollout, StepRecord, StepState};
+use futures::future::join_all;
+use tokio::sync::Mutex;
 
-use super::phases::{Stop, stop_of};
+use super::phases::{Stop, stop_at};
+use super::said::{About, Said};
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 
@@ -85,6 +88,7 @@ impl Inner {
         Ok(self.ports.store.list(scan).await?)
     }
 
+    /// Plans a rollout for every place, and in which turns they are switched.
     pub(super) async fn plan_rollout(
         &self,
         rollout: &mut Rollout,
@@ -92,74 +96,137 @@ impl Inner {
         target: &dyn Target,
     ) -> Result<(), Stop> {
         let mut steps = Vec::new();
-        for place in &release.rendered.places {
-            let observed = target.observe(&release.rendered, place).await.map_err(stop_of)?;
-            steps.extend(target.plan(&release.rendered, &release.hash, place, &observed));
+        let rendered = &release.rendered;
+        for place in &rendered.places {
+            let observed =
+                target.observe(rendered, place).await.map_err(|error| stop_at(rendered, place, error))?;
+            steps.extend(target.plan(rendered, &release.hash, place, &observed));
         }
         steps.sort_by_key(|s| s.phase);
         rollout.steps =
             steps.into_iter().map(|step| StepRecord { step, state: StepState::Planned }).collect();
-        rollout.notes.clone_from(&release.rendered.notes);
+        rollout.turns = self.turns(release);
+        rollout.notes.clone_from(&rendered.notes);
         let mut entry = Entry::new();
         entry.put(rollout)?;
         self.journal.write(entry).await?;
         Ok(())
     }
 
-    pub(super) async fn do_step(
+    /// A release's places in turns: one after another, or as many at once as the fleet's head says.
+    pub(super) fn turns(&self, release: &Release) -> Vec<Vec<Place>> {
+        let at_once = self.view().ok().and_then(|view| {
+            let deployment = view.fleet.deployments.get(&release.deployment)?;
+            usize::try_from(deployment.settings.parallel?).ok()
+        });
+        release.rendered.places.chunks(at_once.unwrap_or(1).max(1)).map(<[Place]>::to_vec).collect()
+    }
+
+    /// The steps of a phase at some places: side by side, each place's in their order. All come to an end, also where one
+    /// fails; what a person needs to know first is the answer.
+    pub(super) async fn do_steps(
         &self,
         rollout: &mut Rollout,
+        phase: Phase,
+        places: &[Place],
+        target: &dyn Target,
+        context: &Context,
+    ) -> Result<(), Stop> {
+        let open = |(at, record): (usize, &StepRecord)| {
+            (record.step.phase == phase && record.state != StepState::Done)
+                .then(|| (record.step.place.clone(), at))
+        };
+        let open: Vec<(Place, usize)> = rollout.steps.iter().enumerate().filter_map(open).collect();
+        let shared = Mutex::new(rollout);
+        let lanes = places.iter().map(|place| {
+            let lane = open.iter().filter(move |(of, _)| of == place);
+            let shared = &shared;
+            async move {
+                for (_, at) in lane {
+                    self.do_step(shared, *at, target, context).await?;
+                }
+                Ok(())
+            }
+        });
+        let ended: Vec<Result<(), Stop>> = join_all(lanes).await;
+        ended.into_iter().filter_map(Result::err).min_by_key(Stop::rank).map_or(Ok(()), Err)
+    }
+
+    async fn do_step(
+        &self,
+        rollout: &Mutex<&mut Rollout>,
         at: usize,
         target: &dyn Target,
         context: &Context,
     ) -> Result<(), Stop> {
-        let step: Step = rollout.steps[at].step.clone();
-        let again = rollout.steps[at].state == StepState::Started;
-        if again {
-            let settled = target.settle(&step, context).await.map_err(stop_of)?;
-            if settled == Settled::Done {
-                return Ok(self.step_done(rollout, at).await?);
-            }
+        let StepRecord { step, state } = rollout.lock().await.steps[at].clone();
+        let wrong = |error| stop_at(&context.rendered, &step.place, error);
+        let again = state == StepState::Started;
+        if again && target.settle(&step, context).await.map_err(wrong)? == Settled::Done {
+            return Ok(self.step_done(rollout, at).await?);
         }
-        let (deployment, key) = (rollout.deployment.clone(), step.key.clone());
-        let number = rollout.number;
-        rollout.steps[at].state = StepState::Started;
-        let mut entry = Entry::new();
         if !again {
-            entry.event(Event::StepStarted {
-                deployment: deployment.clone(),
-                rollout: number,
-                key: key.clone(),
-                undo: false,
-            });
-            entry.put(rollout)?;
+            let mut rollout = rollout.lock().await;
+            rollout.steps[at].state = StepState::Started;
+            let mut entry = Entry::new();
+            entry.event(started(&rollout, &step, false)).put(&**rollout)?;
+            self.journal.write(entry).await?;
         }
-        self.journal.write(entry).await?;
-        match target.execute(&step, context).await {
+        let said = Arc::new(Said::default());
+        let log: Arc<dyn Lines> = Arc::clone(&said) as _;
+        let context = Context { log, ..context.clone() };
+        let about = {
+            let rollout = rollout.lock().await;
+            About { deployment: rollout.deployment.clone(), rollout: rollout.number, key: key(&step) }
+        };
+        match self.telling(&said, &about, target.execute(&step, &context)).await? {
             Ok(()) => Ok(self.step_done(rollout, at).await?),
             Err(error) => {
+                let rollout = rollout.lock().await;
+                let stop = wrong(error.clone());
                 // What fails in the same way again is no news.
-                if !again || rollout.reason.as_deref() != Some(error.to_string().as_str()) {
+                if !again || rollout.reason.as_deref() != stop.reason() {
                     let reason = format!("{}: {error}", step.summary);
                     let mut entry = Entry::new();
-                    entry.event(Event::StepFailed { deployment, rollout: number, key, undo: false, reason });
+                    entry.event(failed(&rollout, &step, false, reason));
                     self.journal.write(entry).await?;
                 }
-                Err(stop_of(error))
+                Err(stop)
             }
         }
     }
 
-    async fn step_done(&self, rollout: &mut Rollout, at: usize) -> Result<(), EngineError> {
+    async fn step_done(&self, rollout: &Mutex<&mut Rollout>, at: usize) -> Result<(), EngineError> {
+        let mut rollout = rollout.lock().await;
         rollout.steps[at].state = StepState::Done;
         let mut entry = Entry::new();
-        entry.event(Event::StepDone {
-            deployment: rollout.deployment.clone(),
-            rollout: rollout.number,
-            key: rollout.steps[at].step.key.clone(),
-            undo: false,
-        });
-        entry.put(rollout)?;
+        entry.event(done(&rollout, &rollout.steps[at].step, false)).put(&**rollout)?;
         Ok(self.journal.write(entry).await?)
     }
+}
+
+/// A step's key in events: with its server, as the same step is done at each.
+fn key(step: &Step) -> String {
+    match &step.place {
+        Place::Local => step.key.clone(),
+        Place::Server(name) => format!("{}@{name}", step.key),
+    }
+}
+
+/// A step is about to be done, or undone.
+pub(super) fn started(rollout: &Rollout, step: &Step, undo: bool) -> Event {
+    let (deployment, key) = (rollout.deployment.clone(), key(step));
+    Event::StepStarted { deployment, rollout: rollout.number, key, undo }
+}
+
+/// It is.
+pub(super) fn done(rollout: &Rollout, step: &Step, undo: bool) -> Event {
+    let (deployment, key) = (rollout.deployment.clone(), key(step));
+    Event::StepDone { deployment, rollout: rollout.number, key, undo }
+}
+
+/// It is not.
+pub(super) fn failed(rollout: &Rollout, step: &Step, undo: bool, reason: String) -> Event {
+    let (deployment, key) = (rollout.deployment.clone(), key(step));
+    Event::StepFailed { deployment, rollout: rollout.number, key, undo, reason }
 }

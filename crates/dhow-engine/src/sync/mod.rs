@@ -212,11 +212,14 @@ impl Inner {
         let for_now = open.iter().any(|row| row.unclear == Some(Unclear::ForNow));
         self.unclear.store(for_now, std::sync::atomic::Ordering::SeqCst);
         for row in open {
+            if row.mend.is_some() {
+                self.kick(&row.id);
+            }
             if row.removal == Some(Removal::Going) {
                 self.kick(&row.id);
             } else if row.unclear == Some(Unclear::NoTarget) && self.target(row.id.target).is_none() {
                 // Nothing can be told of it by this dhow.
-            } else if view.fleet.deployments.contains_key(&row.id) {
+            } else if row.unclear.is_some() && view.fleet.deployments.contains_key(&row.id) {
                 progress.uncompared.insert(row.id);
             }
         }

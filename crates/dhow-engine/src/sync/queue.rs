@@ -34,6 +34,8 @@ impl Inner {
             state: State::Queued,
             before: row.running,
             steps: Vec::new(),
+            turns: Vec::new(),
+            turn: 0,
             is_rollback,
             reason: None,
             failure: None,

@@ -157,12 +157,19 @@ impl Inner {
     /// Removes a deployment from where it runs. Called by its worker when no rollout of it runs.
     pub(crate) async fn remove_now(self: &Arc<Self>, id: &DeploymentId) -> Result<(), EngineError> {
         let epoch = self.lease.epoch;
-        let places = self.places(id).await?;
-        for place in places {
+        let mut failed = Vec::new();
+        for place in self.places(id).await? {
             let Some(target) = self.target(id.target) else { break };
-            target.remove(id, &place, epoch).await.map_err(|error| {
-                EngineError::Refused(format!("{id} could not be removed: {error}; it is tried again"))
-            })?;
+            // One place that does not answer holds up no other.
+            if let Err(error) = target.remove(id, &place, epoch).await {
+                failed.push(format!("{place}: {error}"));
+            }
+        }
+        if !failed.is_empty() {
+            let told = failed.join("; ");
+            return Err(EngineError::Refused(format!(
+                "{id} could not be removed: {told}; it is tried again"
+            )));
         }
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let mut row = self.row(id).await?;

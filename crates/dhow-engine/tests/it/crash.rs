@@ -138,7 +138,7 @@ fn the_undisturbed_voyage_ends_as_it_should() {
 
 /// The batches that are died at: the first that says a thing, of all that say the same. With the variable
 /// `DHOW_EVERY_DEATH` it is every one, which takes minutes.
-fn deaths(batches: &[String]) -> Vec<usize> {
+pub fn deaths(batches: &[String]) -> Vec<usize> {
     let every = std::env::var_os("DHOW_EVERY_DEATH").is_some();
     let mut said = BTreeSet::new();
     let numbered = (1..).zip(batches);

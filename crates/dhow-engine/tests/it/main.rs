@@ -4,6 +4,7 @@
 
 mod approvals;
 mod crash;
+mod drift;
 mod first_sight;
 mod fleet;
 mod gates;
@@ -13,4 +14,5 @@ mod promotion;
 mod quarantine;
 mod removal;
 mod rollback;
+mod servers;
 mod support;

@@ -26,9 +26,18 @@ struct State {
     worlds: BTreeMap<(DeploymentId, Place), World>,
     executed: Vec<(DeploymentId, String)>,
     undone: Vec<(DeploymentId, String)>,
-    faults: Vec<(Option<DeploymentId>, Phase, TargetError)>,
+    faults: Vec<Fault>,
     addresses: BTreeMap<DeploymentId, CheckAddress>,
     drifted: VecDeque<DeploymentId>,
+}
+
+/// Steps that fail.
+struct Fault {
+    deployment: Option<DeploymentId>,
+    place: Option<Place>,
+    phase: Phase,
+    undo: bool,
+    error: TargetError,
 }
 
 #[derive(Default)]
@@ -46,7 +55,19 @@ impl MemoryTarget {
 
     /// Every step of this phase fails so, of one deployment or of all, until [`MemoryTarget::heal`].
     pub fn fail_in(&self, deployment: Option<DeploymentId>, phase: Phase, error: TargetError) {
-        locked(&self.state).faults.push((deployment, phase, error));
+        locked(&self.state).faults.push(Fault { deployment, place: None, phase, undo: false, error });
+    }
+
+    /// Every step of this phase fails so at a place, until [`MemoryTarget::heal`].
+    pub fn fail_at(&self, place: Place, phase: Phase, error: TargetError) {
+        let fault = Fault { deployment: None, place: Some(place), phase, undo: false, error };
+        locked(&self.state).faults.push(fault);
+    }
+
+    /// Every step of this phase fails so to be undone at a place, until [`MemoryTarget::heal`].
+    pub fn fail_undo_at(&self, place: Place, phase: Phase, error: TargetError) {
+        let fault = Fault { deployment: None, place: Some(place), phase, undo: true, error };
+        locked(&self.state).faults.push(fault);
     }
 
     /// Nothing fails any more.
@@ -80,6 +101,15 @@ impl MemoryTarget {
         state.worlds.entry((deployment.clone(), place.clone())).or_default().current = None;
         state.drifted.push_back(deployment.clone());
         self.drift.notify_one();
+    }
+}
+
+impl Fault {
+    fn meets(&self, id: &DeploymentId, step: &Step, undo: bool) -> bool {
+        self.undo == undo
+            && self.phase == step.phase
+            && self.deployment.as_ref().is_none_or(|of| of == id)
+            && self.place.as_ref().is_none_or(|at| *at == step.place)
     }
 }
 
@@ -172,12 +202,8 @@ impl Target for MemoryTarget {
         let id = &context.rendered.deployment;
         state.enter(id, &step.place, context.epoch)?;
         state.executed.push((id.clone(), step.key.clone()));
-        let fault = state
-            .faults
-            .iter()
-            .find(|(of, phase, _)| *phase == step.phase && of.as_ref().is_none_or(|of| of == id));
-        if let Some((_, _, error)) = fault {
-            return Err(error.clone());
+        if let Some(fault) = state.faults.iter().find(|fault| fault.meets(id, step, false)) {
+            return Err(fault.error.clone());
         }
         let world = state.enter(id, &step.place, context.epoch)?;
         match step.phase {
@@ -198,6 +224,9 @@ impl Target for MemoryTarget {
         let mut state = locked(&self.state);
         let id = &context.rendered.deployment;
         state.enter(id, &step.place, context.epoch)?;
+        if let Some(fault) = state.faults.iter().find(|fault| fault.meets(id, step, true)) {
+            return Err(fault.error.clone());
+        }
         state.undone.push((id.clone(), step.key.clone()));
         let world = state.enter(id, &step.place, context.epoch)?;
         let current = world.current.as_ref() == Some(&context.hash);

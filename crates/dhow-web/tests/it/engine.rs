@@ -3,9 +3,9 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use dhow_core::noun::{Digest, EnvironmentName, ImageReference, ServiceName};
 use dhow_core::port::{CommitId, EventQuery, Phase, Place};
-use dhow_core::rollout::{CheckFailure, Event, Health};
+use dhow_core::rollout::{CheckFailure, Event, Health, Progress};
 use dhow_web::shape::{
-    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenProposal, PlannedStep,
+    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenProposal, PlaceStatus, PlannedStep,
     QuarantineEntry, Status, rfc3339,
 };
 use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
@@ -82,6 +82,11 @@ pub fn full_status() -> Status {
             waiting_for: Some("two approvals".into()),
             reason: Some("a check failed".into()),
             failure: Some(CheckFailure { check: "http /".into(), answers: vec!["500".into()] }),
+            places: vec![PlaceStatus {
+                place: Place::Server("web1".parse().unwrap()),
+                progress: Progress::New,
+                running: vec![artifact("v2")],
+            }],
         }],
         proposals: vec![OpenProposal {
             id: "p1".into(),

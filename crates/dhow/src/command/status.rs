@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use dhow_core::noun::{EnvironmentName, ServiceName};
-use dhow_core::rollout::Health;
+use dhow_core::rollout::{Health, Progress};
 use dhow_web::shape::{ArtifactStatus, DeploymentStatus, Status};
 
 use crate::client::Connection;
@@ -80,6 +80,14 @@ fn advice(status: &Status) -> String {
         if let Some(trouble) = trouble(row) {
             let _ = writeln!(text, "\n{}/{}/{}: {trouble}", row.service, row.target, row.environment);
         }
+        row.places.iter().for_each(|at| {
+            let runs = match at.progress {
+                Progress::Between => "is being switched, or was when it was last heard of".to_owned(),
+                Progress::Old | Progress::New if at.running.is_empty() => "runs nothing".to_owned(),
+                Progress::Old | Progress::New => format!("runs {}", versions(&at.running)),
+            };
+            let _ = writeln!(text, "  {}: {runs}", at.place);
+        });
     }
     for p in &status.proposals {
         let id = one_line(&p.id);

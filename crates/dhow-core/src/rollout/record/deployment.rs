@@ -49,6 +49,15 @@ pub enum Removal {
     Going,
 }
 
+/// What runs is to be brought back to its release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mend {
+    /// What was found.
+    pub reason: String,
+    /// How often it was tried.
+    pub tries: u32,
+}
+
 /// A running rollout is to end, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopRequest {
@@ -101,6 +110,12 @@ pub struct DeploymentRow {
     pub authors: BTreeSet<PersonName>,
     /// A running rollout is to end. Only the task that drives the rollout writes the rollout itself.
     pub stop: Option<StopRequest>,
+    /// Somebody else changed what runs: it is to be brought back to its release.
+    #[serde(default)]
+    pub mend: Option<Mend>,
+    /// When it was brought back of late, milliseconds since 1970, newest last.
+    #[serde(default)]
+    pub mended_ms: Vec<i64>,
 }
 
 impl DeploymentRow {
@@ -126,6 +141,8 @@ impl DeploymentRow {
             unclear: None,
             authors: BTreeSet::new(),
             stop: None,
+            mend: None,
+            mended_ms: Vec::new(),
         }
     }
 }
@@ -138,5 +155,6 @@ impl Record for DeploymentRow {
     fn open(&self) -> bool {
         matches!(self.unclear, Some(Unclear::ForNow | Unclear::NoTarget))
             || self.removal == Some(Removal::Going)
+            || self.mend.is_some()
     }
 }

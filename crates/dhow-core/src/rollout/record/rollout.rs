@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fleet::DesiredHash;
 use crate::noun::{DeploymentId, PersonName};
-use crate::port::{CommitId, Record, Step, Table};
+use crate::port::{CommitId, Phase, Place, Record, Step, Table};
 use crate::rollout::State;
 
 /// How a step stands.
@@ -74,6 +74,12 @@ pub struct Rollout {
     pub before: Option<DesiredHash>,
     /// Its steps, once planned.
     pub steps: Vec<StepRecord>,
+    /// Its places, in the turns in which they are switched and verified; once planned.
+    #[serde(default)]
+    pub turns: Vec<Vec<Place>>,
+    /// The turn that is switched and verified now.
+    #[serde(default)]
+    pub turn: usize,
     /// It goes back to an earlier release: gates and windows do not hold it.
     pub is_rollback: bool,
     /// Why it failed, or waits, or was ended.
@@ -93,6 +99,50 @@ impl Rollout {
     pub fn key_of(deployment: &DeploymentId, number: u64) -> String {
         format!("{deployment}/{number:012}")
     }
+
+    /// The turns that a phase is done for: switching and verifying go turn by turn, the others for all places.
+    pub fn turns_of(&self, phase: Phase) -> &[Vec<Place>] {
+        match phase {
+            Phase::Switching | Phase::Verifying => self.turns.get(self.turn..=self.turn).unwrap_or_default(),
+            Phase::Preparing | Phase::Checking | Phase::Finishing => &self.turns,
+        }
+    }
+
+    /// There are places that were not switched yet.
+    pub fn has_next_turn(&self) -> bool {
+        self.turn + 1 < self.turns.len()
+    }
+
+    /// How far a place is.
+    pub fn at(&self, place: &Place) -> Progress {
+        let switches =
+            self.steps.iter().filter(|s| s.step.place == *place && s.step.phase == Phase::Switching);
+        let states: Vec<StepState> = switches.map(|s| s.state).collect();
+        if self.state == State::Succeeded {
+            return Progress::New;
+        }
+        // A place without a step ran the release before the rollout.
+        let is_new = !self.steps.is_empty() && states.iter().all(|state| *state == StepState::Done);
+        match is_new {
+            true => Progress::New,
+            false if states.iter().any(|s| matches!(s, StepState::Started | StepState::Done)) => {
+                Progress::Between
+            }
+            false => Progress::Old,
+        }
+    }
+}
+
+/// How far a place is in a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// What ran before the rollout runs there.
+    Old,
+    /// It was begun to be switched, and is not yet.
+    Between,
+    /// What the rollout brings runs there.
+    New,
 }
 
 impl Record for Rollout {

@@ -327,8 +327,13 @@ impl World {
 
     /// The versions that run there, as the world says it; empty where nothing runs.
     pub fn running(&self, id: &str) -> String {
+        self.running_at(id, &Place::Local)
+    }
+
+    /// The versions that run at a place.
+    pub fn running_at(&self, id: &str, place: &Place) -> String {
         let at = deployment(id);
-        let current = self.dock(id).target.current(&at, &Place::Local);
+        let current = self.dock(id).target.current(&at, place);
         current.map(|hash| self.tags_of(id, &hash)).unwrap_or_default()
     }
 

@@ -53,7 +53,8 @@ impl Fuse {
     fn count(&self, batch: &Batch) -> usize {
         let facts = batch.events.iter().map(|e| {
             let word = |field: &str| e.body.get(field).and_then(|v| v.as_str()).unwrap_or_default();
-            let step = word("key").split(':').next().unwrap_or_default().to_owned();
+            let server = word("key").split_once('@').map_or("", |(_, server)| server);
+            let step = format!("{} {server}", word("key").split(':').next().unwrap_or_default());
             let to = if e.kind == "rollout_moved" { word("to") } else { "" };
             format!("{} {step} {to}", e.kind)
         });
