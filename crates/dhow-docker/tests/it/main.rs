@@ -4,4 +4,5 @@
 
 mod compose;
 mod executor;
+mod front;
 mod proxy;

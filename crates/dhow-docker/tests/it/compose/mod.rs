@@ -9,4 +9,4 @@ mod files;
 mod killed;
 mod messages;
 mod rollout;
-mod support;
+pub mod support;
