@@ -50,6 +50,6 @@ async fn a_deploy_takes_little_more_than_compose_alone() {
     println!(
         "{rounds} each, medians: docker compose up -d --wait {bare:?}, a deploy until the new version serves {ours:?}: {ratio:.2} times"
     );
-    println!("the last: {last:?}");
+    println!("the last: {last:?}; {:?}", harbor.said.0.lock().unwrap());
     assert!(asked.is_none() || ratio <= 1.2, "{ratio}");
 }
