@@ -9,6 +9,7 @@ use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, Health
 use bollard::query_parameters as query;
 use dhow_core::port::TargetError;
 use futures::StreamExt as _;
+use futures::future::try_join_all;
 
 use super::error;
 
@@ -97,13 +98,9 @@ impl Api {
         let options =
             query::ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let all = self.docker.list_containers(Some(options)).await.map_err(|error| error::api(&error))?;
-        let mut found = Vec::new();
-        for summary in all {
-            let Some(id) = summary.id else { continue };
-            if let Some(facts) = self.container(&id).await? {
-                found.push(facts);
-            }
-        }
+        let ids: Vec<String> = all.into_iter().filter_map(|summary| summary.id).collect();
+        let found = try_join_all(ids.iter().map(|id| self.container(id))).await?;
+        let mut found: Vec<Facts> = found.into_iter().flatten().collect();
         found.retain(|facts| facts.labels.get("com.docker.compose.oneoff").is_none_or(|one| one != "True"));
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)

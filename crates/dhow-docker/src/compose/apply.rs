@@ -9,8 +9,18 @@ use super::{ComposeTarget, error, isolate};
 
 impl ComposeTarget {
     pub(super) async fn execute_at(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
-        let (site, body, _) = self.enter(step, context).await?;
-        match Action::of(step)? {
+        let action = Action::of(step)?;
+        let (site, body) = match action {
+            // Their first effect is a command under the lock, which refuses a lower epoch by itself.
+            Action::Pull { .. } | Action::Beside(_) | Action::Recreate(_) | Action::Stable => {
+                (self.site(&context.rendered.deployment, &step.place).await?, Body::of(&context.rendered)?)
+            }
+            _ => {
+                let (site, body, _) = self.enter(step, context).await?;
+                (site, body)
+            }
+        };
+        match action {
             Action::Files { override_file, content, data } => {
                 let look = self.look(&context.rendered, &body, &step.place).await?;
                 let manifest = Manifest { content, ..look.manifest };
@@ -65,7 +75,9 @@ impl ComposeTarget {
             Action::Beside(beside) => {
                 let api = site.api().await?;
                 let new = api.containers(&body.project).await?.into_iter().filter(|facts| {
-                    beside.hashes.get(&facts.service) == Some(&facts.config_hash)
+                    // Without a hash, every container that was there is among the old ones.
+                    let hash = beside.hashes.get(&facts.service);
+                    hash.is_some_and(|hash| hash.is_empty() || *hash == facts.config_hash)
                         && !beside.old.contains(&facts.id)
                         && !beside.first.contains(&facts.service)
                 });
@@ -130,7 +142,7 @@ impl ComposeTarget {
         let executor = self.executors.at(&step.place).await.map_err(error::executor)?;
         let site = Site::new(executor, &context.rendered.deployment, &self.options).await?;
         let turn = Turn::from(context);
-        site.enter(turn, &[]).await?;
+        site.enter(turn).await?;
         Ok((site, Body::of(&context.rendered)?, turn))
     }
 }

@@ -6,6 +6,8 @@ use dhow_core::fleet::INTERNAL_NETWORK;
 use dhow_core::noun::{Digest, ImageReference};
 use dhow_core::port::{Command, Observed, Place, Rendered, TargetError};
 
+use futures::future::try_join_all;
+
 use super::ComposeTarget;
 use super::api::{Api, Facts, ImageFacts};
 use super::body::{Body, ContainerSeen, Current, Manifest, Seen, ServiceSeen, Stack, value};
@@ -14,7 +16,7 @@ use super::judge::Judge;
 use super::model::{self, Model, Wanted};
 use super::site::Site;
 use super::spelling::{self, Known, Spelled};
-use super::{error, ports, same, shared};
+use super::{error, plain, ports, same, shared};
 
 /// One look at a deployment at its place.
 pub(super) struct Look {
@@ -59,14 +61,7 @@ impl ComposeTarget {
     ) -> Result<Look, TargetError> {
         let executor = self.executors.at(place).await.map_err(error::executor)?;
         let site = Site::new(executor, &rendered.deployment, &self.options).await?;
-        let key = Digest::of(value(&body.inputs).to_string().as_bytes()).short();
-        let folder = format!("{}/seen/{key}", site.root);
-        let files = Site::release_files(body, None);
-        site.executor.send(&folder, &files).await.map_err(error::executor)?;
-        let stack = Site::stack(&folder, body, false);
-        let base = format!("{folder}/files");
-        let config = site.compose(&body.project, Some(&stack), ["config", "--format", "json"]);
-        let model = Model::of(&self.ask(&site, body, &base, config).await?)?;
+        let (base, directory, model) = self.model(&site, rendered, body).await?;
         let api = site.api().await?;
         let facts = api.containers(&body.project).await?;
         let wanted: BTreeMap<String, Wanted> = model
@@ -88,16 +83,17 @@ impl ComposeTarget {
         let same = same::same(&site, body, spelling::foreign(&known, &model)).await?;
         known.same = &same;
         let spelled = spelling::spell(&known, &model);
-        let from_input = Stack { directory: stack.directory.clone(), files: vec!["-".to_owned()] };
-        let mut command = site.compose(&body.project, Some(&from_input), ["config", "--hash", "*"]);
-        command.stdin = Some(shared::resolved(&spelled.model, &facts).0.to_string().into_bytes().into());
-        let hashes = hashes(&self.ask(&site, body, &base, command).await?);
         let current: Option<Current> = site.current().await?;
         let before = match &current {
             Some(current) => read_manifest(&site, &current.stack).await?,
             None => None,
         };
-        let judge = Judge { body, facts: &facts, images: &images, wanted: &wanted, hashes: &hashes, before };
+        let no_hashes = BTreeMap::new();
+        let mut judge =
+            Judge { body, facts: &facts, images: &images, wanted: &wanted, hashes: &no_hashes, before };
+        let whole = shared::resolved(&spelled.model, &facts);
+        let hashes = self.hashes(&site, body, (&base, &directory), &whole, &judge.hashes_needed()).await?;
+        judge.hashes = &hashes;
         let mut seen = self.services(&judge, &spelled, place)?;
         let (volumes, networks) = api.volumes_and_networks().await?;
         things(&mut seen, &spelled.model, "volumes", "volume", &volumes);
@@ -124,8 +120,36 @@ impl ComposeTarget {
         Ok(Look { site, api, seen, facts, images, manifest })
     }
 
+    /// What Compose makes of the files: the folder that they were sent to, the one in it that relative paths start at,
+    /// and the model. Where it can, without the versions of pinned images, which are said in the override.
+    async fn model(
+        &self,
+        site: &Site,
+        rendered: &Rendered,
+        body: &Body,
+    ) -> Result<(String, String, Model), TargetError> {
+        if let Some((plain, named)) = plain::plain(body, &rendered.pins) {
+            let found = self.model_of(site, &plain).await?;
+            if plain::fits(&found.2, &named) {
+                return Ok(found);
+            }
+        }
+        self.model_of(site, body).await
+    }
+
+    async fn model_of(&self, site: &Site, body: &Body) -> Result<(String, String, Model), TargetError> {
+        let key = Digest::of(value(&body.inputs).to_string().as_bytes()).short();
+        let folder = format!("{}/seen/{key}", site.root);
+        site.executor.send(&folder, &Site::release_files(body, None)).await.map_err(error::executor)?;
+        let stack = Site::stack(&folder, body, false);
+        let base = format!("{folder}/files");
+        let config = site.compose(&body.project, Some(&stack), ["config", "--format", "json"]);
+        let model = Model::of(&self.ask(site, body, &base, config).await?)?;
+        Ok((base, stack.directory, model))
+    }
+
     /// Asks Compose about the files of `base`, once for the same files at the same place.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         site: &Site,
         body: &Body,
@@ -251,20 +275,9 @@ async fn images(
 ) -> Result<BTreeMap<String, ImageFacts>, TargetError> {
     let run = facts.iter().flat_map(|facts| [&facts.image, &facts.image_id]);
     let names: BTreeSet<&String> = run.chain(wanted.values().map(|wanted| &wanted.image)).collect();
-    let mut found = BTreeMap::new();
-    for name in names {
-        if let Some(image) = api.image(name).await? {
-            found.insert(name.clone(), image);
-        }
-    }
-    Ok(found)
-}
-
-/// The hash of each service, as Compose will write it on its containers.
-fn hashes(answer: &[u8]) -> BTreeMap<String, String> {
-    let text = String::from_utf8_lossy(answer).into_owned();
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    pairs.map(|(name, hash)| (name.to_owned(), hash.trim().to_owned())).collect()
+    let asked = names.into_iter().map(async |name| Ok((name.clone(), api.image(name).await?)));
+    let found: Vec<(String, Option<ImageFacts>)> = try_join_all(asked).await?;
+    Ok(found.into_iter().filter_map(|(name, image)| Some((name, image?))).collect())
 }
 
 /// The files that the newest container was started with, by hand.

@@ -104,7 +104,7 @@ async fn one(
         return site.change(turn, &format!("pull {image}"), &command).await.map(drop);
     };
     let folder = format!("{}/login-{}", site.root, turn.rollout);
-    site.enter(turn, std::slice::from_ref(&folder)).await?;
+    site.make(turn, std::slice::from_ref(&folder)).await?;
     let key = if registry == "docker.io" { "https://index.docker.io/v1/" } else { registry.as_str() };
     let pair = format!("{}:{}", login.user, login.password.expose_secret());
     let auth = base64::engine::general_purpose::STANDARD.encode(pair);

@@ -191,10 +191,10 @@ impl Harbor {
         let (context, place) = (&release.0, &self.lab.place);
         let begun = Instant::now();
         let observed = self.target.observe(&context.rendered, place).await?;
+        let mut each = vec![("observe".to_owned(), begun.elapsed())];
         let steps = self.target.plan(&context.rendered, &context.hash, place, &observed);
         let mut serves = None;
         let mut told = Vec::new();
-        let mut each = Vec::new();
         for (number, step) in steps.iter().enumerate() {
             if serves.is_none() && step.phase > Phase::Switching {
                 serves = Some(begun.elapsed());
