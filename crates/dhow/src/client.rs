@@ -65,7 +65,8 @@ impl Connection {
     fn client_with(&self, token: Option<SecretString>) -> anyhow::Result<Client> {
         let base = self.base()?;
         let token = self.token(token)?;
-        let local = is_loopback(&base);
+        // What a state directory on this host says listens on this host, whatever its address.
+        let local = is_loopback(&base) || self.url.is_none();
         ensure!(
             base.scheme() == "https" || local || self.plain_http,
             "{base} is plain HTTP on another host: the token could be read on the way. \
@@ -341,6 +342,14 @@ mod tests {
         }
         let told = Connection { plain_http: true, ..connection("http://dhow.acme.dev") };
         assert!(told.client_with(token()).is_ok());
+    }
+
+    #[test]
+    fn a_state_directory_is_of_this_host_whatever_address_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("listen"), "10.0.0.7:8080\n").unwrap();
+        let here = Connection { state: Some(folder.path().into()), ..Connection::default() };
+        assert!(here.client_with(token()).is_ok());
     }
 
     #[test]

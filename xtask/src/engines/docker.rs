@@ -27,6 +27,7 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
         "pidfile": host.dir.join("docker.pid"),
         "hosts": [format!("unix://{}", socket.display())],
         "bridge": net::bridge(slot),
+        "insecure-registries": ["10.213.0.0/16"],
         "dns": [net::nobody(slot)],
         // Rules of the machine's firewall, and whether it forwards, are none of our business: ports are published
         // by Docker's own proxy.

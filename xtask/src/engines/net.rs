@@ -58,7 +58,16 @@ impl Net {
         ip(&["link", "set", link, "up"])?;
         ip(&["-netns", netns, "address", "add", &format!("{address}/24"), "dev", "eth0"])?;
         ip(&["-netns", netns, "link", "set", "lo", "up"])?;
-        ip(&["-netns", netns, "link", "set", "eth0", "up"])
+        ip(&["-netns", netns, "link", "set", "eth0", "up"])?;
+        let [a, b, third, _] = gateway.octets();
+        let first = Ipv4Addr::new(a, b, third - third % 16, 1);
+        match first == *gateway {
+            true => Ok(()),
+            // One address of the machine that every host reaches: where a registry for all of them listens.
+            false => {
+                ip(&["-netns", netns, "route", "add", &format!("{first}/32"), "via", &gateway.to_string()])
+            }
+        }
     }
 }
 

@@ -67,8 +67,10 @@ use watch::Watch;
 /// How Compose deployments are run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The engine's socket at each place.
+    /// The engine's socket at each server.
     pub socket: String,
+    /// The engine's socket on this machine.
+    pub local_socket: String,
     /// `DOCKER_CONFIG` at each place; none: the user's own.
     pub docker_config: Option<String>,
     /// How long a release must stay up before it counts as running.
@@ -79,10 +81,24 @@ pub struct Options {
     pub allow_build: bool,
 }
 
+/// Where an engine's socket usually is.
+const SOCKET: &str = "/var/run/docker.sock";
+
+impl Options {
+    /// The engine's socket at a place.
+    pub(crate) fn socket_at(&self, place: &Place) -> &str {
+        match place {
+            Place::Local => &self.local_socket,
+            Place::Server(_) => &self.socket,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
-            socket: "/var/run/docker.sock".to_owned(),
+            socket: SOCKET.to_owned(),
+            local_socket: SOCKET.to_owned(),
             docker_config: None,
             stable: Duration::from_secs(10),
             start: Duration::from_secs(60),

@@ -33,11 +33,11 @@ impl Site {
         options: &Options,
     ) -> Result<Self, TargetError> {
         let home = executor.home().await.map_err(error::executor)?;
-        let mut environment =
-            BTreeMap::from([("DOCKER_HOST".to_owned(), format!("unix://{}", options.socket))]);
+        let socket = options.socket_at(&executor.place()).to_owned();
+        let mut environment = BTreeMap::from([("DOCKER_HOST".to_owned(), format!("unix://{socket}"))]);
         environment.extend(options.docker_config.clone().map(|folder| ("DOCKER_CONFIG".to_owned(), folder)));
         let root = format!("{}/compose/{}/{}", home.trim_end_matches('/'), id.environment, id.service);
-        Ok(Self { executor, root, socket: options.socket.clone(), environment, id: id.clone() })
+        Ok(Self { executor, root, socket, environment, id: id.clone() })
     }
 
     /// Where it is.

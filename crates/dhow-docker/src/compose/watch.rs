@@ -97,7 +97,7 @@ async fn follow(
 
 async fn connect(executors: &dyn Executors, options: &Options, place: &Place) -> Option<Api> {
     let executor = executors.at(place).await.ok()?;
-    let socket = executor.forward_socket(&options.socket).await.ok()?;
+    let socket = executor.forward_socket(options.socket_at(&executor.place())).await.ok()?;
     Api::connect(&socket).await.ok()
 }
 

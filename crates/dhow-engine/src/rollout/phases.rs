@@ -66,7 +66,8 @@ impl Stop {
 
 /// Why a phase ended at a place; a server is named.
 pub(super) fn stop_at(rendered: &Rendered, place: &Place, error: TargetError) -> Stop {
-    let named = |reason: String| match rendered.on(place).is_empty() {
+    let named = |reason: String| match rendered.on(place).is_empty() || reason.starts_with(&place.to_string())
+    {
         true => reason,
         false => format!("{place}: {reason}"),
     };
@@ -89,9 +90,9 @@ fn elsewhere(rollout: &Rollout) -> String {
         places.map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     let mut told = String::new();
-    for (places, what) in [(of(false), "goes back"), (of(true), "was not touched")] {
+    for (what, places) in [("taken back", of(false)), ("not touched", of(true))] {
         if !places.is_empty() {
-            let _ = write!(told, "; {places} {what}");
+            let _ = write!(told, "; {what}: {places}");
         }
     }
     told

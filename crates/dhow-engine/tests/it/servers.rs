@@ -108,7 +108,7 @@ fn the_first_server_that_fails_stops_it_and_those_done_go_back() {
     let rollouts = world.list::<Rollout>(STAGE);
     let failed = rollouts.iter().find(|r| r.state == State::RolledBack).unwrap();
     let reason = failed.reason.as_deref().unwrap();
-    assert_eq!(reason, "web2: it answers 500; web1, web2 goes back; web3 was not touched");
+    assert_eq!(reason, "web2: it answers 500; taken back: web1, web2; not touched: web3");
     assert!(!world.live(STAGE).is_empty());
     assert_eq!(begun(&world, "switch"), ["web1", "web2"], "the third was touched");
 }

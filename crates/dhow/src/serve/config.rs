@@ -13,12 +13,15 @@ use dhow_core::yaml::{self, Node, Reader};
 use dhow_docker::executor::Identity;
 use dhow_engine::Settings;
 
+use super::docker::DockerConfig;
+
 /// The keys of the file.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "secrets",
     "commands",
     "registry_hosts",
     "identities",
+    "docker",
     "command_checks",
     "fleet_interval",
     "tags_interval",
@@ -42,6 +45,8 @@ pub struct FileConfig {
     pub registry_hosts: Vec<String>,
     /// Private keys for servers, by the names that the fleet has for them.
     pub identities: BTreeMap<String, Identity>,
+    /// How Docker deployments are run.
+    pub docker: DockerConfig,
     /// Whether `command` checks may run on this machine.
     pub command_checks: bool,
     /// How often the fleet's head is read.
@@ -119,6 +124,9 @@ impl FileConfig {
             for (name, entry) in reader.entries(node, "identities") {
                 self.identities.extend(identity(reader, entry).map(|identity| (name.text.clone(), identity)));
             }
+        }
+        if let Some(node) = fields.get("docker") {
+            self.docker = DockerConfig::read(reader, node);
         }
         if let Some(node) = fields.get("command_checks") {
             self.command_checks = reader.boolean(node, "command_checks").unwrap_or(false);

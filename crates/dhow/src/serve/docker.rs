@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use dhow_core::fleet::{Front, ProxySettings, SecretReference, Server};
 use dhow_core::noun::ServerName;
 use dhow_core::port::{Place, TargetError};
+use dhow_core::yaml::{Node, Reader};
 use dhow_docker::compose::{ComposeTarget, Login, Logins, Options};
 use dhow_docker::executor::{Places, PlacesConfig};
 use dhow_docker::front::{Fronts, FrontsConfig, Secrets};
@@ -19,6 +20,55 @@ use secrecy::SecretString;
 use super::config::FileConfig;
 use super::secrets;
 use super::source::Source;
+
+/// The keys of `docker`.
+const KEYS: [&str; 3] = ["stable", "start", "allow_build"];
+/// Longest time that may be waited.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How Docker deployments are run, as `docker` in `--config` says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DockerConfig {
+    /// How long a release must stay up before it counts as running.
+    pub stable: Option<Duration>,
+    /// How long containers may take until they are healthy.
+    pub start: Option<Duration>,
+    /// `build:` is allowed: images are built where they run.
+    pub allow_build: bool,
+}
+
+impl DockerConfig {
+    pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Self {
+        let fields = reader.fields(node, "docker", &KEYS);
+        let mut time = |key| fields.get(key).and_then(|node| reader.duration(node, key, LONGEST));
+        let (stable, start) = (time("stable"), time("start"));
+        let allow_build = fields.get("allow_build").and_then(|node| reader.boolean(node, "allow_build"));
+        Self { stable, start, allow_build: allow_build.unwrap_or(false) }
+    }
+
+    /// What the targets are told. `host` is `DOCKER_HOST`, which names the engine of this machine.
+    ///
+    /// # Errors
+    /// `DOCKER_HOST` is no unix socket.
+    fn options(&self, host: Option<&str>) -> Result<Options> {
+        let usual = Options::default();
+        let local_socket = match host {
+            None => usual.local_socket,
+            Some(host) => host.strip_prefix("unix://").map(str::to_owned).with_context(|| {
+                format!(
+                    "DOCKER_HOST is {host}; expected unix://PATH. Other machines are servers of the fleet"
+                )
+            })?,
+        };
+        Ok(Options {
+            local_socket,
+            stable: self.stable.unwrap_or(usual.stable),
+            start: self.start.unwrap_or(usual.start),
+            allow_build: self.allow_build,
+            ..Options::default()
+        })
+    }
+}
 
 /// The target `compose`, on this machine and on the servers of the fleet's head. Nothing is connected yet.
 pub fn compose(config: &FileConfig, state: &Path, source: &Source) -> Result<ComposeTarget> {
@@ -41,7 +91,9 @@ pub fn compose(config: &FileConfig, state: &Path, source: &Source) -> Result<Com
         ready: PROXY_READY,
         pause: PROXY_PAUSE,
     });
-    Ok(ComposeTarget::new(places, Arc::new(routes), logins, Options::default()))
+    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    let options = config.docker.options(host.as_deref())?;
+    Ok(ComposeTarget::new(places, Arc::new(routes), logins, options))
 }
 
 /// How long a proxy may take until it serves what it was told: Traefik takes 2 s unless it is set up otherwise.
@@ -92,5 +144,20 @@ impl Servers {
     /// The proxy in front of a place.
     fn front(&self, place: &Place) -> Option<Front> {
         Front::of(place, &self.servers, self.proxy.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docker_host_names_the_engine_of_this_machine_only() {
+        let config = DockerConfig::default();
+        let options = config.options(Some("unix:///run/user/1000/docker.sock")).unwrap();
+        assert_eq!(options.local_socket, "/run/user/1000/docker.sock");
+        assert_eq!(options.socket, Options::default().socket);
+        let told = config.options(Some("tcp://10.0.0.1:2375")).unwrap_err().to_string();
+        assert!(told.contains("expected unix://PATH"), "{told}");
     }
 }

@@ -56,6 +56,8 @@ impl Source {
         let own = HostSettings {
             credentials: Some(Credentials::Dhow(secret.clone())),
             address: Some(address.to_owned()),
+            // Its own listener, whatever its address: nothing leaves this machine.
+            plain_http: true,
             ..HostSettings::default()
         };
         let own: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), own.clone())).collect();

@@ -7,6 +7,7 @@ mod approvals;
 mod bad_input;
 mod crash;
 mod demo;
+mod docker;
 mod fleets;
 mod offline;
 mod publish;

@@ -34,6 +34,7 @@ pub struct Start<'a> {
     fleet: &'a Fleet,
     url: String,
     state: PathBuf,
+    listen: String,
     config: String,
     environment: Vec<(String, String)>,
 }
@@ -45,6 +46,7 @@ impl Fleet {
             fleet: self,
             url: self.url(),
             state: self.folder().join("state"),
+            listen: "127.0.0.1:0".into(),
             config: format!("registry_hosts: [{HOST}]\n{CONFIG}"),
             environment: Vec::new(),
         }
@@ -55,6 +57,12 @@ impl Start<'_> {
     /// On another address of the fleet.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
+        self
+    }
+
+    /// With the API and the registry there.
+    pub fn listen(mut self, address: impl ToString) -> Self {
+        self.listen = address.to_string();
         self
     }
 
@@ -75,7 +83,7 @@ impl Start<'_> {
         let config = self.fleet.folder().join("serve.yaml");
         std::fs::write(&config, &self.config).unwrap();
         let mut command = dhow(&self.fleet.home());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--sites", "127.0.0.1:0", "--fleet", &self.url]);
+        command.args(["serve", "--listen", &self.listen, "--sites", "127.0.0.1:0", "--fleet", &self.url]);
         command.arg("--state").arg(&self.state).arg("--config").arg(config);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

@@ -61,11 +61,12 @@ impl Lab {
             port,
             settings: DeploymentSettings::default(),
             options: Options {
-                socket: docker.socket().to_string_lossy().into_owned(),
+                local_socket: docker.socket().to_string_lossy().into_owned(),
                 docker_config: Some(docker.config.to_string_lossy().into_owned()),
                 stable: Duration::from_millis(100),
                 start: Duration::from_secs(20),
                 allow_build: false,
+                ..Options::default()
             },
             routes: Arc::new(Unrouted),
             logins: Arc::new(Anonymous),

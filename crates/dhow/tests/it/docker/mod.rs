@@ -1,0 +1,5 @@
+//! Deployments on real Docker Engines, here and on servers, through the real binary.
+
+mod servers;
+mod support;
+mod voyage;
