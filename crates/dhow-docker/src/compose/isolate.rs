@@ -90,7 +90,7 @@ mod tests {
         let of = |isolation, name: &str| joined(&body(isolation), &model, name);
         assert_eq!(of(Isolation::Site, "web"), [INTERNAL_NETWORK]);
         assert!(of(Isolation::Site, "db").is_empty() && of(Isolation::Off, "web").is_empty());
-        assert_eq!(of(Isolation::Proxy, "edge"), [OUTSIDE, INTERNAL_NETWORK]);
+        assert_eq!(of(Isolation::Proxy, "edge"), [INTERNAL_NETWORK, OUTSIDE]);
         assert!(of(Isolation::Proxy, "web").is_empty());
         let host = Model(json!({"services": {"web": {"network_mode": "host"}}}));
         assert!(joined(&body(Isolation::Site), &host, "web").is_empty());

@@ -4,4 +4,5 @@ mod deploys;
 mod harbor;
 mod isolation;
 mod mending;
+mod servers;
 mod times;
