@@ -35,13 +35,16 @@ pub trait Secrets: Send + Sync {
     async fn secret(&self, reference: &SecretReference, host: &str) -> Result<SecretString, String>;
 }
 
+/// Names the proxy in front of a place; `None`: nothing stands there.
+pub type FrontOf = Arc<dyn Fn(&Place) -> Option<Front> + Send + Sync>;
+
 /// What the proxies need to know.
 #[derive(Clone)]
 pub struct FrontsConfig {
     /// The places.
     pub executors: Arc<dyn Executors>,
     /// The proxy in front of a place, by the fleet's head; asked each time.
-    pub fronts: Arc<dyn Fn(&Place) -> Option<Front> + Send + Sync>,
+    pub fronts: FrontOf,
     /// Hashes of passwords.
     pub secrets: Arc<dyn Secrets>,
     /// The epoch of the lease now, for what is mended outside of rollouts; `None`: nothing is mended now.
