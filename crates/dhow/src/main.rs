@@ -26,6 +26,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(command::demo::Args),
+    #[command(hide = true)]
+    DemoSite(command::demo_site::Args),
     Serve(command::serve::Args),
     Publish(command::publish::Args),
     Status(command::status::Args),
@@ -57,6 +59,7 @@ async fn main() -> ExitCode {
     }
     let result = match cli.command {
         Command::Demo(args) => command::demo::run(args).await,
+        Command::DemoSite(args) => command::demo_site::run(args).await,
         Command::Serve(args) => command::serve::run(args).await,
         Command::Publish(args) => command::publish::run(args).await,
         Command::Status(args) => command::status::run(args).await,

@@ -3,6 +3,7 @@
 pub mod approve;
 mod ask;
 pub mod demo;
+pub mod demo_site;
 pub mod history;
 pub mod plan;
 pub mod policy;

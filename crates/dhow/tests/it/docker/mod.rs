@@ -1,5 +1,6 @@
 //! Deployments on real Docker Engines, here and on servers, through the real binary.
 
+mod demo;
 mod servers;
 mod support;
 mod voyage;
