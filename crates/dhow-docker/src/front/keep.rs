@@ -141,10 +141,12 @@ async fn look(
 /// Sets a route again, unless it is being changed meanwhile.
 async fn mend(doors: &Doors, key: &Key, kept: &Kept, all: &All) -> Result<bool, TargetError> {
     let Some(epoch) = (doors.config.epoch)() else { return Ok(false) };
-    let still = || all.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key);
-    if !still() {
-        return Ok(false);
-    }
+    // Whoever changes it meanwhile has forgotten it before, and holds the lock until it is as it is to be.
+    let still = || {
+        let all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |now: &Kept| now.change.new == kept.change.new && now.change.route == kept.change.route;
+        all.get(key).is_some_and(same)
+    };
     let change = RouteChange { epoch, rollout: 0, ..kept.change.clone() };
-    doors.lead(&change, &[], &change.new).await
+    doors.lead(&change, &[], &change.new, &still).await
 }

@@ -111,12 +111,14 @@ impl Doors {
         Site::new(deployment.clone(), route, &secrets).map_err(of_proxy)
     }
 
-    /// Makes the route lead from the part of some containers to that of others, at their place.
+    /// Makes the route lead from the part of some containers to that of others, at their place; unless, when the lock is
+    /// held, this is not wanted any more. True: something was changed.
     async fn lead(
         &self,
         change: &RouteChange,
         from: &[Instance],
         to: &[Instance],
+        wanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool, TargetError> {
         let door = self.at(&change.deployment, &change.place).await?;
         let site = self.site(&change.deployment, &change.route).await?;
@@ -124,6 +126,9 @@ impl Doors {
         let (from, to) = (part.addresses(from)?, part.addresses(to)?);
         let lock = lock(&change.deployment, change.rollout, change.epoch);
         let effect = async {
+            if !wanted() {
+                return Ok(false);
+            }
             let others = part.others(door.proxy.as_ref(), &change.deployment).await?;
             let all = |own: &[SocketAddr]| [&others[..], own].concat();
             let (old, new) = (all(&from), all(&to));
@@ -200,14 +205,14 @@ impl Routes for Fronts {
 
     async fn switch(&self, change: &RouteChange) -> Result<(), TargetError> {
         self.keeper.forget(&change.deployment, &change.place);
-        self.doors.lead(change, &change.old, &change.new).await?;
+        self.doors.lead(change, &change.old, &change.new, &|| true).await?;
         self.keeper.keep(change.clone(), false);
         Ok(())
     }
 
     async fn undo(&self, change: &RouteChange) -> Result<(), TargetError> {
         self.keeper.forget(&change.deployment, &change.place);
-        self.doors.lead(change, &[], &change.old).await?;
+        self.doors.lead(change, &[], &change.old, &|| true).await?;
         let back = RouteChange { new: change.old.clone(), old: Vec::new(), ..change.clone() };
         self.keeper.keep(back, false);
         Ok(())
