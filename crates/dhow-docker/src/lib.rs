@@ -6,3 +6,4 @@ pub mod executor;
 pub mod front;
 pub mod inspect;
 pub mod proxy;
+mod room;

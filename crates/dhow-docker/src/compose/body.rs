@@ -87,6 +87,12 @@ pub(super) struct Seen {
     /// What is to be done at the proxy although no container changes.
     #[serde(default)]
     pub reroute: Option<String>,
+    /// Why the disk there is nearly full.
+    #[serde(default)]
+    pub nearly_full: Option<String>,
+    /// Why nothing may be pulled there.
+    #[serde(default)]
+    pub no_room: Option<String>,
 }
 
 /// One service of the files, and what runs of it.
