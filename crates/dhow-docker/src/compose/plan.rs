@@ -100,22 +100,27 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
             return vec![step("refuse", Phase::Preparing, told.clone(), Action::Refuse { because: told })];
         }
         Strategy::Recreate { because } => {
-            let gap = match !because.is_empty() {
-                true => {
-                    let last = seen.current.as_ref().and_then(|current| current.gap_ms);
-                    let last = last.map(|gap| format!(" (the last one: {gap} ms)")).unwrap_or_default();
-                    format!(
-                        "{told}; strategy recreate, with a gap{last} and without a check before it: {because}"
-                    )
-                }
-                false => told,
-            };
-            steps.push(step("switch", Phase::Switching, gap, Action::Recreate(change)));
+            steps.push(step(
+                "switch",
+                Phase::Switching,
+                recreated(&seen, told, &because),
+                Action::Recreate(change),
+            ));
             steps.push(stable);
         }
     }
     steps.push(prune);
     steps
+}
+
+/// What changes with a gap, and why there is one; nothing of it where nothing that runs is replaced.
+fn recreated(seen: &Seen, told: String, because: &str) -> String {
+    if because.is_empty() {
+        return told;
+    }
+    let last = seen.current.as_ref().and_then(|current| current.gap_ms);
+    let last = last.map(|gap| format!(" (the last one: {gap} ms)")).unwrap_or_default();
+    format!("{told}; strategy recreate, with a gap{last} and without a check before it: {because}")
 }
 
 /// What changes, per service: `recreate web (image 1.0 becomes 1.1), create worker, remove cron`.
