@@ -82,12 +82,8 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
             steps.push(step("beside", Phase::Preparing, start, Action::Beside(beside.clone())));
             let old = old(&seen);
             let route = Action::Route { change, beside };
-            steps.push(step(
-                "switch",
-                Phase::Switching,
-                format!("route requests to the new {names}{note}"),
-                route,
-            ));
+            let told = format!("route requests to the new {names}{note}");
+            steps.push(step("switch", Phase::Switching, told, route));
             steps.push(stable);
             let drain = Action::Drain { old, services };
             steps.push(step("drain", Phase::Finishing, format!("drain and stop the old {names}"), drain));
