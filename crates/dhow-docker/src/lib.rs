@@ -5,6 +5,7 @@ pub mod compose;
 mod engine;
 pub mod executor;
 mod files;
+pub mod front;
 pub mod inspect;
 pub mod proxy;
 mod room;

@@ -16,6 +16,7 @@ mod kind;
 mod layout;
 mod load;
 mod model;
+mod networks;
 mod part;
 mod path;
 mod pattern;
@@ -27,6 +28,7 @@ mod server;
 mod service;
 mod settings;
 mod sites;
+mod strategy;
 mod tree;
 mod whole;
 mod window;
@@ -40,9 +42,11 @@ pub use model::{
     Artifact, ArtifactKind, Deployment, DeploymentSettings, Environment, Fleet, Jump, OobPath, Person,
     RegistrySettings, SecretReference, Server, Service,
 };
-pub use proxy::{AdminAddress, ProxyKind, ProxySettings};
+pub use networks::{INTERNAL_NETWORK, Isolation};
+pub use proxy::{AdminAddress, Front, ProxyAt, ProxyKind, ProxySettings};
 pub use route::{PasswordHash, Route, Tls};
 pub use secret::InvalidSecretReference;
 pub use server::address;
 pub use sites::VersionSite;
+pub use strategy::Strategy;
 pub use tree::{Entry, EntryKind, MemoryTree, Tree};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dhow_core::fleet::{DesiredHash, Route};
+use dhow_core::fleet::{DesiredHash, Isolation, Route, Strategy};
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Observed, Rendered, Step, TargetError};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,12 @@ pub(super) struct Body {
     pub inputs: BTreeMap<String, String>,
     /// What containers mount, by path in the fleet.
     pub content: BTreeMap<String, Content>,
+    /// How it is updated, where a person says so.
+    #[serde(default)]
+    pub strategy: Option<Strategy>,
+    /// Its networks.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// Who has its data, if it was called otherwise before.
     #[serde(default)]
     pub moved_from: Option<DeploymentId>,
@@ -54,8 +60,14 @@ pub(super) struct Seen {
     pub before: Option<Stack>,
     /// Fixed ports that somebody else's container holds, with whose.
     pub ports_taken: Vec<String>,
-    /// Routes are written for it.
+    /// A proxy stands in front of the place.
     pub routed: bool,
+    /// What people should know of each deploy through that proxy.
+    #[serde(default)]
+    pub proxy_note: Option<String>,
+    /// What is to be done at the proxy although no container changes.
+    #[serde(default)]
+    pub reroute: Option<String>,
     /// Why the disk there is nearly full.
     #[serde(default)]
     pub nearly_full: Option<String>,
@@ -120,6 +132,9 @@ pub(super) struct Current {
     /// How long there was no service when it was switched to, where it was recreated.
     #[serde(default)]
     pub gap_ms: Option<u64>,
+    /// The route that the proxy was given.
+    #[serde(default)]
+    pub route: Option<Route>,
 }
 
 /// What a release folder says of itself: `release.json`.
@@ -160,6 +175,10 @@ pub(super) enum Action {
     Prune,
     /// Nothing runs otherwise; the release is noted.
     Record { change: Change },
+    /// Nothing runs otherwise; the proxy gets the route, or loses it.
+    Reroute { change: Change },
+    /// It cannot be done as a person asks for.
+    Refuse { because: String },
 }
 
 /// New containers beside old ones.

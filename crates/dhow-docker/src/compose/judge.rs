@@ -20,6 +20,12 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// The services of which a container may be as wanted: only of these the hash matters.
+    pub(super) fn hashes_needed(&self) -> BTreeSet<String> {
+        let may = self.facts.iter().filter(|facts| self.image_fits(&facts.service, facts));
+        may.map(|facts| facts.service.clone()).collect()
+    }
+
     /// A service, and what runs of it.
     pub(super) fn service(&self, model: &Model, name: &str, service: &serde_json::Value) -> ServiceSeen {
         let hash = self.hashes.get(name).cloned().unwrap_or_default();

@@ -14,9 +14,12 @@ mod beside;
 mod body;
 mod disk;
 mod gap;
+mod hashes;
+mod isolate;
 mod judge;
 mod model;
 mod observe;
+mod plain;
 mod plan;
 mod ports;
 mod pull;
@@ -48,7 +51,7 @@ use dhow_core::port::{
 
 pub use disk::DiskLimits;
 pub use crate::engine::login::{Anonymous, Login, Logins};
-pub use routes::{RouteChange, Routes, Unrouted};
+pub use routes::{Instance, Prepared, RouteChange, Routes, Unrouted};
 
 use crate::engine::watch::{Hear, Watch, Whose};
 use crate::engine::{api, cache, diagnose, error};
@@ -58,7 +61,7 @@ use site::Site;
 /// What the engine is asked to tell of containers: they carry the project's label.
 const HEAR: Hear = Hear {
     types: &["container"],
-    events: &["die", "destroy", "oom", "pause", "health_status"],
+    events: &["die", "destroy", "oom", "pause", "health_status", "start"],
     whose: |_, attributes| {
         attributes
             .get("com.docker.compose.project")

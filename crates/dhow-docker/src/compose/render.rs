@@ -41,6 +41,8 @@ pub(super) fn render(input: &RenderInput) -> Result<Rendered, TargetError> {
         compose_files: files,
         inputs: found.inputs,
         content,
+        strategy: settings.strategy,
+        isolation: settings.isolation,
         moved_from: settings.moved_from.clone(),
     };
     Ok(Rendered {

@@ -20,7 +20,7 @@ pub(super) async fn send(
     let contents = body.content.values().filter(|content| manifest.content.contains(&content.hash));
     content::send(site.executor.as_ref(), &site.root, contents, context).await?;
     let own: Vec<String> = data.values().filter(|folder| folder.starts_with(&site.root)).cloned().collect();
-    site.enter(context.into(), &own).await?;
+    site.make(context.into(), &own).await?;
     let write = async |name: &str, text: String| {
         let path = format!("{}/{name}", site.root);
         site.executor.write(&path, text.as_bytes(), 0o600).await.map_err(error::executor)

@@ -107,15 +107,19 @@ impl Site {
         self.executor.run_locked(&lock, command, turn.log).await.map_err(error::executor)
     }
 
-    /// Makes folders of the deployment's own, and lets nobody else into the first. Refuses a lower epoch.
-    pub(crate) async fn enter(&self, turn: Turn<'_>, folders: &[String]) -> Result<(), TargetError> {
+    /// Makes the deployment's own folder, and lets nobody else in. Refuses a lower epoch.
+    pub(crate) async fn enter(&self, turn: Turn<'_>) -> Result<(), TargetError> {
         let own = ["mkdir", "-p", "-m", "700"].map(String::from).into_iter().chain([self.root.clone()]);
-        self.change(turn, "making a folder", &Command::new(own)).await?;
-        if !folders.is_empty() {
-            let all = ["mkdir", "-p", "--"].map(String::from).into_iter().chain(folders.iter().cloned());
-            self.change(turn, "making folders", &Command::new(all)).await?;
+        self.change(turn, "making a folder", &Command::new(own)).await.map(drop)
+    }
+
+    /// Makes folders in it.
+    pub(crate) async fn make(&self, turn: Turn<'_>, folders: &[String]) -> Result<(), TargetError> {
+        if folders.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let all = ["mkdir", "-p", "--"].map(String::from).into_iter().chain(folders.iter().cloned());
+        self.change(turn, "making folders", &Command::new(all)).await.map(drop)
     }
 
     /// The folder of a release.

@@ -9,6 +9,7 @@ use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, Health
 use bollard::query_parameters as query;
 use dhow_core::port::TargetError;
 use futures::StreamExt as _;
+use futures::future::try_join_all;
 
 use super::error;
 
@@ -47,6 +48,12 @@ pub(crate) struct Facts {
     pub mounts: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
     pub addresses: Vec<IpAddr>,
+    /// Its address in each network.
+    pub networks: BTreeMap<String, IpAddr>,
+    /// Its first process.
+    pub pid: Option<u32>,
+    /// Ports, `tcp`, that its image or its files expose.
+    pub exposed: Vec<u16>,
     /// Ports published on the host, `tcp`, by port of the container.
     pub published: BTreeMap<u16, (String, u16)>,
 }
@@ -91,13 +98,9 @@ impl Api {
         let options =
             query::ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let all = self.docker.list_containers(Some(options)).await.map_err(|error| error::api(&error))?;
-        let mut found = Vec::new();
-        for summary in all {
-            let Some(id) = summary.id else { continue };
-            if let Some(facts) = self.container(&id).await? {
-                found.push(facts);
-            }
-        }
+        let ids: Vec<String> = all.into_iter().filter_map(|summary| summary.id).collect();
+        let found = try_join_all(ids.iter().map(|id| self.container(id))).await?;
+        let mut found: Vec<Facts> = found.into_iter().flatten().collect();
         found.retain(|facts| facts.labels.get("com.docker.compose.oneoff").is_none_or(|one| one != "True"));
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
@@ -194,8 +197,10 @@ fn facts(found: ContainerInspectResponse) -> Facts {
         Some((mount.destination?, mount.name.filter(|name| !name.is_empty()).or(mount.source)?))
     });
     let network = found.network_settings.unwrap_or_default();
-    let addresses = network.networks.unwrap_or_default().into_values();
-    let addresses = addresses.filter_map(|endpoint| endpoint.ip_address?.parse().ok());
+    let networks = network.networks.unwrap_or_default().into_iter();
+    let networks: BTreeMap<String, IpAddr> =
+        networks.filter_map(|(name, endpoint)| Some((name, endpoint.ip_address?.parse().ok()?))).collect();
+    let exposed = config.exposed_ports.unwrap_or_default();
     let published = network.ports.unwrap_or_default().into_iter().filter_map(|(port, bindings)| {
         let port = port.strip_suffix("/tcp")?.parse().ok()?;
         let binding = bindings?.into_iter().next()?;
@@ -222,7 +227,10 @@ fn facts(found: ContainerInspectResponse) -> Facts {
         started_at: state.started_at.unwrap_or_default(),
         created: found.created.map(|created| created.to_string()).unwrap_or_default(),
         mounts: mounts.collect(),
-        addresses: addresses.collect(),
+        addresses: networks.values().copied().collect(),
+        networks,
+        pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
+        exposed: exposed.iter().filter_map(|port| port.strip_suffix("/tcp")?.parse().ok()).collect(),
         published: published.collect(),
         labels,
     }

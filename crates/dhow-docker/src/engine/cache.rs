@@ -17,7 +17,7 @@ pub(crate) struct Cache(Mutex<BTreeMap<Digest, Vec<u8>>>);
 
 impl Cache {
     /// The key of a question.
-    fn key(argv: &[String], input: &[u8]) -> Digest {
+    pub(crate) fn key(argv: &[String], input: &[u8]) -> Digest {
         let mut text = argv.join("\0").into_bytes();
         text.extend(b"\0\0");
         text.extend(input);
@@ -48,11 +48,13 @@ impl Cache {
         Ok(output.stdout)
     }
 
-    fn get(&self, key: &Digest) -> Option<Vec<u8>> {
+    /// A known answer.
+    pub(crate) fn get(&self, key: &Digest) -> Option<Vec<u8>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn put(&self, key: Digest, answer: Vec<u8>) {
+    /// Keeps an answer.
+    pub(crate) fn put(&self, key: Digest, answer: Vec<u8>) {
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= MOST {
             answers.clear();

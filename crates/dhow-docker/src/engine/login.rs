@@ -48,7 +48,7 @@ pub(crate) async fn folder(
     logins: &[(String, Login)],
 ) -> Result<String, TargetError> {
     let folder = format!("{}/login-{}", site.root, turn.rollout);
-    site.enter(turn, std::slice::from_ref(&folder)).await?;
+    site.make(turn, std::slice::from_ref(&folder)).await?;
     let mut auths = Map::new();
     for (registry, login) in logins {
         let key = if registry == "docker.io" { "https://index.docker.io/v1/" } else { registry.as_str() };

@@ -73,7 +73,7 @@ impl SwarmTarget {
     /// Refuses a lower epoch before anything else.
     async fn enter(&self, step: &Step, context: &Context) -> Result<(Site, Body), TargetError> {
         let site = self.site(&context.rendered.deployment, &step.place).await?;
-        site.enter(Turn::from(context), &[]).await?;
+        site.enter(Turn::from(context)).await?;
         Ok((site, Body::of(&context.rendered)?))
     }
 
@@ -198,7 +198,7 @@ async fn send(look: &Look, body: &Body, release: &str, context: &Context) -> Res
     let own: Vec<String> =
         look.data.values().filter(|folder| folder.starts_with(&site.root)).cloned().collect();
     if !own.is_empty() {
-        site.enter(context.into(), &own).await?;
+        site.make(context.into(), &own).await?;
     }
     let write = async |name: &str, text: String| {
         let path = format!("{}/{name}", site.root);

@@ -21,7 +21,7 @@ impl SwarmTarget {
     ) -> Result<(), TargetError> {
         let site = self.site(deployment, place).await?;
         let turn = Turn { rollout: 0, epoch, log: &() };
-        site.enter(turn, &[]).await?;
+        site.enter(turn).await?;
         if let Some(stack) = stack(&site).await? {
             deploy::remove(&site, &stack, turn).await?;
         }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use dhow_core::port::{ExecutorError, SentFile};
 use sha2::{Digest as _, Sha256};
 
-use super::{checked, script};
+use super::{checked, here, script};
 use crate::executor::shell::{Shell, Transport};
 
 const SAME: &str = include_str!("same.sh");
@@ -27,6 +28,14 @@ pub(crate) async fn send<T: Transport>(
     }
     let manifest = manifest(files)?;
     let what = format!("{folder} cannot be sent");
+    if shell.transport.is_here() {
+        let (folder, files) = (PathBuf::from(folder), files.to_vec());
+        let work = move || match here::same(&folder, &files)? {
+            true => Ok(()),
+            false => here::send(&folder, &files),
+        };
+        return here::here(what, shell.transport.label(), work).await;
+    }
     let count = files.len().to_string();
     let mut modes: BTreeMap<u32, usize> = BTreeMap::new();
     for file in files {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dhow_core::fleet::{AdminAddress, PasswordHash, ProxySettings, Tls};
-use dhow_docker::proxy::{self, Change, ProxyError, Upstream, admit, mend};
+use dhow_docker::proxy::{self, Change, ProxyError, Upstream, admit};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
 
@@ -190,12 +190,14 @@ async fn a_restart_finds_the_routes_again_or_they_are_mended() {
         bench.run(false).await;
         assert_eq!(get(bench.front, HOST, "/version").await.status, 404);
         assert_eq!(bench.proxy.route(&site.deployment).await.unwrap(), None, "without, they are missed");
-        let mended = mend(bench.proxy.as_ref(), &[(site.clone(), vec![one.upstream()])]).await;
-        assert_eq!(*mended[0].1.as_ref().unwrap(), Change::Configuration);
+        assert!(bench.proxy.present().await.unwrap().is_empty());
+        assert!(bench.proxy.lacks(&site, &[one.upstream()]).await.unwrap().is_some());
+        let mended = bench.proxy.set(&site, &[one.upstream()]).await.unwrap();
+        assert_eq!(mended, Change::Configuration);
         bench.proxy.ready(&site, &[one.upstream()], LIMIT).await.unwrap();
         assert_eq!(bench.version().await, "1");
-        let again = mend(bench.proxy.as_ref(), &[(site, vec![one.upstream()])]).await;
-        assert_eq!(*again[0].1.as_ref().unwrap(), Change::None);
+        assert_eq!(bench.proxy.lacks(&site, &[one.upstream()]).await.unwrap(), None);
+        assert_eq!(bench.proxy.present().await.unwrap(), [proxy::route_name(&site.deployment)].into());
     }
 }
 
