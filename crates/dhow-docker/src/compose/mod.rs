@@ -49,8 +49,8 @@ use dhow_core::port::{
     ReleaseOnPlace, RenderInput, Rendered, Settled, Step, Tail, Target, TargetError,
 };
 
-pub use disk::DiskLimits;
 pub use crate::engine::login::{Anonymous, Login, Logins};
+pub use disk::DiskLimits;
 pub use routes::{Instance, Prepared, RouteChange, Routes, Unrouted};
 
 use crate::engine::watch::{Hear, Watch, Whose};
@@ -230,7 +230,7 @@ impl Target for ComposeTarget {
     }
 
     async fn processes(&self, deployment: &DeploymentId, place: &Place) -> Result<Vec<Process>, TargetError> {
-        self.processes_at(deployment, place).await
+        crate::room::processes(self.room(deployment, place).await?).await
     }
 
     async fn follow(
@@ -239,7 +239,7 @@ impl Target for ComposeTarget {
         place: &Place,
         tail: &Tail,
     ) -> Result<LogLines, TargetError> {
-        self.follow_at(deployment, place, tail).await
+        crate::room::follow(self.room(deployment, place).await?, tail).await
     }
 
     async fn exec(
@@ -248,7 +248,7 @@ impl Target for ComposeTarget {
         place: &Place,
         inside: &Inside,
     ) -> Result<Hearing, TargetError> {
-        self.exec_at(deployment, place, inside).await
+        crate::room::exec(self.room(deployment, place).await?, deployment, inside).await
     }
 
     async fn drifted(&self) -> DeploymentId {

@@ -26,6 +26,7 @@ mod plan;
 mod releases;
 mod remove;
 mod render;
+mod room;
 mod spelling;
 mod trouble;
 
@@ -35,8 +36,8 @@ use async_trait::async_trait;
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, TargetType};
 use dhow_core::port::{
-    CheckAddress, Context, Executors, Front, Observed, Place, ReleaseOnPlace, RenderInput, Rendered, Settled,
-    Step, Target, TargetError,
+    CheckAddress, Context, Executors, Front, Hearing, Inside, LogLines, Observed, Place, Process,
+    ReleaseOnPlace, RenderInput, Rendered, Settled, Step, Tail, Target, TargetError,
 };
 
 use crate::compose::Options;
@@ -159,6 +160,28 @@ impl Target for SwarmTarget {
         lines: usize,
     ) -> Result<Vec<String>, TargetError> {
         self.logs_at(deployment, place, lines).await
+    }
+
+    async fn processes(&self, deployment: &DeploymentId, place: &Place) -> Result<Vec<Process>, TargetError> {
+        crate::room::processes(self.room(deployment, place).await?).await
+    }
+
+    async fn follow(
+        &self,
+        deployment: &DeploymentId,
+        place: &Place,
+        tail: &Tail,
+    ) -> Result<LogLines, TargetError> {
+        crate::room::follow(self.room(deployment, place).await?, tail).await
+    }
+
+    async fn exec(
+        &self,
+        deployment: &DeploymentId,
+        place: &Place,
+        inside: &Inside,
+    ) -> Result<Hearing, TargetError> {
+        crate::room::exec(self.room(deployment, place).await?, deployment, inside).await
     }
 
     async fn drifted(&self) -> DeploymentId {

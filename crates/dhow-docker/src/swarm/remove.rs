@@ -81,7 +81,7 @@ impl SwarmTarget {
 }
 
 /// The stack of a deployment, where one was ever applied or adopted.
-async fn stack(site: &Site) -> Result<Option<String>, TargetError> {
+pub(super) async fn stack(site: &Site) -> Result<Option<String>, TargetError> {
     let current: Option<Current> = site.json("current.json").await?;
     if let Some(current) = current {
         return Ok(Some(current.stack));

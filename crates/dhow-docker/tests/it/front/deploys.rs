@@ -50,21 +50,18 @@ fn nothing_dropped(what: &str, seen: &Seen) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn deploys_through_caddy_here_drop_nothing() {
     let Some(harbor) = Harbor::start(ProxyKind::Caddy, None).await else { return };
     nothing_dropped("Caddy, here", &*under_load(&harbor, "").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn deploys_through_traefik_here_drop_nothing() {
     let Some(harbor) = Harbor::start(ProxyKind::Traefik, None).await else { return };
     nothing_dropped("Traefik, here", &*under_load(&harbor, "").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn deploys_through_caddy_over_ssh_drop_nothing() {
     let Some(at) = server(0) else { return };
     let Some(harbor) = Harbor::start(ProxyKind::Caddy, Some(at)).await else { return };
@@ -72,7 +69,6 @@ async fn deploys_through_caddy_over_ssh_drop_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn deploys_through_traefik_over_ssh_drop_nothing() {
     let Some(at) = server(1) else { return };
     let Some(harbor) = Harbor::start(ProxyKind::Traefik, Some(at)).await else { return };
@@ -80,7 +76,6 @@ async fn deploys_through_traefik_over_ssh_drop_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn with_recreate_the_gap_is_measured_and_told() {
     let Some(mut harbor) = Harbor::start(ProxyKind::Caddy, None).await else { return };
     harbor.lab.settings.strategy = Some(Strategy::Recreate);
@@ -97,7 +92,6 @@ async fn with_recreate_the_gap_is_measured_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn the_same_load_with_compose_alone_is_printed_beside() {
     let Some(harbor) = Harbor::start(ProxyKind::Caddy, None).await else { return };
     versions(&harbor).await;
@@ -126,7 +120,6 @@ async fn the_same_load_with_compose_alone_is_printed_beside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn beside_is_refused_with_the_reason_where_the_rules_forbid_it() {
     let Some(mut harbor) = Harbor::start(ProxyKind::Traefik, None).await else { return };
     harbor.lab.settings.strategy = Some(Strategy::Beside);
@@ -143,7 +136,6 @@ async fn beside_is_refused_with_the_reason_where_the_rules_forbid_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_failed_new_version_never_gets_a_request() {
     let Some(harbor) = Harbor::start(ProxyKind::Caddy, None).await else { return };
     let [one, _] = versions(&harbor).await;

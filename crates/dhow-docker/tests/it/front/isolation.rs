@@ -58,7 +58,6 @@ async fn connects(lab: &Lab, service: &str, to: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_site_cannot_reach_anothers_database_and_the_proxy_reaches_both_sites() {
     let (Some(at), Some(traefik)) = (server(0), engines::traefik()) else { return };
     let executor: Arc<dyn Executor> = Arc::new(remote(&at, "root"));

@@ -22,7 +22,6 @@ async fn soon(harbor: &Harbor, host: &str, wanted: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_route_follows_its_settings_though_no_container_changes_and_goes_with_its_deployment() {
     for kind in [ProxyKind::Caddy, ProxyKind::Traefik] {
         let Some(mut harbor) = Harbor::start(kind, None).await else { return };
@@ -53,7 +52,6 @@ async fn a_route_follows_its_settings_though_no_container_changes_and_goes_with_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_proxy_that_lost_its_routes_gets_them_again_within_seconds() {
     let Some(harbor) = Harbor::start(ProxyKind::Caddy, None).await else { return };
     let one = harbor.lab.version("1").await;
@@ -77,7 +75,6 @@ async fn a_proxy_that_lost_its_routes_gets_them_again_within_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn whoever_was_taken_over_changes_no_route() {
     let Some(harbor) = Harbor::start(ProxyKind::Traefik, None).await else { return };
     let one = harbor.lab.version("1").await;

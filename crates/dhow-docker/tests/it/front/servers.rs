@@ -29,7 +29,6 @@ async fn deploy(lab: &Lab, release: &Release, place: &Place) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn two_servers_stand_behind_the_proxy_of_this_machine() {
     let (Some(one), Some(two)) = (server(0), server(1)) else { return };
     let Some(harbor) = Harbor::start(ProxyKind::Caddy, None).await else { return };

@@ -14,7 +14,6 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_deploy_takes_little_more_than_compose_alone() {
     let asked = std::env::var("DHOW_TIMES").ok().and_then(|text| text.parse::<usize>().ok());
     let rounds = asked.unwrap_or(3);

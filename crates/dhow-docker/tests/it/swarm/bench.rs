@@ -7,7 +7,6 @@ use super::lab::{Lab, get};
 /// Until the new version serves, printed beside what the bare command takes. Medians. The goal is 1.2 times; what fails
 /// the test is more than a busy machine explains.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_rollout_serves_about_as_soon_as_docker_stack_deploy_alone() {
     let Some(lab) = Lab::new().await else { return };
     let rounds = std::env::var("DHOW_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);

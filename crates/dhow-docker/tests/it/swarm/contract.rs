@@ -44,7 +44,6 @@ async fn two(first: &Lab, pins: &[Pin; 2]) -> Two {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_stack_keeps_the_contract_of_targets() {
     let Some(first) = Lab::new().await else { return };
     let pins = [first.version("1").await, first.version("2").await];

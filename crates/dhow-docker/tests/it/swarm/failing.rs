@@ -25,7 +25,6 @@ async fn with_one() -> Option<(Lab, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_crash_at_start_pauses_the_update_and_the_old_one_serves() {
     let Some((lab, file)) = with_one().await else { return };
     let bad = lab.push("web", "bad", Image::server(&lab.parts, "bad").env("CRASH", "start")).await;
@@ -44,7 +43,6 @@ async fn a_crash_at_start_pauses_the_update_and_the_old_one_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn what_swarm_rolls_back_by_itself_is_no_success() {
     let Some((lab, file)) = with_one().await else { return };
     let bad = lab.push("web", "bad", Image::server(&lab.parts, "bad").env("CRASH", "start")).await;
@@ -54,7 +52,6 @@ async fn what_swarm_rolls_back_by_itself_is_no_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_crash_after_it_served_is_no_success() {
     let Some((mut lab, file)) = with_one().await else { return };
     lab.options.stable = Duration::from_secs(4);
@@ -63,7 +60,6 @@ async fn a_crash_after_it_served_is_no_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_failing_health_check_is_told_with_what_it_says() {
     let Some((lab, file)) = with_one().await else { return };
     let image = Image::server(&lab.parts, "bad").env("HEALTH", "fail").line(
@@ -75,7 +71,6 @@ async fn a_failing_health_check_is_told_with_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_missing_image_and_one_of_another_architecture_touch_nothing() {
     let Some((lab, file)) = with_one().await else { return };
     let tasks = async || lab.lines(&["stack", "ps", "-q", &lab.stack()]).await;
@@ -90,7 +85,6 @@ async fn a_missing_image_and_one_of_another_architecture_touch_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn no_suitable_node_is_told_as_the_scheduler_says_it() {
     let Some((lab, file)) = with_one().await else { return };
     let two = lab.version("2").await;
@@ -105,7 +99,6 @@ async fn no_suitable_node_is_told_as_the_scheduler_says_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_first_release_that_fails_leaves_nothing() {
     let Some(lab) = Lab::new().await else { return };
     let bad = lab.push("web", "bad", Image::server(&lab.parts, "bad").env("CRASH", "start")).await;

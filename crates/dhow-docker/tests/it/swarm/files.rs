@@ -20,7 +20,6 @@ async fn read(lab: &Lab, stack: &str, service: &str, path: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn the_layout_of_sami_deploys_as_it_stands() {
     let Some(lab) = Lab::new().await else { return };
     let pin = busybox(&lab).await;
@@ -65,7 +64,6 @@ async fn the_layout_of_sami_deploys_as_it_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn configs_and_secrets_are_renamed_by_their_content_and_old_ones_pruned() {
     let Some(lab) = Lab::new().await else { return };
     let pin = busybox(&lab).await;
@@ -98,7 +96,6 @@ async fn configs_and_secrets_are_renamed_by_their_content_and_old_ones_pruned() 
 
 /// The page's example is a fleet that loads, and whose stack deploys.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn the_example_of_the_page_deploys() {
     let Some(lab) = Lab::new().await else { return };
     let page = include_str!("../../../../../docs/targets/swarm.md");

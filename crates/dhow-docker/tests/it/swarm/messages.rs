@@ -15,7 +15,6 @@ fn blocked(error: TargetError, word: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_server_that_is_no_manager_and_a_user_without_permission_are_told_what_to_do() {
     let (Some(mut lab), Some(servers)) = (Lab::new().await, engines::servers()) else { return };
     let pin = lab.pin("web", "1", Digest::of(b"x"));
@@ -27,7 +26,6 @@ async fn a_server_that_is_no_manager_and_a_user_without_permission_are_told_what
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn an_error_in_a_stack_file_is_told_at_its_place_in_the_fleet() {
     let Some(lab) = Lab::new().await else { return };
     let pin = lab.pin("web", "1", Digest::of(b"x"));
@@ -47,7 +45,6 @@ impl Logins for Alice {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_login_is_used_for_the_deploy_only_and_one_that_expired_is_told() {
     let Some(mut lab) = Lab::new().await else { return };
     let pin = lab.version("1").await;
@@ -69,7 +66,6 @@ async fn a_login_is_used_for_the_deploy_only_and_one_that_expired_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_port_in_ingress_mode_without_ipvs_is_told_in_the_plan_and_never_green() {
     let Some(lab) = Lab::new().await else { return };
     if std::path::Path::new("/proc/net/ip_vs").exists() {

@@ -6,7 +6,6 @@ use dhow_testkit::engines::Image;
 use super::lab::{Lab, get};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_stack_is_deployed_updated_and_removed_by_digest() {
     let Some(lab) = Lab::new().await else { return };
     let file =
@@ -45,7 +44,6 @@ async fn a_stack_is_deployed_updated_and_removed_by_digest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn global_services_and_jobs_converge_and_what_left_the_file_is_removed() {
     let Some(lab) = Lab::new().await else { return };
     let pin = lab.version("1").await;
@@ -75,7 +73,6 @@ async fn global_services_and_jobs_converge_and_what_left_the_file_is_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn a_stack_that_was_deployed_by_hand_is_adopted_as_it_is() {
     let Some(lab) = Lab::new().await else { return };
     let pin = lab.version("1").await;
@@ -101,7 +98,6 @@ async fn a_stack_that_was_deployed_by_hand_is_adopted_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose swarm sshd server caddy traefik"]
 async fn what_is_changed_by_hand_is_told_within_seconds_and_mended() {
     let Some(lab) = Lab::new().await else { return };
     let pin = lab.version("1").await;
