@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dhow_testkit::engines::{self, Docker, Image, Parts, Server};
+use dhow_testkit::engines::{self, Docker, Image, Parts, Server, Swarm};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -39,6 +39,14 @@ impl Yard {
         let mut yard = Self::at(servers[0].gateway.into()).await?;
         yard.engines.extend(servers.iter().map(|server| server.docker.clone()));
         Some((yard, servers))
+    }
+
+    /// A registry that the manager of a swarm reaches, and the swarm.
+    pub async fn with_swarm() -> Option<(Self, Swarm)> {
+        let swarm = engines::swarm()?;
+        let mut yard = Self::at(swarm.ssh.gateway.into()).await?;
+        yard.engines.push(swarm.docker.clone());
+        Some((yard, swarm))
     }
 
     async fn at(address: IpAddr) -> Option<Self> {
@@ -109,6 +117,8 @@ impl Drop for Yard {
         for engine in &self.engines {
             for environment in ["stage", "production"] {
                 let of = self.of(environment);
+                let stack = format!("name={environment}_{}", self.name);
+                clear(engine, &["service", "ls"], &stack, &["service", "rm"]);
                 clear(engine, &["ps", "--all"], &of, &["rm", "--force", "--volumes"]);
                 clear(engine, &["volume", "ls"], &of, &["volume", "rm"]);
                 clear(engine, &["network", "ls"], &of, &["network", "rm"]);
