@@ -26,6 +26,7 @@ mod secret;
 mod server;
 mod service;
 mod settings;
+mod site;
 mod sites;
 mod tree;
 mod whole;

@@ -1,5 +1,6 @@
 //! Files at a place, by nothing but a shell and coreutils.
 
+mod pack;
 mod send;
 
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use dhow_core::port::{Command, ExecutorError, Output};
 
-pub(crate) use send::send;
+pub(crate) use pack::Pack;
+pub(crate) use send::{send, send_folder};
 
 use super::request::Input;
 use super::shell::{Shell, Transport};
@@ -30,13 +32,27 @@ async fn script<T: Transport>(
     args: &[&str],
     stdin: Option<Bytes>,
 ) -> Result<Option<Output>, ExecutorError> {
+    let mut command = command(text, args, stdin.as_ref().map_or(0, Bytes::len) as u64);
+    command.stdin = stdin;
+    let output = shell.perform(&command, Input::Stream, None, &()).await?;
+    judged(shell, what, output)
+}
+
+/// A script that is to take so many bytes.
+fn command(text: &str, args: &[&str], size: u64) -> Command {
     let mut command = Command::new(["sh", "-c", text, "dhow"].iter().chain(args).copied());
-    let size = stdin.as_ref().map_or(0, Bytes::len) as u64;
     // A slow line has 100 KB a second.
     command.limit = Duration::from_secs((60 + size / 100_000).min(3600));
-    command.stdin = stdin;
     command.folder = Some("/".into());
-    let output = shell.perform(&command, Input::Stream, None, &()).await?;
+    command
+}
+
+/// What a script's end means.
+fn judged<T: Transport>(
+    shell: &Shell<T>,
+    what: &str,
+    output: Output,
+) -> Result<Option<Output>, ExecutorError> {
     let label = shell.transport.label();
     let said = String::from_utf8_lossy(&output.stderr);
     match output.code {
