@@ -65,8 +65,8 @@ impl DockerConfig {
     }
 }
 
-/// The target `compose`, on this machine and on the servers of the fleet's head. Nothing is connected yet.
-pub fn compose(config: &FileConfig, state: &Path, source: &Source) -> Result<ComposeTarget> {
+/// This machine and the servers of the fleet's head, for all targets. Nothing is connected yet.
+pub fn places(config: &FileConfig, state: &Path, source: &Source) -> Result<Arc<Places>> {
     let state = std::path::absolute(state).context("the state directory has no absolute path")?;
     let servers = source.clone();
     let places = Places::new(PlacesConfig {
@@ -75,10 +75,15 @@ pub fn compose(config: &FileConfig, state: &Path, source: &Source) -> Result<Com
         identities: config.identities.clone(),
         servers: Arc::new(move || servers.servers()),
     })?;
+    Ok(Arc::new(places))
+}
+
+/// The target `compose`.
+pub fn compose(config: &FileConfig, places: &Arc<Places>, source: &Source) -> Result<ComposeTarget> {
     let logins = Arc::new(PullLogins { source: source.clone() });
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     let options = config.docker.options(host.as_deref())?;
-    Ok(ComposeTarget::new(Arc::new(places), Arc::new(Unrouted), logins, options))
+    Ok(ComposeTarget::new(Arc::clone(places) as _, Arc::new(Unrouted), logins, options))
 }
 
 /// A login for a pull is what the versions are read with: the fleet's reference, where `--config` allows it.
