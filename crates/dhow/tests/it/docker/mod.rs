@@ -1,5 +1,6 @@
 //! Deployments on real Docker Engines, here and on servers, through the real binary.
 
 mod servers;
+mod static_file;
 mod support;
 mod voyage;
