@@ -1,7 +1,11 @@
 //! What people are shown of deployments, in the shapes of the API's JSON (design section 9). Times are RFC 3339 in UTC
 //! with milliseconds.
 
+mod room;
+
 use serde::{Deserialize, Serialize};
+
+pub use room::{LogEntries, LogEntry, ProcessStatus, Processes, RoomProblem, Which};
 
 use crate::noun::{ArtifactName, DeploymentId, Digest, EnvironmentName, ServiceName, Tag, TargetType};
 use crate::port::{CommitId, Phase, Place};

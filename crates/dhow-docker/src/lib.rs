@@ -5,3 +5,4 @@ pub mod compose;
 pub mod executor;
 pub mod inspect;
 pub mod proxy;
+mod room;

@@ -12,6 +12,7 @@ pub mod journal;
 pub mod locks;
 pub mod report;
 mod rollout;
+mod room;
 mod select;
 mod sync;
 mod trouble;

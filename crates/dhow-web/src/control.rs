@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use dhow_core::noun::{EnvironmentName, ImageReference, PersonName, ServiceName};
-use dhow_core::port::EventQuery;
+use dhow_core::port::{EventQuery, Hearing, Inside, Tail};
+use dhow_core::report::{LogEntries, Processes, Which};
 pub use dhow_core::report::{Outcome, RollbackTo};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -103,6 +104,32 @@ pub trait Control: Send + Sync {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Outcome, ControlError>;
+
+    /// What runs of a service, of an environment, or of all.
+    async fn processes(
+        &self,
+        service: Option<ServiceName>,
+        environment: Option<EnvironmentName>,
+    ) -> Result<Processes, ControlError>;
+
+    /// What a service writes in an environment. Dropping the lines ends all that stands behind them.
+    async fn logs(
+        &self,
+        service: ServiceName,
+        environment: EnvironmentName,
+        which: Which,
+        tail: Tail,
+    ) -> Result<LogEntries, ControlError>;
+
+    /// Runs a command inside of what runs. Who asked is stored before it starts.
+    async fn exec(
+        &self,
+        actor: Actor,
+        service: ServiceName,
+        environment: EnvironmentName,
+        which: Which,
+        inside: Inside,
+    ) -> Result<Hearing, ControlError>;
 
     /// Digests that are not to be selected.
     async fn quarantine_list(

@@ -42,7 +42,11 @@ fn operation(endpoint: &Endpoint) -> Value {
         .chain(endpoint.query.iter().map(|name| parameter(name, "query", endpoint.method == Method::DELETE)))
         .collect();
     let status = if endpoint.gives == "TokenCreated" { "201" } else { "200" };
-    let media = if endpoint.path == "/events" { "text/event-stream" } else { "application/json" };
+    let media = match endpoint.gives {
+        "HistoryEntry" => "text/event-stream",
+        "LogEntry" | "ExecEntry" => "application/x-ndjson",
+        _ => "application/json",
+    };
     let needs = format!("Needs a token with the role {}.", endpoint.needs.roles());
     let mut operation = json!({
         "summary": endpoint.summary,
@@ -64,8 +68,8 @@ fn operation(endpoint: &Endpoint) -> Value {
 
 fn parameter(name: &str, place: &str, required: bool) -> Value {
     let kind = match name {
-        "after" | "before" | "limit" => "integer",
-        "newest_first" => "boolean",
+        "after" | "before" | "limit" | "lines" => "integer",
+        "newest_first" | "follow" => "boolean",
         _ => "string",
     };
     json!({"name": name, "in": place, "required": required, "schema": {"type": kind}})

@@ -20,11 +20,11 @@ use crate::error::ApiError;
 use crate::guard::{Guard, guard};
 use crate::openapi;
 use crate::route::{
-    approve, events, health, history, plan, promote, quarantine, reject, resume, rollback, status, sync,
-    tokens,
+    approve, events, exec, health, history, logs, plan, processes, promote, quarantine, reject, resume,
+    rollback, status, sync, tokens,
 };
 use crate::state::AppState;
-use crate::token::Permission::{self, Approve, Deploy, Read, Tokens};
+use crate::token::Permission::{self, Approve, Deploy, Exec, Read, Tokens};
 
 /// Longest time of a request, but for those that follow events.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -50,11 +50,15 @@ pub(crate) struct Endpoint {
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     const KEY: &[&str] = &["service", "environment", "reference"];
     const EVENTS: &[&str] = &["service", "environment", "after", "before", "limit", "newest_first"];
+    const LOGS: &[&str] = &["follow", "lines", "type", "server", "container"];
     vec![
         read("/status", "Every deployment, and what people are asked", &["service", "environment"], "Status", get(status::show)),
         read("/history", "What happened", EVENTS, "History", get(history::list)),
         read("/events", "What happens, as server-sent events", &["service", "environment", "after"], "HistoryEntry", get(events::follow)),
         read("/plan/{service}/{environment}", "What a rollout would do now", &[], "Plans", get(plan::show)),
+        read("/processes", "What runs, and what it uses", &["service", "environment"], "Processes", get(processes::list)),
+        read("/logs/{service}/{environment}", "What it writes, a JSON document a line", LOGS, "LogEntry", get(logs::show)),
+        Endpoint { gives: "ExecEntry", ..act("/exec/{service}/{environment}", Exec, "Run a command inside; its answer is a JSON document a line", Some("ExecRequest"), post(exec::act)) },
         act("/promote/{service}/{environment}", Deploy, "Take over what runs healthy in the environment before", None, post(promote::act)),
         act("/approve/{service}/{environment}", Approve, "Say yes to a proposal", Some("ApproveRequest"), post(approve::act)),
         act("/reject/{service}/{environment}", Approve, "Say no to a proposal", Some("RejectRequest"), post(reject::act)),

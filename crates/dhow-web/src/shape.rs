@@ -1,14 +1,17 @@
 //! The shapes of the API's JSON. Times are RFC 3339 in UTC with milliseconds.
 
+mod exec;
+
 use dhow_core::noun::{EnvironmentName, ImageReference, PersonName, ServiceName};
 use serde::{Deserialize, Serialize};
 
 use crate::token::{Role, TokenName};
 
 pub use dhow_core::report::{
-    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenProposal, PlaceStatus, PlannedStep,
-    Status, rfc3339,
+    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, LogEntry, OpenProposal, PlaceStatus,
+    PlannedStep, ProcessStatus, Processes, RoomProblem, Status, rfc3339,
 };
+pub use exec::{ExecEntry, ExecRequest};
 
 /// What `history` shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! A small client of the API, for the commands that speak to a running `dhow serve`.
 
+mod lines;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +15,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
+
+pub use lines::Lines;
 
 /// Most bytes of an answer: a status of thousands of deployments fits many times.
 const MAX_ANSWER: usize = 64 << 20;
@@ -190,6 +194,22 @@ impl Client {
     pub async fn follow(&self, scope: &Scope) -> anyhow::Result<Response> {
         let query = [("service", scope.service.as_str()), ("environment", scope.environment.as_str())];
         self.answer(self.request(Method::GET, &["events"])?.query(&query)).await
+    }
+
+    /// Reads an answer that goes on, one document a line.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn lines(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Lines> {
+        Ok(Lines::new(self.answer(self.request(Method::GET, path)?.query(query)).await?))
+    }
+
+    /// Sends a body whose answer goes on, one document a line.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post_lines(&self, path: &[&str], body: &impl Serialize) -> anyhow::Result<Lines> {
+        Ok(Lines::new(self.answer(self.request(Method::POST, path)?.json(body)).await?))
     }
 
     fn request(&self, method: Method, path: &[&str]) -> anyhow::Result<RequestBuilder> {

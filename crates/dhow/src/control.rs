@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use dhow_core::noun::{EnvironmentName, ImageReference, ServiceName};
-use dhow_core::port::EventQuery;
+use dhow_core::port::{EventQuery, Hearing, Inside, Tail};
+use dhow_core::report::{LogEntries, Processes, Which};
 use dhow_engine::{Engine, EngineError, command};
 use dhow_web::shape::{DeploymentPlan, HistoryEntry, QuarantineEntry, Status};
-use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
+use dhow_web::{Actor, Control, ControlError, Outcome, Role, RollbackTo};
 use tokio::sync::watch;
 
 use crate::serve::Source;
@@ -125,6 +126,40 @@ impl Control for EngineControl {
     ) -> Result<Outcome, ControlError> {
         let environment = self.environment(environment);
         outcome(self.engine.sync(&actor(who), &service, &environment).await)
+    }
+
+    async fn processes(
+        &self,
+        service: Option<ServiceName>,
+        environment: Option<EnvironmentName>,
+    ) -> Result<Processes, ControlError> {
+        let environment = environment.map(|e| self.environment(e));
+        self.engine.processes(service.as_ref(), environment.as_ref()).await.map_err(failed)
+    }
+
+    async fn logs(
+        &self,
+        service: ServiceName,
+        environment: EnvironmentName,
+        which: Which,
+        tail: Tail,
+    ) -> Result<LogEntries, ControlError> {
+        let environment = self.environment(environment);
+        self.engine.logs(&service, &environment, &which, &tail).await.map_err(failed)
+    }
+
+    async fn exec(
+        &self,
+        who: Actor,
+        service: ServiceName,
+        environment: EnvironmentName,
+        which: Which,
+        inside: Inside,
+    ) -> Result<Hearing, ControlError> {
+        let environment = self.environment(environment);
+        let admin = who.role == Role::Admin;
+        let who = actor(who);
+        self.engine.exec((&who, admin), &service, &environment, &which, &inside).await.map_err(failed)
     }
 
     async fn quarantine_list(

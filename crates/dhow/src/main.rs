@@ -26,12 +26,17 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(command::demo::Args),
+    #[command(hide = true)]
+    DemoSite(command::demo_site::Args),
     Serve(command::serve::Args),
     Publish(command::publish::Args),
     Status(command::status::Args),
     History(command::history::Args),
     Wait(command::wait::Args),
     Plan(command::plan::Args),
+    Ps(command::ps::Args),
+    Logs(command::logs::Args),
+    Exec(command::exec::Args),
     Promote(command::promote::Args),
     Approve(command::approve::Args),
     Reject(command::reject::Args),
@@ -44,6 +49,7 @@ enum Command {
     Update(command::update::Args),
     Policy(command::policy::Args),
     Server(command::server::Args),
+    Doctor(command::doctor::Args),
 }
 
 #[tokio::main]
@@ -57,12 +63,16 @@ async fn main() -> ExitCode {
     }
     let result = match cli.command {
         Command::Demo(args) => command::demo::run(args).await,
+        Command::DemoSite(args) => command::demo_site::run(args).await,
         Command::Serve(args) => command::serve::run(args).await,
         Command::Publish(args) => command::publish::run(args).await,
         Command::Status(args) => command::status::run(args).await,
         Command::History(args) => command::history::run(args).await,
         Command::Wait(args) => command::wait::run(args).await,
         Command::Plan(args) => command::plan::run(args).await,
+        Command::Ps(args) => command::ps::run(args).await,
+        Command::Logs(args) => command::logs::run(args).await,
+        Command::Exec(args) => command::exec::run(args).await,
         Command::Promote(args) => command::promote::run(args).await,
         Command::Approve(args) => command::approve::run(args).await,
         Command::Reject(args) => command::reject::run(args).await,
@@ -75,6 +85,7 @@ async fn main() -> ExitCode {
         Command::Update(args) => command::update::run(args),
         Command::Policy(args) => command::policy::run(args),
         Command::Server(args) => command::server::run(args).await,
+        Command::Doctor(args) => command::doctor::run(args).await,
     };
     result.unwrap_or_else(|error| {
         anstream::eprintln!("error: {}", told(&error));

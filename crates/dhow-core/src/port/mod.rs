@@ -3,6 +3,7 @@
 mod clock;
 mod executor;
 mod fleet_repo;
+mod room;
 mod store;
 mod target;
 mod version_source;
@@ -12,6 +13,9 @@ pub use executor::{Command, Executor, ExecutorError, Executors, Lines, Output, P
 pub use fleet_repo::{
     BranchName, CommitDraft, CommitId, CommitInfo, FileChange, FleetRepo, FleetRepoError, Head,
     InvalidCommitId, PushOutcome, Relation,
+};
+pub use room::{
+    ContainerName, Heard, Hearing, Inside, InvalidContainerName, LogLine, LogLines, Process, Tail,
 };
 pub use store::{
     Batch, Committed, EventQuery, Expect, Lease, NewEvent, Put, Record, Row, Scan, Store, StoreError,

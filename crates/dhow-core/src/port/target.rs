@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Lines, VersionSource};
+use super::room::Given;
+use super::{Hearing, Inside, Lines, LogLines, Process, Tail, VersionSource};
 use crate::fleet::{Deployment, DesiredHash, Probe, Tree};
 use crate::noun::{ArtifactName, DeploymentId, Digest, Pin, ServerName, TargetType};
 
@@ -294,6 +295,32 @@ pub trait Target: Send + Sync {
         place: &Place,
         lines: usize,
     ) -> Result<Vec<String>, TargetError>;
+
+    /// What runs of the deployment at a place, sorted by name; empty where the type runs nothing of its own. Takes a few
+    /// seconds where the engine measures. Changes nothing.
+    async fn processes(&self, _: &DeploymentId, _: &Place) -> Result<Vec<Process>, TargetError> {
+        Ok(Vec::new())
+    }
+
+    /// The lines that the deployment wrote at a place, oldest first, and where asked for those that come. The stream
+    /// reads no faster than it is read, and all that stands behind it ends when it is dropped. Changes nothing.
+    async fn follow(
+        &self,
+        deployment: &DeploymentId,
+        place: &Place,
+        tail: &Tail,
+    ) -> Result<LogLines, TargetError> {
+        Ok(Given::lines(self.logs(deployment, place, tail.lines).await?))
+    }
+
+    /// Runs a command inside of what runs at a place, without a terminal. `Failed`: there is nothing to run it in, or
+    /// the question is not clear. A command that goes on when nobody listens any more is the container's own: no engine
+    /// can end it.
+    async fn exec(&self, deployment: &DeploymentId, _: &Place, _: &Inside) -> Result<Hearing, TargetError> {
+        Err(TargetError::Failed(format!(
+            "{deployment} has nothing that a command could run in: its type has no containers"
+        )))
+    }
 
     /// The next deployment whose world changed without us (drift); pends where the engine tells nothing.
     async fn drifted(&self) -> DeploymentId;

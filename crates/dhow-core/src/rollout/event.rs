@@ -7,7 +7,7 @@ use crate::fleet::DesiredHash;
 use crate::noun::{
     ArtifactName, DeploymentId, Digest, EnvironmentName, PersonName, Pin, Repository, ServiceName, Tag,
 };
-use crate::port::{CommitId, NewEvent, StoreError, StoredEvent};
+use crate::port::{CommitId, ContainerName, NewEvent, Place, StoreError, StoredEvent};
 
 /// Number of the event that caused another.
 pub type Cause = Option<u64>;
@@ -126,6 +126,14 @@ pub enum Event {
     GatesChanged { environment: EnvironmentName, in_force: bool, reason: String },
     /// A deployment waits for a person although no rollout failed: it runs and differs at first sight, and so on.
     Stalled { deployment: DeploymentId, reason: String },
+    /// A person is about to run a command inside of what runs. Its arguments may hold secrets and are not stored.
+    CommandStarted {
+        deployment: DeploymentId,
+        place: Place,
+        container: Option<ContainerName>,
+        program: String,
+        by: PersonName,
+    },
 }
 
 impl Event {
@@ -167,7 +175,8 @@ impl Event {
             | RemovalStarted { deployment }
             | Removed { deployment }
             | RemovalStalled { deployment, .. }
-            | Stalled { deployment, .. } => {
+            | Stalled { deployment, .. }
+            | CommandStarted { deployment, .. } => {
                 (Some(&deployment.service), Some(deployment), Some(&deployment.environment))
             }
         }

@@ -1,6 +1,6 @@
 //! Steps are done here. Every effect runs under the deployment's lock at the place.
 
-use dhow_core::port::{Context, Settled, Step, TargetError};
+use dhow_core::port::{Context, Settled, Step, Stream, TargetError};
 
 use super::body::{Action, Body, Change, Current, Manifest, Stack};
 use super::send::{release_name, send};
@@ -25,6 +25,7 @@ impl ComposeTarget {
                         return Err(TargetError::Blocked(told));
                     }
                 }
+                self.has_room(&site, &api, &body, &platforms, context).await?;
                 super::pull::pull(&site, &api, self.logins.as_ref(), &platforms, context).await
             }
             Action::Beside(beside) => self.start_beside(&site, &body, &beside, step, context).await,
@@ -36,7 +37,15 @@ impl ComposeTarget {
             Action::Record { change } => site.set_current(Some(&now(&site, &body, &change, context))).await,
             Action::Stable => self.stays_up(&site, &body, step, context).await,
             Action::Drain { old, services } => self.drain(&site, &body, &old, &services, context).await,
-            Action::Prune => self.prune(&site, &body, context).await,
+            Action::Prune => {
+                let full = Self::fullness(&self.options, &site, &site.api().await?).await.0;
+                if let Some(told) = &full {
+                    context
+                        .log
+                        .line(Stream::Err, &format!("{told}; of old releases only the one before is kept"));
+                }
+                self.prune(&site, &body, context, full.is_some()).await
+            }
         }
     }
 

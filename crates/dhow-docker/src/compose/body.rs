@@ -75,6 +75,12 @@ pub(super) struct Seen {
     pub ports_taken: Vec<String>,
     /// Routes are written for it.
     pub routed: bool,
+    /// Why the disk there is nearly full.
+    #[serde(default)]
+    pub nearly_full: Option<String>,
+    /// Why nothing may be pulled there.
+    #[serde(default)]
+    pub no_room: Option<String>,
 }
 
 /// One service of the files, and what runs of it.

@@ -20,7 +20,7 @@ pub(super) fn executor(error: ExecutorError) -> TargetError {
 }
 
 /// What the Engine API said.
-pub(super) fn api(error: &bollard::errors::Error) -> TargetError {
+pub(crate) fn api(error: &bollard::errors::Error) -> TargetError {
     let text = error.to_string();
     let lower = text.to_lowercase();
     if lower.contains("is too old") || lower.contains("is too new") {

@@ -15,7 +15,8 @@ mod beside;
 mod body;
 mod cache;
 mod diagnose;
-mod error;
+mod disk;
+pub(crate) mod error;
 mod files;
 mod gap;
 mod judge;
@@ -29,6 +30,7 @@ mod pull;
 mod releases;
 mod remove;
 mod render;
+mod room;
 mod route;
 mod routes;
 mod same;
@@ -50,10 +52,11 @@ use async_trait::async_trait;
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, TargetType};
 use dhow_core::port::{
-    CheckAddress, Context, Executors, Front, Observed, Place, ReleaseOnPlace, RenderInput, Rendered, Settled,
-    Step, Target, TargetError,
+    CheckAddress, Context, Executors, Front, Hearing, Inside, LogLines, Observed, Place, Process,
+    ReleaseOnPlace, RenderInput, Rendered, Settled, Step, Tail, Target, TargetError,
 };
 
+pub use disk::DiskLimits;
 pub use pull::{Anonymous, Login, Logins};
 pub use routes::{RouteChange, Routes, Unrouted};
 
@@ -75,6 +78,8 @@ pub struct Options {
     pub start: Duration,
     /// `build:` is allowed: images are built where they run.
     pub allow_build: bool,
+    /// How full disks may get.
+    pub disk: DiskLimits,
 }
 
 /// Where an engine's socket usually is.
@@ -99,6 +104,7 @@ impl Default for Options {
             stable: Duration::from_secs(10),
             start: Duration::from_secs(60),
             allow_build: false,
+            disk: DiskLimits::default(),
         }
     }
 }
@@ -215,6 +221,28 @@ impl Target for ComposeTarget {
             return Err(error::docker("reading the logs", &output));
         }
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+
+    async fn processes(&self, deployment: &DeploymentId, place: &Place) -> Result<Vec<Process>, TargetError> {
+        self.processes_at(deployment, place).await
+    }
+
+    async fn follow(
+        &self,
+        deployment: &DeploymentId,
+        place: &Place,
+        tail: &Tail,
+    ) -> Result<LogLines, TargetError> {
+        self.follow_at(deployment, place, tail).await
+    }
+
+    async fn exec(
+        &self,
+        deployment: &DeploymentId,
+        place: &Place,
+        inside: &Inside,
+    ) -> Result<Hearing, TargetError> {
+        self.exec_at(deployment, place, inside).await
     }
 
     async fn drifted(&self) -> DeploymentId {

@@ -33,6 +33,11 @@ impl ComposeTarget {
     ) -> Result<Observed, TargetError> {
         let body = Body::of(rendered)?;
         let mut look = self.look(rendered, &body, place).await?;
+        // Where nothing is to be pulled or pruned, nobody needs to know.
+        if !look.seen.services.values().all(ServiceSeen::satisfied) {
+            (look.seen.nearly_full, look.seen.no_room) =
+                Self::fullness(&self.options, &look.site, &look.api).await;
+        }
         self.watch.follow(&rendered.deployment, &body.project, &look).await;
         let present = look.facts.iter().any(|facts| facts.running || facts.restarting);
         if look.seen.current.is_none() && present && look.seen.fits() {

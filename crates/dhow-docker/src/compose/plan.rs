@@ -30,7 +30,11 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
     };
     let files = files(&seen);
     let send = step("files", Phase::Preparing, format!("send the files of release {}", hash.short()), files);
-    let prune = step("prune", Phase::Finishing, "remove old releases and their images".into(), Action::Prune);
+    let pruned = match &seen.nearly_full {
+        Some(why) => format!("remove old releases and their images, all but the one before: {why}"),
+        None => "remove old releases and their images".to_owned(),
+    };
+    let prune = step("prune", Phase::Finishing, pruned, Action::Prune);
     if seen.services.values().all(ServiceSeen::satisfied) && !seen.services.is_empty() {
         let noted =
             seen.current.as_ref().is_none_or(|current| current.hash.is_none_or(|noted| noted == *hash));
@@ -54,7 +58,10 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
     let pull = Action::Pull { platforms, in_the_way: seen.in_the_way().is_some() };
     let pulled = match seen.missing_images.len() {
         0 => "look whether the images can run there".to_owned(),
-        _ => format!("pull {}", seen.missing_images.join(", ")),
+        _ => {
+            let room = seen.no_room.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+            format!("pull {}{room}", seen.missing_images.join(", "))
+        }
     };
     let mut steps = vec![send, step("pull", Phase::Preparing, pulled, pull)];
     let told = told(&seen, "recreate");

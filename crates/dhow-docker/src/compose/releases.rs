@@ -29,7 +29,18 @@ pub(super) async fn list(site: &Site) -> Result<Vec<ReleaseOnPlace>, TargetError
 impl ComposeTarget {
     /// Removes releases that nobody needs, with their content and images. Only what is ours: a folder of the
     /// deployment's own, an image that one of its releases pinned and no container uses.
-    pub(super) async fn prune(&self, site: &Site, body: &Body, context: &Context) -> Result<(), TargetError> {
+    /// With `hard`, of the old releases only the one before is kept.
+    pub(super) async fn prune(
+        &self,
+        site: &Site,
+        body: &Body,
+        context: &Context,
+        hard: bool,
+    ) -> Result<(), TargetError> {
+        // The newest comes first.
+        let mut keep = context.keep.iter().filter(|hash| **hash != context.hash);
+        let keep: BTreeSet<&DesiredHash> =
+            if hard { keep.next().into_iter().collect() } else { keep.collect() };
         let current = site.current().await?;
         let in_use = |folder: &str| {
             let path = site.release(folder);
@@ -38,7 +49,7 @@ impl ComposeTarget {
                 .is_some_and(|current| current.stack.files.iter().any(|file| file.starts_with(&path)))
         };
         let wanted = |folder: &str| {
-            in_use(folder) || hash_of(folder).is_some_and(|h| h == context.hash || context.keep.contains(&h))
+            in_use(folder) || hash_of(folder).is_some_and(|h| h == context.hash || keep.contains(&h))
         };
         let list = async |name: &str| {
             site.executor.list(&format!("{}/{name}", site.root)).await.map_err(error::executor)

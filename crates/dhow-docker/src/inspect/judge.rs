@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use super::{Finding, Standing};
+use super::{Finding, Standing, swarm};
 
 /// Oldest API of the engine: Docker 20.10.
 const OLDEST_API: (u32, u32) = (1, 41);
@@ -11,14 +11,16 @@ const OLDEST_API: (u32, u32) = (1, 41);
 const NEWEST_API: (u32, u32) = (1, 53);
 /// A disk with less is nearly full; with a tenth of it, full. KiB.
 const LOW_DISK: u64 = 5 << 20;
+/// Percent of a disk in use from which on it is nearly full.
+const NEARLY_FULL: u64 = 90;
 /// Less memory than this is little. KiB.
 const LOW_MEMORY: u64 = 256 << 10;
 /// Clocks that differ by more make times in logs and tokens wrong.
 const SKEW: u64 = 5;
 
-type Facts = BTreeMap<String, Vec<String>>;
+pub(super) type Facts = BTreeMap<String, Vec<String>>;
 
-fn first<'a>(facts: &'a Facts, key: &str) -> &'a str {
+pub(super) fn first<'a>(facts: &'a Facts, key: &str) -> &'a str {
     facts.get(key).and_then(|values| values.first()).map_or("", String::as_str)
 }
 
@@ -37,9 +39,14 @@ pub(super) fn all(facts: &Facts, asked: SystemTime, took: Duration) -> Vec<Findi
     } else {
         found.push(Finding::new("home", Standing::Ok, "~/.dhow can be written"));
     }
-    found.push(socket(first(facts, "socket"), user));
+    found.push(socket(first(facts, "socket"), first(facts, "socket-at"), user));
     found.extend(docker(facts));
-    found.push(disk(first(facts, "disk"), first(facts, "inodes")));
+    found.extend(swarm::all(facts));
+    found.push(disk(
+        first(facts, "disk"),
+        first(facts, "inodes"),
+        "free space there: `docker system df` shows what Docker holds",
+    ));
     found.push(memory(facts));
     found.push(load(facts));
     found.push(clock(first(facts, "time"), asked, took));
@@ -60,16 +67,16 @@ fn tools(facts: &Facts) -> Finding {
     }
 }
 
-fn socket(found: &str, user: &str) -> Finding {
+fn socket(found: &str, at: &str, user: &str) -> Finding {
     let (standing, message) = match found {
-        "ok" => (Standing::Ok, format!("{user} may use /var/run/docker.sock")),
+        "ok" => (Standing::Ok, format!("{user} may use {at}")),
         "denied" => (
             Standing::Failed,
-            format!("{user} may not use /var/run/docker.sock: run `usermod -aG docker {user}` there, and log in again"),
+            format!("{user} may not use {at}: run `usermod -aG docker {user}` there, and log in again"),
         ),
         _ => (
             Standing::Failed,
-            "there is no /var/run/docker.sock: install Docker there, or start it with `systemctl start docker`".into(),
+            format!("there is no {at}: install Docker there, or start it with `systemctl start docker`"),
         ),
     };
     Finding::new("socket", standing, message)
@@ -107,7 +114,7 @@ fn docker(facts: &Facts) -> Vec<Finding> {
         },
         _ => engine_failed(said),
     };
-    vec![engine, compose(first(facts, "compose"))]
+    vec![engine, compose(first(facts, "compose"), facts.get("compose-old").is_some())]
 }
 
 fn engine_failed(said: &str) -> Finding {
@@ -115,7 +122,7 @@ fn engine_failed(said: &str) -> Finding {
     Finding::new("docker", Standing::Failed, format!("the engine does not answer: {said}; {advice}"))
 }
 
-fn compose(said: &str) -> Finding {
+fn compose(said: &str, old: bool) -> Finding {
     let version = said.trim_start_matches('v');
     match number(version) {
         Some((major, _)) if major >= 2 => {
@@ -128,11 +135,18 @@ fn compose(said: &str) -> Finding {
                 "docker compose {version} is too old: install the plugin docker-compose-plugin, v2 or newer"
             ),
         ),
-        None => Finding::new(
-            "compose",
-            Standing::Failed,
-            "docker compose v2 is not there: install docker-compose-plugin (docker-compose, v1, is not enough)",
-        ),
+        None => {
+            let old = if old {
+                "docker-compose v1 is there and is too old"
+            } else {
+                "docker compose v2 is not there"
+            };
+            Finding::new(
+                "compose",
+                Standing::Failed,
+                format!("{old}: install the plugin docker-compose-plugin"),
+            )
+        }
     }
 }
 
@@ -143,7 +157,7 @@ fn number(text: &str) -> Option<(u32, u32)> {
 }
 
 /// `df -P`: filesystem, size, used, available, use, mount point.
-fn disk(blocks: &str, inodes: &str) -> Finding {
+pub(super) fn disk(blocks: &str, inodes: &str, advice: &str) -> Finding {
     let column = |text: &str, at: usize| text.split_whitespace().nth(at).map(str::to_owned);
     let free = column(blocks, 3).and_then(|free| free.parse::<u64>().ok());
     let (Some(free), Some(at)) = (free, column(blocks, 5)) else {
@@ -153,8 +167,9 @@ fn disk(blocks: &str, inodes: &str) -> Finding {
             "how full the disk is cannot be told: `df -Pk` does not say it",
         );
     };
+    let used =
+        column(blocks, 4).and_then(|used| used.strip_suffix('%')?.parse::<u64>().ok()).unwrap_or_default();
     let gib = free as f64 / f64::from(1 << 20);
-    let advice = "free space there: `docker system df` shows what Docker holds";
     if column(inodes, 4).as_deref() == Some("100%") {
         return Finding::new("disk", Standing::Failed, format!("{at} has no inode left: {advice}"));
     }
@@ -162,8 +177,9 @@ fn disk(blocks: &str, inodes: &str) -> Finding {
         free if free < LOW_DISK / 10 => {
             Finding::new("disk", Standing::Failed, format!("{at} is full, {gib:.1} GiB free: {advice}"))
         }
-        free if free < LOW_DISK => {
-            Finding::new("disk", Standing::Warning, format!("{at} has {gib:.1} GiB free: {advice}"))
+        free if free < LOW_DISK || used >= NEARLY_FULL => {
+            let message = format!("{at} has {gib:.1} GiB free, {used} % in use: {advice}");
+            Finding::new("disk", Standing::Warning, message)
         }
         _ => Finding::new("disk", Standing::Ok, format!("{at} has {gib:.1} GiB free")),
     }
@@ -242,11 +258,13 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    const GOOD: [(&str, &str); 10] = [
+    const GOOD: [(&str, &str); 12] = [
         ("user", "deploy"),
         ("socket", "ok"),
         ("docker", "20.10.24 1.41 1.12"),
         ("compose", "v2.40.3"),
+        ("swarm", "active true"),
+        ("ipvs", "loaded"),
         ("disk", "/dev/vda 100000000 1 90000000 2% /"),
         ("inodes", "/dev/vda 100 1 99 1% /"),
         ("MemTotal:", "8000000"),
@@ -259,6 +277,16 @@ mod tests {
     fn a_server_that_has_all_has_no_finding() {
         let found = all(&facts(&GOOD), at(1000), Duration::ZERO);
         assert!(found.iter().all(|finding| finding.standing == Standing::Ok), "{found:?}");
+    }
+
+    #[test]
+    fn compose_v1_beside_a_missing_v2_is_told() {
+        let mut facts = facts(&GOOD);
+        facts.insert("compose".into(), vec!["docker: 'compose' is not a docker command.".into()]);
+        facts.insert("compose-old".into(), vec!["1.29.2".into()]);
+        let found = all(&facts, at(1000), Duration::ZERO);
+        let told = found.iter().find(|finding| finding.check == "compose").unwrap();
+        assert!(told.standing == Standing::Failed && told.message.contains("v1 is there"), "{told:?}");
     }
 
     #[test]
@@ -275,6 +303,9 @@ mod tests {
             ("compose", "docker: 'compose' is not a docker command.", "compose", "docker-compose-plugin"),
             ("disk", "/dev/vda 100 1 1000000 99% /var", "disk", "1.0 GiB free"),
             ("disk", "/dev/vda 100 1 1000 99% /var", "disk", "is full"),
+            ("disk", "/dev/vda 100000000 1 10000000 90% /var", "disk", "90 % in use"),
+            ("swarm", "locked false", "swarm", "docker swarm unlock"),
+            ("swarm", "active false", "swarm", "not a manager"),
             ("inodes", "/dev/vda 100 100 0 100% /", "disk", "no inode"),
             ("MemAvailable:", "1000", "memory", "may be killed"),
             ("load", "99", "load", "deploys will be slow"),

@@ -1,8 +1,11 @@
 //! What a place lacks, all of it in one go: `dhow server check`.
 
+mod here;
 mod judge;
+mod swarm;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use dhow_core::port::ExecutorError;
@@ -32,7 +35,8 @@ pub enum Standing {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What: `ssh`, `docker`, `compose`, `socket`, `disk`, `memory`, `load`, `tools`, `clock`, `home`.
+    /// What: `ssh`, `docker`, `compose`, `socket`, `swarm`, `ipvs`, `disk`, `memory`, `load`, `tools`, `clock`, `home`,
+    /// and on this machine `shell`, `git` and `state`.
     pub check: &'static str,
     /// How it stands.
     pub standing: Standing,
@@ -41,19 +45,32 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(check: &'static str, standing: Standing, message: impl Into<String>) -> Self {
+    /// A finding.
+    pub fn new(check: &'static str, standing: Standing, message: impl Into<String>) -> Self {
         Self { check, standing, message: message.into() }
     }
 }
 
 /// Looks at a server. Changes nothing there but the folder `.dhow`. An executor that cannot connect is a finding, no error.
 pub async fn server(executor: &SshExecutor) -> Vec<Finding> {
-    findings(facts(executor.plain_shell().await).await)
+    findings(facts(executor.plain_shell().await, &format!("here=\n{FACTS}")).await)
 }
 
-/// Looks at this machine.
+/// Looks at this machine. Changes nothing.
 pub async fn local(executor: &LocalExecutor) -> Vec<Finding> {
-    findings(facts(executor.plain_shell().await).await)
+    let script = format!("here=yes\n{FACTS}");
+    let mut found = findings(facts(executor.plain_shell().await, &script).await);
+    for finding in found.iter_mut().filter(|finding| finding.check == "ssh") {
+        finding.check = "shell";
+    }
+    // Its clock is ours, and Dhow's folder is the state directory.
+    found.retain(|finding| !["clock", "home"].contains(&finding.check));
+    found
+}
+
+/// Looks at what `serve` itself needs on this machine: Git, SSH, and its state directory where one is given.
+pub async fn control_plane(state: Option<&Path>) -> Vec<Finding> {
+    here::all(state).await
 }
 
 struct Facts {
@@ -69,9 +86,9 @@ fn findings(facts: Result<Facts, ExecutorError>) -> Vec<Finding> {
     }
 }
 
-async fn facts(shell: Result<Plain, ExecutorError>) -> Result<Facts, ExecutorError> {
+async fn facts(shell: Result<Plain, ExecutorError>, script: &str) -> Result<Facts, ExecutorError> {
     let Plain { mut command, label, silence } = shell?;
-    let line = crate::executor::plain_line(FACTS);
+    let line = crate::executor::plain_line(script);
     let asked = SystemTime::now();
     let began = std::time::Instant::now();
     let cannot =

@@ -194,7 +194,7 @@ impl Inner {
     }
 
     /// Where a deployment runs, as its last releases say; this machine where nothing is known.
-    async fn places(&self, id: &DeploymentId) -> Result<BTreeSet<Place>, EngineError> {
+    pub(crate) async fn places(&self, id: &DeploymentId) -> Result<BTreeSet<Place>, EngineError> {
         let releases = self.releases(id).await?;
         let mut places: BTreeSet<Place> =
             releases.into_iter().flat_map(|release| release.rendered.places).collect();

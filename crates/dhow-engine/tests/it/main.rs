@@ -14,5 +14,6 @@ mod promotion;
 mod quarantine;
 mod removal;
 mod rollback;
+mod room;
 mod servers;
 mod support;

@@ -2,9 +2,13 @@
 
 pub(crate) mod approve;
 pub(crate) mod events;
+pub(crate) mod exec;
 pub(crate) mod health;
 pub(crate) mod history;
+mod lines;
+pub(crate) mod logs;
 pub(crate) mod plan;
+pub(crate) mod processes;
 pub(crate) mod promote;
 pub(crate) mod quarantine;
 pub(crate) mod reject;

@@ -10,7 +10,7 @@ use thiserror::Error;
 pub enum Role {
     /// Looks.
     Reader,
-    /// Looks, deploys, goes back, quarantines, and pushes to the embedded registry.
+    /// Looks, deploys, goes back, quarantines, pushes to the embedded registry, and runs commands inside.
     Deployer,
     /// Looks, approves and rejects.
     Approver,
@@ -21,12 +21,14 @@ pub enum Role {
 /// What a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {
-    /// To look: status, history, plans, pulls from the embedded registry.
+    /// To look: status, history, plans, what runs, what it writes, pulls from the embedded registry.
     Read,
     /// To promote, sync, roll back, resume and quarantine.
     Deploy,
     /// To push to the embedded registry.
     Push,
+    /// To run commands inside of what runs; where an environment has approvals, that takes an admin.
+    Exec,
     /// To approve and reject.
     Approve,
     /// To see and change tokens.
@@ -35,7 +37,8 @@ pub enum Permission {
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 5] = [Self::Read, Self::Deploy, Self::Push, Self::Approve, Self::Tokens];
+    pub const ALL: [Self; 6] =
+        [Self::Read, Self::Deploy, Self::Push, Self::Exec, Self::Approve, Self::Tokens];
 
     /// The roles that have it, for messages: `deployer or admin`. The admin has every permission.
     pub fn roles(self) -> String {
@@ -51,10 +54,10 @@ impl Role {
 
     /// Whether the role has the permission.
     pub fn allows(self, permission: Permission) -> bool {
-        use Permission::{Approve, Deploy, Push, Read};
+        use Permission::{Approve, Deploy, Exec, Push, Read};
         match self {
             Self::Reader => permission == Read,
-            Self::Deployer => matches!(permission, Read | Deploy | Push),
+            Self::Deployer => matches!(permission, Read | Deploy | Push | Exec),
             Self::Approver => matches!(permission, Read | Approve),
             Self::Admin => true,
         }
@@ -96,12 +99,12 @@ mod tests {
 
     #[test]
     fn each_role_may_do_its_own_work_and_no_other() {
-        use Permission::{Approve, Deploy, Push, Read, Tokens};
+        use Permission::{Approve, Deploy, Exec, Push, Read, Tokens};
         let expected: [(Role, &[Permission]); 4] = [
             (Role::Reader, &[Read]),
-            (Role::Deployer, &[Read, Deploy, Push]),
+            (Role::Deployer, &[Read, Deploy, Push, Exec]),
             (Role::Approver, &[Read, Approve]),
-            (Role::Admin, &[Read, Deploy, Push, Approve, Tokens]),
+            (Role::Admin, &[Read, Deploy, Push, Exec, Approve, Tokens]),
         ];
         for (role, allowed) in expected {
             for permission in Permission::ALL {

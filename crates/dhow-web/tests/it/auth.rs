@@ -13,12 +13,15 @@ fn matrix() -> Vec<(&'static str, String, &'static str, Vec<Role>)> {
     let deploy = vec![Deployer, Admin];
     let approve = vec![Approver, Admin];
     let mut rows = Vec::new();
-    for path in ["status", "history", "plan/shop/stage", "quarantine", "events"] {
+    for path in
+        ["status", "history", "plan/shop/stage", "quarantine", "events", "processes", "logs/shop/stage"]
+    {
         rows.push(("GET", path.to_owned(), "", all.clone()));
     }
     for verb in ["promote", "rollback", "resume", "sync"] {
         rows.push(("POST", format!("{verb}/{SCOPE}"), "", deploy.clone()));
     }
+    rows.push(("POST", format!("exec/{SCOPE}"), r#"{"argv": ["true"]}"#, deploy.clone()));
     for verb in ["approve", "reject"] {
         rows.push(("POST", format!("{verb}/{SCOPE}"), "", approve.clone()));
     }

@@ -1,14 +1,18 @@
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use dhow_core::noun::{Digest, EnvironmentName, ImageReference, ServiceName};
-use dhow_core::port::{CommitId, EventQuery, Phase, Place};
+use dhow_core::port::{
+    CommitId, EventQuery, Heard, Hearing, Inside, LogLine, Phase, Place, Process, Stream, Tail,
+};
+use dhow_core::report::{LogEntries, LogEntry, ProcessStatus, Processes, RoomProblem, Which};
 use dhow_core::rollout::{CheckFailure, Event, Health, Progress};
 use dhow_web::shape::{
     ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenProposal, PlaceStatus, PlannedStep,
     QuarantineEntry, Status, rfc3339,
 };
 use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
+use futures::StreamExt as _;
 use tokio::sync::watch;
 
 /// An engine that remembers what it was asked, and answers with an error where it was told to.
@@ -16,6 +20,8 @@ pub struct FakeEngine {
     pub asked: Mutex<Vec<String>>,
     pub error: Mutex<Option<ControlError>>,
     pub ready: Mutex<bool>,
+    /// Held by each stream of lines that goes on.
+    pub followers: Arc<()>,
     events: Mutex<Vec<HistoryEntry>>,
     newest: watch::Sender<u64>,
 }
@@ -26,6 +32,7 @@ impl Default for FakeEngine {
             asked: Mutex::default(),
             error: Mutex::default(),
             ready: Mutex::new(true),
+            followers: Arc::default(),
             events: Mutex::default(),
             newest: watch::channel(0).0,
         }
@@ -101,6 +108,40 @@ pub fn full_status() -> Status {
     }
 }
 
+/// Processes in which no field is empty.
+pub fn full_processes() -> Processes {
+    let process = Process {
+        id: "0123456789ab".into(),
+        name: "stage_shop-web-1".into(),
+        component: "web".into(),
+        image: "ghcr.io/acme/web:v1".into(),
+        digest: Some(Digest::of(b"v1")),
+        state: "running".into(),
+        health: Some("healthy".into()),
+        since: Some(rfc3339(1_700_000_000_000)),
+        exit_code: Some(0),
+        restarts: 1,
+        memory: Some(1 << 20),
+        memory_limit: Some(64 << 20),
+        cpu: Some(12.5),
+    };
+    let place = Place::Server("web1".parse().unwrap());
+    Processes {
+        processes: vec![ProcessStatus {
+            service: "shop".parse().unwrap(),
+            target: "compose".parse().unwrap(),
+            environment: "stage".parse().unwrap(),
+            place: place.clone(),
+            process,
+        }],
+        problems: vec![RoomProblem {
+            deployment: "shop/compose/stage".parse().unwrap(),
+            place,
+            message: "web1 cannot be reached".into(),
+        }],
+    }
+}
+
 #[async_trait]
 impl Control for FakeEngine {
     async fn status(&self, service: Option<ServiceName>) -> Result<Status, ControlError> {
@@ -162,6 +203,63 @@ impl Control for FakeEngine {
     async fn sync(&self, a: Actor, s: ServiceName, e: EnvironmentName) -> Done {
         assert_ne!(s.as_str(), "defect", "a defect of the engine");
         self.act("sync", &a, (&s, &e), "")
+    }
+
+    async fn processes(
+        &self,
+        service: Option<ServiceName>,
+        environment: Option<EnvironmentName>,
+    ) -> Result<Processes, ControlError> {
+        self.note(format!("processes {service:?} {environment:?}"))?;
+        Ok(full_processes())
+    }
+
+    async fn logs(
+        &self,
+        s: ServiceName,
+        e: EnvironmentName,
+        which: Which,
+        tail: Tail,
+    ) -> Result<LogEntries, ControlError> {
+        self.note(format!("logs {s}/{e} {which:?} {tail:?}"))?;
+        let line = |text: &str| LogEntry::Line {
+            deployment: format!("{s}/compose/{e}").parse().unwrap(),
+            place: Place::Local,
+            line: LogLine {
+                component: "web".into(),
+                container: "web-1".into(),
+                stream: Stream::Out,
+                at: None,
+                text: text.into(),
+            },
+        };
+        let first = futures::stream::iter([line("one"), line("two")]);
+        if !tail.follow {
+            return Ok(Box::pin(first));
+        }
+        let held = Arc::clone(&self.followers);
+        let rest = futures::stream::unfold(held, |held| async move {
+            std::future::pending::<()>().await;
+            Some((LogEntry::Problem(full_processes().problems.remove(0)), held))
+        });
+        Ok(Box::pin(first.chain(rest)))
+    }
+
+    async fn exec(
+        &self,
+        a: Actor,
+        s: ServiceName,
+        e: EnvironmentName,
+        which: Which,
+        inside: Inside,
+    ) -> Result<Hearing, ControlError> {
+        self.note(format!("exec {s}/{e} by {} {which:?} {inside:?}", a.person))?;
+        let heard = [
+            Ok(Heard::Began { container: "web-1".into() }),
+            Ok(Heard::Wrote { stream: Stream::Err, bytes: vec![0, 255, 10].into() }),
+            Ok(Heard::Ended { code: 3 }),
+        ];
+        Ok(Box::pin(futures::stream::iter(heard)))
     }
 
     async fn quarantine_list(

@@ -7,5 +7,6 @@ mod bounds;
 mod engine;
 mod events;
 mod fixture;
+mod room;
 mod shapes;
 mod tokens;

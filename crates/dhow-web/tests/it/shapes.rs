@@ -44,6 +44,7 @@ async fn every_answer_has_the_shape_that_the_document_says() {
         ("get", "status", "status", ""),
         ("get", "history", "history", ""),
         ("get", "plan/shop/stage", "plan/{service}/{environment}", ""),
+        ("get", "processes", "processes", ""),
         ("get", "quarantine", "quarantine", ""),
         ("get", "tokens", "tokens", ""),
         ("post", "tokens", "tokens", r#"{"name": "n", "role": "reader", "person": "p"}"#),

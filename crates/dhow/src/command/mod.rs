@@ -3,10 +3,16 @@
 pub mod approve;
 mod ask;
 pub mod demo;
+pub mod demo_site;
+pub mod doctor;
+pub mod exec;
+mod findings;
 pub mod history;
+pub mod logs;
 pub mod plan;
 pub mod policy;
 pub mod promote;
+pub mod ps;
 pub mod publish;
 pub mod quarantine;
 pub mod reject;

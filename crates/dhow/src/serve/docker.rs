@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use dhow_core::port::TargetError;
 use dhow_core::yaml::{Node, Reader};
-use dhow_docker::compose::{ComposeTarget, Login, Logins, Options, Unrouted};
+use dhow_docker::compose::{ComposeTarget, DiskLimits, Login, Logins, Options, Unrouted};
 use dhow_docker::executor::{Places, PlacesConfig};
 use dhow_registry::client::Credentials;
 
@@ -17,7 +17,9 @@ use super::config::FileConfig;
 use super::source::Source;
 
 /// The keys of `docker`.
-const KEYS: [&str; 3] = ["stable", "start", "allow_build"];
+const KEYS: [&str; 6] = ["stable", "start", "allow_build", "nearly_full", "keep_free", "pull_needs"];
+/// Most GiB that may be asked to be free.
+const MOST_GIB: u32 = 1 << 20;
 /// Longest time that may be waited.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -30,6 +32,12 @@ pub struct DockerConfig {
     pub start: Option<Duration>,
     /// `build:` is allowed: images are built where they run.
     pub allow_build: bool,
+    /// Percent of a disk in use from which on it is nearly full.
+    pub nearly_full: Option<u32>,
+    /// GiB free below which a disk is nearly full.
+    pub keep_free: Option<u32>,
+    /// GiB that must be free for a pull.
+    pub pull_needs: Option<u32>,
 }
 
 impl DockerConfig {
@@ -38,7 +46,18 @@ impl DockerConfig {
         let mut time = |key| fields.get(key).and_then(|node| reader.duration(node, key, LONGEST));
         let (stable, start) = (time("stable"), time("start"));
         let allow_build = fields.get("allow_build").and_then(|node| reader.boolean(node, "allow_build"));
-        Self { stable, start, allow_build: allow_build.unwrap_or(false) }
+        let mut number = |key, most| {
+            let node = fields.get(key)?;
+            reader.number(node, key, 0..=most)
+        };
+        Self {
+            stable,
+            start,
+            allow_build: allow_build.unwrap_or(false),
+            nearly_full: number("nearly_full", 100),
+            keep_free: number("keep_free", MOST_GIB),
+            pull_needs: number("pull_needs", MOST_GIB),
+        }
     }
 
     /// What the targets are told. `host` is `DOCKER_HOST`, which names the engine of this machine.
@@ -60,9 +79,18 @@ impl DockerConfig {
             stable: self.stable.unwrap_or(usual.stable),
             start: self.start.unwrap_or(usual.start),
             allow_build: self.allow_build,
+            disk: DiskLimits {
+                used_percent: self.nearly_full.map_or(usual.disk.used_percent, u64::from),
+                free: self.keep_free.map_or(usual.disk.free, gib),
+                pull: self.pull_needs.map_or(usual.disk.pull, gib),
+            },
             ..Options::default()
         })
     }
+}
+
+fn gib(count: u32) -> u64 {
+    u64::from(count) << 30
 }
 
 /// This machine and the servers of the fleet's head, for all targets. Nothing is connected yet.
@@ -110,6 +138,13 @@ pub type Servers = BTreeMap<dhow_core::noun::ServerName, dhow_core::fleet::Serve
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limits_of_disks_are_in_gib_and_as_by_default_where_nothing_is_said() {
+        let config = DockerConfig { pull_needs: Some(5), ..DockerConfig::default() };
+        let limits = config.options(None).unwrap().disk;
+        assert_eq!(limits, DiskLimits { pull: 5 << 30, ..DiskLimits::default() });
+    }
 
     #[test]
     fn docker_host_names_the_engine_of_this_machine_only() {

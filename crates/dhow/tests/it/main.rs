@@ -11,6 +11,7 @@ mod docker;
 mod fleets;
 mod offline;
 mod publish;
+mod room;
 mod secrets;
 mod servers;
 mod skopeo;

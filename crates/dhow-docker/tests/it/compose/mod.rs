@@ -9,4 +9,5 @@ mod files;
 mod killed;
 mod messages;
 mod rollout;
+mod room;
 mod support;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, Digest, TargetType};
 use dhow_core::port::{
-    CheckAddress, Context, Front, Observed, Phase, Place, ReleaseOnPlace, RenderInput, Rendered, Settled,
-    Step, Target, TargetError,
+    CheckAddress, Context, Front, Heard, Hearing, Inside, Observed, Phase, Place, Process, ReleaseOnPlace,
+    RenderInput, Rendered, Settled, Step, Target, TargetError,
 };
 use dhow_testkit::MemoryTarget;
 use tokio::sync::watch;
@@ -22,6 +22,8 @@ pub struct Dock {
     slow: Mutex<BTreeMap<DeploymentId, watch::Sender<bool>>>,
     switched: Mutex<Vec<(DeploymentId, DesiredHash)>>,
     refused_removals: AtomicUsize,
+    /// Places whose rooms cannot be looked into: false, they say so; true, they are silent.
+    away: Mutex<BTreeMap<Place, bool>>,
 }
 
 impl Dock {
@@ -32,6 +34,7 @@ impl Dock {
             slow: Mutex::default(),
             switched: Mutex::default(),
             refused_removals: AtomicUsize::new(0),
+            away: Mutex::default(),
         })
     }
 
@@ -64,6 +67,20 @@ impl Dock {
     pub fn let_go(&self, deployment: &DeploymentId) {
         if let Some(gate) = self.slow.lock().unwrap().remove(deployment) {
             gate.send_replace(true);
+        }
+    }
+
+    /// What runs there cannot be looked into: the place says so, or is silent.
+    pub fn away(&self, place: Place, silent: bool) {
+        self.away.lock().unwrap().insert(place, silent);
+    }
+
+    async fn is_there(&self, place: &Place) -> Result<(), TargetError> {
+        let away = self.away.lock().unwrap().get(place).copied();
+        match away {
+            None => Ok(()),
+            Some(false) => Err(TargetError::Passing("it cannot be reached".into())),
+            Some(true) => std::future::pending().await,
         }
     }
 
@@ -162,7 +179,34 @@ impl Target for Dock {
     }
 
     async fn logs(&self, id: &DeploymentId, place: &Place, lines: usize) -> Result<Vec<String>, TargetError> {
-        self.target.logs(id, place, lines).await
+        self.is_there(place).await?;
+        self.target.logs(id, place, lines).await?;
+        Ok(vec![format!("a line of {place:?}")])
+    }
+
+    async fn processes(&self, _: &DeploymentId, place: &Place) -> Result<Vec<Process>, TargetError> {
+        self.is_there(place).await?;
+        Ok(vec![Process {
+            id: "0123456789ab".into(),
+            name: "web-1".into(),
+            component: "web".into(),
+            image: "web".into(),
+            digest: None,
+            state: "running".into(),
+            health: None,
+            since: None,
+            exit_code: None,
+            restarts: 0,
+            memory: None,
+            memory_limit: None,
+            cpu: None,
+        }])
+    }
+
+    async fn exec(&self, _: &DeploymentId, place: &Place, _: &Inside) -> Result<Hearing, TargetError> {
+        self.is_there(place).await?;
+        let heard = [Ok(Heard::Began { container: "web-1".into() }), Ok(Heard::Ended { code: 0 })];
+        Ok(Box::pin(futures::stream::iter(heard)))
     }
 
     async fn drifted(&self) -> DeploymentId {

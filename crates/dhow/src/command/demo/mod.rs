@@ -1,5 +1,7 @@
 //! `dhow demo`: the whole voyage in one process, on embedded defaults.
 
+mod compose;
+mod image;
 mod requests;
 mod site;
 mod timeline;
@@ -17,12 +19,14 @@ use dhow_engine::command::Actor;
 
 use crate::serve::config::FileConfig;
 use crate::serve::{Config, Server};
-use requests::Requests;
+use compose::Containers;
+use requests::{Front, Requests};
 use timeline::Report;
 
 /// See the whole voyage: a site is published, reaches stage, is approved for production, and a bad version goes back.
 ///
-/// Everything runs in this process, on a registry, a Git repository and a web server of its own.
+/// Everything runs in this process, on a registry, a Git repository and a web server of its own. With `--compose` the
+/// versions are images, and run as containers.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// Where the demo keeps its files; by default a folder that is removed at the end.
@@ -34,6 +38,9 @@ pub struct Args {
     /// Approve for production without asking, as a second person.
     #[arg(long)]
     yes: bool,
+    /// Containers on the Docker Engine of this machine, in place of static files.
+    #[arg(long)]
+    compose: bool,
     /// What is printed on stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -56,6 +63,15 @@ struct Demo {
     yes: bool,
     state: PathBuf,
     report: Report,
+    app: App,
+}
+
+/// What is delivered.
+enum App {
+    /// A folder of files.
+    Site,
+    /// An image, which runs as a container.
+    Containers(Box<Containers>),
 }
 
 /// Longest time that any part of the voyage may take.
@@ -66,28 +82,22 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let temporary = tempfile::Builder::new().prefix("dhow-demo-").tempdir()?;
     let dir = args.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be created", dir.display()))?;
-    let mut demo = Demo::start(&dir, args.yes).await?;
+    let mut demo = Demo::start(&dir, args.yes, args.compose).await?;
     let requests = demo.voyage(&dir).await;
     let outcome = match requests {
         Ok(requests) => demo.conclude(requests, args.output).await,
         Err(error) => Err(error),
     };
-    if let Err(error) = outcome {
-        demo.server.stop().await;
-        return Err(error);
+    if outcome.is_ok() && !args.once {
+        demo.show_what_next(&dir);
+        super::serve::stopped().await;
     }
-    if args.once {
-        demo.server.stop().await;
-        return Ok(ExitCode::SUCCESS);
-    }
-    demo.show_what_next(&dir);
-    super::serve::stopped().await;
-    demo.server.stop().await;
-    Ok(ExitCode::SUCCESS)
+    demo.end().await;
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 impl Demo {
-    async fn start(dir: &std::path::Path, yes: bool) -> Result<Self> {
+    async fn start(dir: &std::path::Path, yes: bool, compose: bool) -> Result<Self> {
         let state = dir.join("state");
         let fleet = dir.join("fleet.git");
         ensure!(
@@ -96,7 +106,14 @@ impl Demo {
             dir.display()
         );
         let listen = requests::free_address()?;
-        site::create_fleet(&fleet, listen).await?;
+        let (app, files, service) = if compose {
+            let containers = Containers::prepare(dir).await?;
+            let (files, service) = (containers.files(listen), containers.service.clone());
+            (App::Containers(Box::new(containers)), files, service)
+        } else {
+            (App::Site, site::files(listen), ServiceName::new("site")?)
+        };
+        site::create_fleet(&fleet, files).await?;
         say(&format!("fleet     {} (a bare Git repository)", fleet.display()));
         let server = Server::start(Config {
             fleet: fleet.to_string_lossy().into_owned(),
@@ -104,7 +121,10 @@ impl Demo {
             state: state.clone(),
             listen,
             sites: ([127, 0, 0, 1], 0).into(),
-            file: FileConfig::default(),
+            file: match app {
+                App::Site => FileConfig::default(),
+                App::Containers(_) => compose::config(),
+            },
         })
         .await?;
         say(&format!(
@@ -114,7 +134,8 @@ impl Demo {
         Ok(Self {
             report: Report::default(),
             server,
-            service: ServiceName::new("site")?,
+            service,
+            app,
             stage: EnvironmentName::new("stage")?,
             production: EnvironmentName::new("production")?,
             approver: Actor { person: PersonName::new("bob")? },
@@ -125,7 +146,7 @@ impl Demo {
 
     async fn voyage(&mut self, dir: &std::path::Path) -> Result<Requests> {
         self.deliver(dir, "1.0.0").await?;
-        let requests = Requests::start(self.server.sites, &self.service, &["stage", "production"]);
+        let requests = Requests::start(vec![self.front("stage"), self.front("production")]);
         self.deliver(dir, "2.0.0").await?;
         self.fail(dir, "3.0.0").await?;
         Ok(requests)
@@ -140,11 +161,16 @@ impl Demo {
     }
 
     async fn publish(&mut self, dir: &std::path::Path, version: &str, good: bool) -> Result<()> {
-        let folder = dir.join("app").join(version);
-        site::write_site(&folder, version, good)?;
-        let published = site::publish(&self.server, &folder, version).await?;
-        self.report.published(version, published.digest);
-        say(&format!("\n{version}     published, digest {}", published.digest.short()));
+        let published = match &self.app {
+            App::Site => {
+                let folder = dir.join("app").join(version);
+                site::write_site(&folder, version, good)?;
+                site::publish(&self.server, &folder, version).await?.digest
+            }
+            App::Containers(containers) => containers.publish(&self.server, version, good).await?,
+        };
+        self.report.published(version, published);
+        say(&format!("\n{version}     published, digest {}", published.short()));
         Ok(())
     }
 
@@ -157,7 +183,7 @@ impl Demo {
             })
         })
         .await?;
-        let seen = requests::body(self.server.sites, &self.service, environment.as_str()).await?;
+        let seen = requests::body(&self.front(environment.as_str())).await?;
         ensure!(seen.contains(version), "{environment} answers with something else than {version}: {seen:?}");
         let times = self.report.read(&self.server.engine, version, environment).await?;
         say(&format!("          {environment}: {times}"));
@@ -170,7 +196,7 @@ impl Demo {
             status.proposals.iter().any(|p| p.environment == production)
         })
         .await?;
-        let before = requests::body(self.server.sites, &self.service, "production").await.unwrap_or_default();
+        let before = requests::body(&self.front("production")).await.unwrap_or_default();
         ensure!(!before.contains(version), "{version} is in production before anybody approved it");
         if self.yes {
             let outcome =
@@ -179,8 +205,9 @@ impl Demo {
             return Ok(());
         }
         say(&format!(
-            "          production waits for approval. Press Enter to approve as bob, or, from another terminal:\n          dhow approve --state {} site production",
-            self.state.display()
+            "          production waits for approval. Press Enter to approve as bob, or, from another terminal:\n          dhow approve --state {} {} production",
+            self.state.display(),
+            self.service
         ));
         let engine = self.server.engine.clone();
         let (approver, service) = (self.approver.clone(), self.service.clone());
@@ -225,7 +252,11 @@ impl Demo {
         {
             say(&format!("          {reason}"));
         }
-        site::pinned_in_git(&dir.join("fleet.git"), "2.0.0", version).await
+        let file = match &self.app {
+            App::Site => "services/site/static_file/stage/dhow.yaml".to_owned(),
+            App::Containers(containers) => containers.file("stage"),
+        };
+        site::pinned_in_git(&dir.join("fleet.git"), &file, "2.0.0", version).await
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&Status) -> bool) -> Result<()> {
@@ -254,9 +285,13 @@ impl Demo {
 
     async fn conclude(&mut self, requests: Requests, output: Output) -> Result<()> {
         let counted = requests.stop().await?;
-        ensure!(counted.failed.is_empty(), "requests failed: {:?}", counted.failed);
+        ensure!(counted.wrong.is_empty(), "requests were answered wrongly: {:?}", counted.wrong);
+        match self.app {
+            App::Site => ensure!(counted.unanswered.is_empty(), "requests failed: {:?}", counted.unanswered),
+            App::Containers(_) => self.report.excuse = Some(compose::GAP),
+        }
         self.report.requests = counted.total;
-        self.report.failed_requests = counted.failed.len() as u64;
+        self.report.failed_requests = counted.unanswered.len() as u64;
         match output {
             Output::Json => println!("{}", serde_json::to_string_pretty(&self.report)?),
             Output::Text => println!("{}", self.report.summary()),
@@ -265,11 +300,39 @@ impl Demo {
     }
 
     fn show_what_next(&self, dir: &std::path::Path) {
-        let (listen, state, sites) = (self.server.listen, self.state.display(), self.server.sites);
+        let (listen, state, service) = (self.server.listen, self.state.display(), &self.service);
+        let Front { address, host } = self.front("production");
         say(&format!(
-            "\nIt keeps serving; Ctrl-C ends it. Look at it:\n  curl -H 'Host: site.production.localhost' http://{sites}/\n  dhow status --state {state}\n  git --git-dir {} log\nDeliver something of your own, a folder with a file `health` that says ok, from another terminal:\n  DHOW_TOKEN=$(cat {state}/admin.token) dhow publish ./my-folder --to {listen}/site/web:4.0.0",
+            "\nIt keeps serving; Ctrl-C ends it. Look at it:\n  curl -H 'Host: {host}' http://{address}/\n  dhow status --state {state}\n  git --git-dir {} log",
             dir.join("fleet.git").display()
         ));
+        say(&match self.app {
+            App::Site => format!(
+                "Deliver something of your own, a folder with a file `health` that says ok, from another terminal:\n  DHOW_TOKEN=$(cat {state}/admin.token) dhow publish ./my-folder --to {listen}/{service}/web:4.0.0"
+            ),
+            App::Containers(_) => format!(
+                "Deliver an image of your own that listens on 8080 and says ok at /health, from another terminal:\n  docker login --username demo --password-stdin {listen} < {state}/admin.token\n  docker push {listen}/{service}/web:4.0.0"
+            ),
+        });
+    }
+
+    /// Where visitors of an environment come in.
+    fn front(&self, environment: &str) -> Front {
+        match &self.app {
+            App::Site => {
+                let host = format!("{}.{environment}.localhost", self.service);
+                Front { address: self.server.sites, host }
+            }
+            App::Containers(containers) => containers.front(environment),
+        }
+    }
+
+    /// Stops it. Of containers, nothing stays.
+    async fn end(self) {
+        self.server.stop().await;
+        if let App::Containers(containers) = self.app {
+            containers.remove().await;
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use dhow_core::noun::ServiceName;
 use tokio_util::sync::CancellationToken;
 
 /// A loop of requests under way.
@@ -18,8 +17,19 @@ pub struct Requests {
 pub struct Counted {
     /// Requests made.
     pub total: u64,
-    /// Answers that were wrong, the first few in words.
-    pub failed: Vec<String>,
+    /// Those that got no answer.
+    pub unanswered: Vec<String>,
+    /// Answers that were not one of the good versions.
+    pub wrong: Vec<String>,
+}
+
+/// Where visitors of an environment come in.
+#[derive(Debug, Clone)]
+pub struct Front {
+    /// The address.
+    pub address: SocketAddr,
+    /// The name that they ask for.
+    pub host: String,
 }
 
 /// An address of this machine that was free a moment ago.
@@ -28,10 +38,12 @@ pub fn free_address() -> Result<SocketAddr> {
 }
 
 /// The page that a visitor gets.
-pub async fn body(sites: SocketAddr, service: &ServiceName, environment: &str) -> Result<String> {
-    let answer = reqwest::Client::new()
-        .get(format!("http://{sites}/"))
-        .header("host", format!("{service}.{environment}.localhost"))
+pub async fn body(front: &Front) -> Result<String> {
+    let answer = reqwest::Client::builder()
+        .no_proxy()
+        .build()?
+        .get(format!("http://{}/", front.address))
+        .header("host", &front.host)
         .timeout(Duration::from_secs(5))
         .send()
         .await?;
@@ -39,22 +51,20 @@ pub async fn body(sites: SocketAddr, service: &ServiceName, environment: &str) -
 }
 
 impl Requests {
-    /// Asks every environment in turn, a hundred times a second.
-    pub fn start(sites: SocketAddr, service: &ServiceName, environments: &[&'static str]) -> Self {
+    /// Asks at every front in turn, a hundred times a second.
+    pub fn start(fronts: Vec<Front>) -> Self {
         let stop = CancellationToken::new();
-        let (ended, service) = (stop.clone(), service.clone());
-        let environments = environments.to_vec();
+        let ended = stop.clone();
         let task = tokio::spawn(async move {
             let mut counted = Counted::default();
             while !ended.is_cancelled() {
-                for environment in &environments {
+                for front in &fronts {
                     counted.total += 1;
-                    let wrong = match body(sites, &service, environment).await {
-                        Ok(page) if page.contains("Version 1.0.0") || page.contains("Version 2.0.0") => None,
-                        Ok(page) => Some(format!("{environment} answered {page:?}")),
-                        Err(error) => Some(format!("{environment}: {error:#}")),
-                    };
-                    counted.failed.extend(wrong);
+                    match body(front).await {
+                        Ok(page) if page.contains("Version 1.0.0") || page.contains("Version 2.0.0") => {}
+                        Ok(page) => counted.wrong.push(format!("{} answered {page:?}", front.host)),
+                        Err(error) => counted.unanswered.push(format!("{}: {error:#}", front.host)),
+                    }
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

@@ -13,9 +13,8 @@ use secrecy::SecretString;
 
 use crate::serve::Server;
 
-/// Makes a fleet of one service in two environments.
-pub async fn create_fleet(path: &Path, registry: SocketAddr) -> Result<()> {
-    let root = "\
+/// The root file: two environments and two people.
+pub const ROOT: &str = "\
 environments:
   stage: { update: commit }
   production:
@@ -26,26 +25,36 @@ people:
   alice: { emails: [alice@example.com] }
   bob: { emails: [bob@example.com] }
 ";
+
+/// A fleet of one site in two environments: path and text.
+pub fn files(registry: SocketAddr) -> Vec<(String, String)> {
     let service = format!(
         "\
 owners: [alice]
 artifacts:
   web: {{ bundle: {registry}/site/web, policy: {{ semver: \"*\" }} }}
-checks:
-  - http: {{ url: \"http://{{host}}/health\", status: 200, contains: ok }}
-    limit: 2s
-"
+{CHECKS}"
     );
     let deployment = format!("bundle: {registry}/site/web\n");
-    let files: BTreeMap<String, Vec<u8>> = [
-        ("dhow.yaml", root.to_owned()),
-        ("services/site/dhow.yaml", service),
-        ("services/site/static_file/stage/dhow.yaml", deployment.clone()),
-        ("services/site/static_file/production/dhow.yaml", deployment),
+    vec![
+        ("dhow.yaml".into(), ROOT.into()),
+        ("services/site/dhow.yaml".into(), service),
+        ("services/site/static_file/stage/dhow.yaml".into(), deployment.clone()),
+        ("services/site/static_file/production/dhow.yaml".into(), deployment),
     ]
-    .into_iter()
-    .map(|(path, text)| (path.to_owned(), text.into_bytes()))
-    .collect();
+}
+
+/// What a version must pass.
+pub const CHECKS: &str = "\
+checks:
+  - http: { url: \"http://{host}/health\", status: 200, contains: ok }
+    limit: 5s
+";
+
+/// Makes a fleet of these files.
+pub async fn create_fleet(path: &Path, files: Vec<(String, String)>) -> Result<()> {
+    let files: BTreeMap<String, Vec<u8>> =
+        files.into_iter().map(|(path, text)| (path, text.into_bytes())).collect();
     let path = path.to_owned();
     let author = Identity { name: "alice".into(), email: "alice@example.com".into() };
     tokio::task::spawn_blocking(move || init_bare(&path, &files, &author)).await??;
@@ -62,27 +71,32 @@ pub fn write_site(folder: &Path, version: &str, good: bool) -> Result<()> {
     Ok(())
 }
 
-/// Publishes a folder, as `dhow publish` does.
-pub async fn publish(server: &Server, folder: &Path, version: &str) -> Result<Version> {
+/// A client of the demo's own registry, and its host.
+pub fn client(server: &Server) -> Result<(Client, String)> {
     let token = std::fs::read_to_string(server.state().join("admin.token")).context("the admin token")?;
     let host = server.listen.to_string();
     let credentials = Some(Credentials::Dhow(SecretString::from(token.trim().to_owned())));
     let mut settings = Settings::default();
     settings.hosts.insert(host.clone(), HostSettings { credentials, ..HostSettings::default() });
-    let reference: ImageReference = format!("{host}/site/web:{version}").parse()?;
-    let labels = SourceLabels { version: Some(version.to_owned()), ..SourceLabels::default() };
-    Ok(bundle::publish(&Client::new(settings), folder, &reference, &labels).await?)
+    Ok((Client::new(settings), host))
 }
 
-/// What Git says: `wanted` stands at the head, and the way back from `failed` is in its history.
-pub async fn pinned_in_git(fleet: &Path, wanted: &str, failed: &str) -> Result<()> {
+/// Publishes a folder, as `dhow publish` does.
+pub async fn publish(server: &Server, folder: &Path, version: &str) -> Result<Version> {
+    let (client, host) = client(server)?;
+    let reference: ImageReference = format!("{host}/site/web:{version}").parse()?;
+    let labels = SourceLabels { version: Some(version.to_owned()), ..SourceLabels::default() };
+    Ok(bundle::publish(&client, folder, &reference, &labels).await?)
+}
+
+/// What Git says: `wanted` stands at the head in this file, and the way back from `failed` is in its history.
+pub async fn pinned_in_git(fleet: &Path, file: &str, wanted: &str, failed: &str) -> Result<()> {
     let git = |args: &[&str]| {
         let mut command = tokio::process::Command::new("git");
         command.arg("--git-dir").arg(fleet).args(args);
         command
     };
-    let file = "main:services/site/static_file/stage/dhow.yaml";
-    let shown = git(&["show", file]).output().await.context("git")?;
+    let shown = git(&["show", &format!("main:{file}")]).output().await.context("git")?;
     let text = String::from_utf8_lossy(&shown.stdout).into_owned();
     ensure!(text.contains(&format!(":{wanted}@sha256:")), "the fleet does not say {wanted}: {text}");
     let log = git(&["log", "--format=%B", "main"]).output().await.context("git")?;

@@ -19,6 +19,9 @@ pub struct Report {
     pub requests: u64,
     /// Those that were not answered with the right page.
     pub failed_requests: u64,
+    /// Why some could not be answered; none: all had to be.
+    #[serde(skip)]
+    pub excuse: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,6 +96,9 @@ impl Report {
             "  3.0.0 failed its check on stage: nobody saw it, it is quarantined, and Git says 2.0.0 again"
         );
         let _ = write!(text, "  {} requests meanwhile, {} failed", self.requests, self.failed_requests);
+        if let Some(excuse) = self.excuse.filter(|_| self.failed_requests > 0) {
+            let _ = write!(text, ": {excuse}");
+        }
         text
     }
 }

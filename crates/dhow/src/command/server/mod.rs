@@ -3,7 +3,7 @@
 mod add;
 mod check;
 mod list;
-mod servers;
+pub(super) mod servers;
 
 use std::process::ExitCode;
 

@@ -17,24 +17,24 @@ use crate::serve::config::FileConfig;
 
 /// Where the fleet is
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct FleetArgs {
+pub(in crate::command) struct FleetArgs {
     /// The fleet: a folder, a bare repository, or the URL of one
     #[arg(long, value_name = "DIR|URL", default_value = ".")]
-    fleet: String,
+    pub(in crate::command) fleet: String,
     /// The branch of a repository; by default its HEAD
     #[arg(long, value_parser = |text: &str| BranchName::new(text))]
-    branch: Option<BranchName>,
+    pub(in crate::command) branch: Option<BranchName>,
 }
 
 /// How `dhow serve` reaches servers
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct ReachArgs {
+pub(in crate::command) struct ReachArgs {
     /// The state directory of `dhow serve`: its file known_hosts has the host keys that were accepted
     #[arg(long, env = "DHOW_STATE", value_name = "DIR")]
-    state: PathBuf,
+    pub(in crate::command) state: PathBuf,
     /// The configuration of `dhow serve`, for its `identities`
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(in crate::command) config: Option<PathBuf>,
 }
 
 impl FleetArgs {
@@ -42,7 +42,15 @@ impl FleetArgs {
     ///
     /// # Errors
     /// It cannot be read, or its root file is broken.
-    pub(super) async fn servers(&self) -> anyhow::Result<BTreeMap<ServerName, Server>> {
+    pub(in crate::command) async fn servers(&self) -> anyhow::Result<BTreeMap<ServerName, Server>> {
+        Ok(self.whole().await?.servers)
+    }
+
+    /// All that the fleet declares.
+    ///
+    /// # Errors
+    /// As [`FleetArgs::servers`].
+    pub(in crate::command) async fn whole(&self) -> anyhow::Result<Fleet> {
         let fleet = self.load().await?;
         if fleet.broken_root {
             for found in fleet.diagnostics.iter().filter(|found| found.severity == Severity::Error) {
@@ -50,7 +58,7 @@ impl FleetArgs {
             }
             bail!("dhow.yaml at the fleet's root is broken: mend it first");
         }
-        Ok(fleet.servers)
+        Ok(fleet)
     }
 
     async fn load(&self) -> anyhow::Result<Fleet> {
@@ -73,7 +81,7 @@ impl FleetArgs {
 
 impl ReachArgs {
     /// The file of host keys that were accepted.
-    pub(super) fn known_hosts(&self) -> PathBuf {
+    pub(in crate::command) fn known_hosts(&self) -> PathBuf {
         self.state.join("known_hosts")
     }
 
@@ -81,7 +89,10 @@ impl ReachArgs {
     ///
     /// # Errors
     /// The configuration cannot be used, or there is no state directory.
-    pub(super) fn places(&self, servers: &BTreeMap<ServerName, Server>) -> anyhow::Result<Places> {
+    pub(in crate::command) fn places(
+        &self,
+        servers: &BTreeMap<ServerName, Server>,
+    ) -> anyhow::Result<Places> {
         let file = self.config.as_deref().map(FileConfig::read).transpose()?.unwrap_or_default();
         let state =
             std::path::absolute(&self.state).ok().filter(|state| state.is_dir()).with_context(|| {
@@ -104,7 +115,10 @@ impl ReachArgs {
 ///
 /// # Errors
 /// It has none of this name.
-pub(super) fn known(name: &ServerName, servers: &BTreeMap<ServerName, Server>) -> anyhow::Result<()> {
+pub(in crate::command) fn known(
+    name: &ServerName,
+    servers: &BTreeMap<ServerName, Server>,
+) -> anyhow::Result<()> {
     if servers.contains_key(name) {
         return Ok(());
     }

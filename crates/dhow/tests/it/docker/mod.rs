@@ -1,5 +1,7 @@
 //! Deployments on real Docker Engines, here and on servers, through the real binary.
 
+mod demo;
+mod docs;
 mod servers;
 mod static_file;
 mod support;

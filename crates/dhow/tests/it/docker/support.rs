@@ -1,5 +1,6 @@
 //! A fleet whose images are in the embedded registry, and an engine that pulls them.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,24 +105,26 @@ impl Yard {
 impl Drop for Yard {
     /// Nothing of it stays on the engines.
     fn drop(&mut self) {
+        let images = format!("reference={}/{}/web", self.registry, self.name);
         for engine in &self.engines {
             for environment in ["stage", "production"] {
                 let of = self.of(environment);
-                for (list, remove) in [
-                    (&["ps", "--all"][..], &["rm", "--force", "--volumes"][..]),
-                    (&["volume", "ls"], &["volume", "rm"]),
-                    (&["network", "ls"], &["network", "rm"]),
-                ] {
-                    let found = engine.command().args(list).args(["--quiet", "--filter", &of]).output();
-                    let found =
-                        String::from_utf8(found.unwrap_or_else(|e| panic!("{e}")).stdout).unwrap_or_default();
-                    let ids: Vec<&str> = found.split_whitespace().collect();
-                    if !ids.is_empty() {
-                        drop(engine.command().args(remove).args(ids).output());
-                    }
-                }
+                clear(engine, &["ps", "--all"], &of, &["rm", "--force", "--volumes"]);
+                clear(engine, &["volume", "ls"], &of, &["volume", "rm"]);
+                clear(engine, &["network", "ls"], &of, &["network", "rm"]);
             }
+            clear(engine, &["images"], &images, &["rmi", "--force"]);
         }
+    }
+}
+
+/// Removes all that a list gives.
+fn clear(engine: &Docker, list: &[&str], filter: &str, remove: &[&str]) {
+    let found = engine.command().args(list).args(["--quiet", "--filter", filter]).output();
+    let found = found.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let ids: BTreeSet<&str> = found.split_whitespace().collect();
+    if !ids.is_empty() {
+        drop(engine.command().args(remove).args(ids).output());
     }
 }
 

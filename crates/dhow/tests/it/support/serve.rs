@@ -60,6 +60,13 @@ impl Start<'_> {
         self
     }
 
+    /// On every address, at this port; a server reaches its registry by this name.
+    pub fn reached_as(mut self, name: &str, port: u16) -> Self {
+        self.listen = format!("0.0.0.0:{port}");
+        self.config = self.config.replace(HOST, &format!("{HOST}, \"{name}\""));
+        self
+    }
+
     /// With the API and the registry there.
     pub fn listen(mut self, address: impl ToString) -> Self {
         self.listen = address.to_string();
@@ -122,7 +129,8 @@ impl Start<'_> {
 /// `dhow listens on http://A, sites on http://B`
 fn addresses(line: &str) -> Option<(String, String)> {
     let (api, sites) = line.strip_prefix("dhow listens on http://")?.split_once(", sites on http://")?;
-    Some((api.to_owned(), sites.to_owned()))
+    // Where it listens everywhere, it is here too.
+    Some((api.replace("0.0.0.0", "127.0.0.1"), sites.to_owned()))
 }
 
 impl Serve {
