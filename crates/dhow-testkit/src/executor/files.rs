@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
 
 use dhow_core::port::{Executor, ExecutorError, PlaceLock, SentFile};
 
@@ -115,11 +116,12 @@ pub async fn a_folder_of_this_machine_is_what_was_sent(executor: &dyn Executor, 
 pub async fn a_folder_that_was_given_up_is_not_there(executor: &dyn Executor, scratch: &str) {
     let here = tempfile::tempdir().expect("a folder");
     // Not written, but read: long enough to be given up in the middle of it.
-    fs::File::create(here.path().join("big")).and_then(|file| file.set_len(256 << 20)).expect("it is made");
+    fs::File::create(here.path().join("big")).and_then(|file| file.set_len(96 << 20)).expect("it is made");
     let (folder, lock) = (format!("{scratch}/release"), fresh("given-up"));
     let (held, newer) = (lock(1), lock(2));
     let begun = async {
-        for _ in 0..600 {
+        let limit = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < limit {
             let text = r#"find "$1" -name big -size +1M 2>/dev/null || true"#;
             if !good(executor, &sh(text, &[scratch])).await.stdout.is_empty() {
                 return;
