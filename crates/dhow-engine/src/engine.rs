@@ -173,6 +173,11 @@ impl Inner {
 }
 
 impl Engine {
+    /// The epoch of this engine's lease: a place refuses effects of a lower one than it has seen.
+    pub fn epoch(&self) -> u64 {
+        self.inner.lease.epoch
+    }
+
     /// Takes the lease of this store, and gets ready. Nothing happens in the world until [`Engine::run`].
     ///
     /// Errors: [`StoreError::Held`] where another Dhow works on this store.

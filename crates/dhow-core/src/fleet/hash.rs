@@ -10,8 +10,10 @@ use thiserror::Error;
 
 use super::check::CheckSpec;
 use super::model::Deployment;
+use super::networks::Isolation;
 use super::path;
 use super::route::Route;
+use super::strategy::Strategy;
 use super::tree::{Entry, EntryKind, Tree};
 use crate::noun::{ArtifactName, Digest, Pin, ServerName};
 
@@ -78,6 +80,11 @@ struct Desired<'a> {
     front: &'a Option<SocketAddr>,
     named_files: &'a [String],
     checks: &'a [CheckSpec],
+    // What is not set is left out, so that a key that came later changes no hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strategy: Option<Strategy>,
+    #[serde(skip_serializing_if = "Isolation::is_off")]
+    isolation: Isolation,
 }
 
 /// The desired hash of a deployment that reads the files `reads` (relative to the fleet's root) and runs `pins`.
@@ -106,6 +113,8 @@ pub fn desired_hash(
         front: &settings.front,
         named_files: &settings.named_files,
         checks: &settings.checks,
+        strategy: settings.strategy,
+        isolation: settings.isolation,
     };
     Ok(DesiredHash(Digest::of(&serde_json::to_vec(&desired).map_err(io::Error::other)?)))
 }

@@ -1,8 +1,17 @@
 //! Every key that a fleet's files may have. `docs/configuration.md` is tested to name each of them.
 
 /// `dhow.yaml` at the fleet's root.
-pub const ROOT: &[&str] =
-    &["environments", "registries", "servers", "proxy", "people", "notices", "layout", "deployments"];
+pub const ROOT: &[&str] = &[
+    "environments",
+    "registries",
+    "servers",
+    "proxy",
+    "isolation",
+    "people",
+    "notices",
+    "layout",
+    "deployments",
+];
 /// An environment of the root file.
 pub const ENVIRONMENT: &[&str] = &["from", "soak", "update", "approvals", "window"];
 /// `approvals:` of an environment.
@@ -12,9 +21,11 @@ pub const WINDOW: &[&str] = &["open", "zone"];
 /// A registry.
 pub const REGISTRY: &[&str] = &["credentials", "ca", "plain_http"];
 /// A server.
-pub const SERVER: &[&str] = &["ssh", "jump", "identity", "fingerprint", "environments", "labels", "proxy"];
+pub const SERVER: &[&str] =
+    &["ssh", "jump", "identity", "fingerprint", "environments", "labels", "address", "proxy"];
 /// `proxy:` of the root file or of a server.
-pub const PROXY: &[&str] = &["kind", "admin", "folder", "server", "front", "drain"];
+pub const PROXY: &[&str] =
+    &["kind", "admin", "folder", "server", "front", "drain", "service", "network", "at"];
 /// A person.
 pub const PERSON: &[&str] = &["emails", "forge"];
 /// An entry of `layout:` that is no plain pattern.
@@ -39,6 +50,8 @@ pub const DEPLOYMENT: &[&str] = &[
     "parallel",
     "bundle",
     "route",
+    "strategy",
+    "isolation",
     "checks",
     "rollback_on",
     "not_found",

@@ -16,6 +16,7 @@ mod kind;
 mod layout;
 mod load;
 mod model;
+mod networks;
 mod part;
 mod path;
 mod pattern;
@@ -28,6 +29,7 @@ mod service;
 mod settings;
 mod site;
 mod sites;
+mod strategy;
 mod tree;
 mod whole;
 mod window;
@@ -41,9 +43,11 @@ pub use model::{
     Artifact, ArtifactKind, Deployment, DeploymentSettings, Environment, Fleet, Jump, OobPath, Person,
     RegistrySettings, SecretReference, Server, Service,
 };
-pub use proxy::{AdminAddress, ProxyKind, ProxySettings};
+pub use networks::{INTERNAL_NETWORK, Isolation};
+pub use proxy::{AdminAddress, Front, ProxyAt, ProxyKind, ProxySettings};
 pub use route::{PasswordHash, Route, Tls};
 pub use secret::InvalidSecretReference;
 pub use server::address;
 pub use sites::VersionSite;
+pub use strategy::Strategy;
 pub use tree::{Entry, EntryKind, MemoryTree, Tree};

@@ -10,15 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::check::CheckSpec;
 use super::gate::{Approvals, UpdateMode, Window};
 use super::load::Index;
-use super::proxy::ProxySettings;
+use super::networks::Isolation;
+use super::proxy::{Front, ProxyAt, ProxySettings};
 use super::route::Route;
 use super::sites::VersionSite;
+use super::strategy::Strategy;
 use crate::diagnostic::Diagnostic;
 use crate::noun::{
     ArtifactName, DeploymentId, EnvironmentName, ImageReference, PersonName, Repository, ServerName,
     ServiceName,
 };
 use crate::policy::Rule;
+use crate::port::Place;
 
 /// A whole fleet at one commit. Parts are shared between the fleets of successive commits.
 #[derive(Debug, Clone, Default)]
@@ -59,10 +62,9 @@ impl Fleet {
         self.index.aliases.meant(spelled)
     }
 
-    /// The proxy in front of a server, or of this machine.
-    pub fn proxy(&self, server: Option<&ServerName>) -> Option<&ProxySettings> {
-        let own = server.and_then(|name| self.servers.get(name)).and_then(|server| server.proxy.as_ref());
-        own.or(self.proxy.as_ref())
+    /// The proxy in front of a place.
+    pub fn front(&self, place: &Place) -> Option<Front> {
+        Front::of(place, &self.servers, self.proxy.as_ref())
     }
 }
 
@@ -154,8 +156,12 @@ pub struct Server {
     pub environments: Vec<EnvironmentName>,
     /// What people want to know of it.
     pub labels: BTreeMap<String, String>,
-    /// Its proxy; none: the fleet's.
+    /// Its proxy; none: the fleet's, or the one that [`Server::proxy_at`] names.
     pub proxy: Option<ProxySettings>,
+    /// Where the proxy is that leads to what runs here, if it is elsewhere.
+    pub proxy_at: Option<ProxyAt>,
+    /// How the place of that proxy reaches this server: an IP address or a name; none: the host of `ssh`.
+    pub address: Option<String>,
 }
 
 /// A host on the way to a server.
@@ -265,6 +271,12 @@ pub struct DeploymentSettings {
     pub bundle: Option<ImageReference>,
     /// How it is reached.
     pub route: Option<Route>,
+    /// How it is updated, where it is not left to the rules.
+    pub strategy: Option<Strategy>,
+    /// Networks of its own, as its file says; none: as the fleet says.
+    pub isolated: Option<bool>,
+    /// What that means for it in this fleet.
+    pub isolation: Isolation,
     /// Its own checks; empty: the service's, else the default of the type.
     pub checks: Vec<CheckSpec>,
     /// What degraded health does.

@@ -8,6 +8,7 @@ use super::dependency;
 use super::kind;
 use super::layout::{Candidate, Found, Origin};
 use super::model::{Deployment, Service};
+use super::networks;
 use super::path;
 use super::root::Root;
 use super::service::ServiceFile;
@@ -183,6 +184,13 @@ impl Context<'_> {
         }
         if settings.checks.is_empty() {
             settings.checks.clone_from(&service.checks);
+        }
+        let isolated = settings.isolated.unwrap_or(self.root.isolation);
+        if isolated && id.target == TargetType::Compose {
+            let of_compose =
+                |file: &&String| top(file) && kind::file_kind(path::name(file)) == kind::FileKind::Compose;
+            let compose: Vec<String> = files.iter().filter(of_compose).cloned().collect();
+            found.problems.extend(networks::findings(self.tree, &compose));
         }
         let mut deployment = Deployment {
             id,

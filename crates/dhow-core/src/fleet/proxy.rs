@@ -1,5 +1,6 @@
 //! `proxy:` of the fleet or of a server: what stands in front of the sites.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,6 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::keys;
+use super::model::Server;
+use crate::noun::{ServerName, ServiceName};
+use crate::port::Place;
 use crate::yaml::{Node, Reader};
 
 /// How long open requests of an old version are waited for, unless it is said.
@@ -29,6 +33,75 @@ pub struct ProxySettings {
     pub front: Option<SocketAddr>,
     /// How long open requests and WebSockets of an old version are waited for.
     pub drain: Duration,
+    /// The service of the fleet that is this proxy, where it runs in containers that Dhow deploys.
+    pub service: Option<ServiceName>,
+    /// The Docker network in which it meets the sites, where it runs in a container; none: it is no container, or it meets
+    /// isolated sites in the internal network.
+    pub network: Option<String>,
+}
+
+/// Where a proxy is that leads to what runs on a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyAt {
+    /// The machine that Dhow itself runs on.
+    Here,
+    /// Another server of the fleet.
+    Server(ServerName),
+}
+
+/// The proxy in front of a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Front {
+    /// Where it is.
+    pub at: Place,
+    /// What it is.
+    pub settings: ProxySettings,
+    /// The address of the place behind it, where that is another one: an IP address or a name.
+    pub address: Option<String>,
+    /// The addresses of all places that share it from elsewhere.
+    pub shared: BTreeMap<Place, String>,
+}
+
+impl Front {
+    /// The proxy in front of a place, by what the fleet's root file says; `None`: nothing stands there.
+    pub fn of(
+        place: &Place,
+        servers: &BTreeMap<ServerName, Server>,
+        fleets: Option<&ProxySettings>,
+    ) -> Option<Self> {
+        let at = at(place, servers);
+        let own = match &at {
+            Place::Server(name) => servers.get(name).and_then(|server| server.proxy.as_ref()),
+            Place::Local => None,
+        };
+        let settings = own.or(fleets)?.clone();
+        let behind = |name: &ServerName| Place::Server(name.clone());
+        let shared: BTreeMap<Place, String> = servers
+            .iter()
+            .filter(|(name, _)| behind(name) != at && self::at(&behind(name), servers) == at)
+            .map(|(name, server)| (behind(name), reached(server)))
+            .collect();
+        Some(Self { address: shared.get(place).cloned(), at, settings, shared })
+    }
+}
+
+/// Where the proxy of a place is. One step: a proxy that is elsewhere is there itself.
+fn at(place: &Place, servers: &BTreeMap<ServerName, Server>) -> Place {
+    let named = match place {
+        Place::Server(name) => servers.get(name).and_then(|server| server.proxy_at.clone()),
+        Place::Local => None,
+    };
+    match named {
+        None => place.clone(),
+        Some(ProxyAt::Here) => Place::Local,
+        Some(ProxyAt::Server(name)) => Place::Server(name),
+    }
+}
+
+fn reached(server: &Server) -> String {
+    let host = || super::server::address(&server.ssh).map(|(_, host, _)| host.to_owned());
+    server.address.clone().or_else(host).unwrap_or_default()
 }
 
 /// The programs that are known.
@@ -81,7 +154,19 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<ProxySettings
     let server = fields.get("server").and_then(|n| server(reader, n));
     let front = fields.get("front").and_then(|n| reader.parse::<SocketAddr>(n, "front"));
     let drain = fields.get("drain").and_then(|n| reader.duration(n, "drain", HOUR)).unwrap_or(DRAIN);
+    let service = fields.get("service").and_then(|n| reader.parse(n, "service"));
+    let network = fields.get("network").and_then(|n| network(reader, n));
+    if let Some(node) = fields.get("at") {
+        let help =
+            "give the other settings at the server that has the proxy, and at: SERVER at those behind it";
+        reader.error_help(node.at, "at stands alone, in the proxy of a server", help);
+    }
     let kind = kind?;
+    if kind == ProxyKind::Caddy && folder.is_none() {
+        let help = "add folder: /srv/dhow/proxy, which Caddy can read at this very path";
+        let message = "without a folder each deploy reloads Caddy, at which requests can fail";
+        reader.warn(node.at, message, help);
+    }
     if kind == ProxyKind::Traefik && fields.get("folder").is_none() {
         let help = "write folder: /etc/traefik/dynamic, as providers.file.directory of Traefik has it";
         reader.error_help(node.at, "traefik needs the folder of its file provider", help);
@@ -94,7 +179,30 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<ProxySettings
     }
     let default = AdminAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 2019)));
     let admin = admin.or_else(|| (kind == ProxyKind::Caddy).then_some(default));
-    Some(ProxySettings { kind, admin, folder, server, front, drain })
+    Some(ProxySettings { kind, admin, folder, server, front, drain, service, network })
+}
+
+/// Reads `proxy: { at: web1 }` of a server; `None` where its proxy is its own.
+pub(super) fn read_at(reader: &mut Reader<'_>, node: &Node) -> Option<ProxyAt> {
+    node.get("at")?;
+    let fields = reader.fields(node, "proxy", &["at"]);
+    let node = fields.get("at")?;
+    match node.as_str() {
+        Some("here") => Some(ProxyAt::Here),
+        _ => reader.parse(node, "at").map(ProxyAt::Server),
+    }
+}
+
+fn network(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
+    let text = reader.text(node, "network")?;
+    let legal = (1..=128).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if !legal {
+        reader.error(node.at, format!("{text:?} is no name of a Docker network"));
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn admin(reader: &mut Reader<'_>, node: &Node) -> Option<AdminAddress> {

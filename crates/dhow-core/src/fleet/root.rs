@@ -26,6 +26,8 @@ pub(crate) struct Root {
     pub(crate) registries: BTreeMap<String, RegistrySettings>,
     pub(crate) servers: BTreeMap<ServerName, Server>,
     pub(crate) proxy: Option<ProxySettings>,
+    /// Every deployment gets networks of its own, unless it says otherwise.
+    pub(crate) isolation: bool,
     pub(crate) people: BTreeMap<PersonName, Person>,
     pub(crate) layout: Vec<Pattern>,
     pub(crate) listed: Vec<Listed>,
@@ -112,6 +114,8 @@ impl Root {
             self.servers = server::read_all(reader, node);
         }
         self.proxy = fields.get("proxy").and_then(|n| proxy::read(reader, n));
+        let isolation = fields.get("isolation").and_then(|n| reader.boolean(n, "isolation"));
+        self.isolation = isolation.unwrap_or_default();
         if let Some(node) = fields.get("notices") {
             reader.warn(
                 node.at,

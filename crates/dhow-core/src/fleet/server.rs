@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::keys;
 use super::model::{Jump, Server};
-use super::proxy;
+use super::proxy::{self, ProxyAt};
+use super::route;
 use crate::diagnostic::nearest;
 use crate::noun::ServerName;
 use crate::yaml::{Node, Reader};
@@ -12,14 +13,27 @@ use crate::yaml::{Node, Reader};
 /// All servers. A jump host that is named must be one of them, and have none itself.
 pub(super) fn read_all(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<ServerName, Server> {
     let mut servers = BTreeMap::new();
-    let mut jumps = Vec::new();
+    let (mut jumps, mut proxies) = (Vec::new(), Vec::new());
     for (key, value) in reader.entries(node, "servers") {
         let Some(name) = reader.parse_text::<ServerName>(&key.text, key.at, "servers") else { continue };
         let Some(server) = read(reader, value) else { continue };
         if let (Some(Jump::Server(jump)), Some(node)) = (&server.jump, value.get("jump")) {
             jumps.push((jump.clone(), node.at));
         }
+        if let (Some(ProxyAt::Server(at)), Some(node)) = (&server.proxy_at, value.get("proxy")) {
+            proxies.push((name.clone(), at.clone(), node.at));
+        }
         servers.insert(name, server);
+    }
+    for (name, at, place) in proxies {
+        let problem = match servers.get(&at) {
+            None => format!("the fleet has no server {at} whose proxy could lead to {name}"),
+            Some(server) if server.proxy_at.is_some() => {
+                format!("the proxy of {at} is elsewhere itself: name the server that has it")
+            }
+            Some(_) => continue,
+        };
+        reader.error(place, problem);
     }
     for (jump, at) in jumps {
         match servers.get(&jump) {
@@ -46,7 +60,10 @@ fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Server> {
     let jump = fields.get("jump").and_then(|n| jump(reader, n));
     let identity = fields.get("identity").and_then(|n| identity(reader, n));
     let fingerprint = fields.get("fingerprint").and_then(|n| fingerprint(reader, n));
-    let proxy = fields.get("proxy").and_then(|n| proxy::read(reader, n));
+    let proxy_at = fields.get("proxy").and_then(|n| proxy::read_at(reader, n));
+    let elsewhere = fields.get("proxy").is_some_and(|n| n.get("at").is_some());
+    let proxy = fields.get("proxy").filter(|_| !elsewhere).and_then(|n| proxy::read(reader, n));
+    let reached = fields.get("address").and_then(|n| host(reader, n));
     let mut labels = BTreeMap::new();
     for (key, value) in fields.get("labels").map(|n| reader.entries(n, "labels")).unwrap_or_default() {
         if let Some(text) = reader.text(value, "a label") {
@@ -62,7 +79,25 @@ fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Server> {
         let message = format!("{text:?} is no address of a server");
         reader.error_help(ssh.at, message, "write user@host or user@host:port");
     }
-    Some(Server { ssh: text.to_owned(), jump, identity, fingerprint, environments, labels, proxy })
+    Some(Server {
+        ssh: text.to_owned(),
+        jump,
+        identity,
+        fingerprint,
+        environments,
+        labels,
+        proxy,
+        proxy_at,
+        address: reached,
+    })
+}
+
+/// An IP address, or a name.
+fn host(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
+    match node.as_str().and_then(|text| text.parse::<std::net::IpAddr>().ok()) {
+        Some(address) => Some(address.to_string()),
+        None => route::host(reader, node),
+    }
 }
 
 fn jump(reader: &mut Reader<'_>, node: &Node) -> Option<Jump> {

@@ -3,7 +3,7 @@
 use super::model::{DeploymentSettings, OobPath};
 use super::root::{read_optional, single, within};
 use super::tree::Tree;
-use super::{checks, keys, path, route, site};
+use super::{checks, keys, path, route, site, strategy};
 use crate::diagnostic::Diagnostic;
 use crate::noun::{ServiceName, TargetType};
 use crate::yaml::{self, Fields, Node, Reader};
@@ -108,6 +108,12 @@ impl FolderSettings {
         if let Some(node) = fields.get("route") {
             settings.route = route::read(reader, node);
             self.route_at = Some(reader.place(node.at));
+        }
+        if let Some(node) = fields.get("strategy") {
+            settings.strategy = strategy::read(reader, node);
+        }
+        if let Some(node) = fields.get("isolation") {
+            settings.isolated = reader.boolean(node, "isolation");
         }
         if let Some(node) = fields.get("checks") {
             settings.checks = checks::read(reader, node);

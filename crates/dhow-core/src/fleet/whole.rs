@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::alias::{self, Aliases, PULL_REQUEST};
 use super::model::{Deployment, Environment, Fleet, Server};
+use super::networks;
 use super::part::Part;
 use super::root::{FILE, Root};
 use super::sites;
@@ -44,6 +45,7 @@ pub(super) fn assemble(root: &Root, aliases: &Aliases, parts: &BTreeMap<String, 
     }
     identities(&mut fleet, &all);
     engine_names(&mut fleet);
+    networks::settle(&mut fleet, root.isolation);
     environments(&mut fleet, root, aliases);
     services(&mut fleet, parts);
     let frozen = |id: &DeploymentId| fleet.broken_services.contains(&id.service);

@@ -5,15 +5,26 @@ use dhow_core::port::{Context, Settled, Step, Stream, TargetError};
 use super::body::{Action, Body, Change, Current, Manifest, Stack};
 use super::send::{release_name, send};
 use super::site::{Site, Turn};
-use super::{ComposeTarget, error};
+use super::{ComposeTarget, error, isolate};
 
 impl ComposeTarget {
     pub(super) async fn execute_at(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
-        let (site, body, _) = self.enter(step, context).await?;
-        match Action::of(step)? {
+        let action = Action::of(step)?;
+        let (site, body) = match action {
+            // Their first effect is a command under the lock, which refuses a lower epoch by itself.
+            Action::Pull { .. } | Action::Beside(_) | Action::Recreate(_) | Action::Stable => {
+                (self.site(&context.rendered.deployment, &step.place).await?, Body::of(&context.rendered)?)
+            }
+            _ => {
+                let (site, body, _) = self.enter(step, context).await?;
+                (site, body)
+            }
+        };
+        match action {
             Action::Files { override_file, content, data } => {
                 let look = self.look(&context.rendered, &body, &step.place).await?;
                 let manifest = Manifest { content, ..look.manifest };
+                isolate::internal_network(&site, &body, context.into()).await?;
                 send(&site, &body, &manifest, &override_file, &data, context).await
             }
             Action::Pull { platforms, in_the_way } => {
@@ -31,10 +42,17 @@ impl ComposeTarget {
             Action::Beside(beside) => self.start_beside(&site, &body, &beside, step, context).await,
             Action::Recreate(change) => self.recreate(&site, &body, &change, step, context).await,
             Action::Route { change, beside } => {
-                self.route(&site, &body, &beside.old, false, context).await?;
-                site.set_current(Some(&now(&site, &body, &change, context))).await
+                self.route(&site, &body, &change, &beside.old, context).await?;
+                site.set_current(Some(&self.now(&site, &body, &change, context))).await
             }
-            Action::Record { change } => site.set_current(Some(&now(&site, &body, &change, context))).await,
+            Action::Record { change } => {
+                site.set_current(Some(&self.now(&site, &body, &change, context))).await
+            }
+            Action::Reroute { change } => {
+                self.route(&site, &body, &change, &[], context).await?;
+                site.set_current(Some(&self.now(&site, &body, &change, context))).await
+            }
+            Action::Refuse { because } => Err(TargetError::Blocked(because)),
             Action::Stable => self.stays_up(&site, &body, step, context).await,
             Action::Drain { old, services } => self.drain(&site, &body, &old, &services, context).await,
             Action::Prune => {
@@ -54,16 +72,21 @@ impl ComposeTarget {
         match Action::of(step)? {
             Action::Recreate(change) => self.restore(&site, &body, &change, context).await,
             Action::Route { change, beside } => {
-                if site.current().await?.is_some_and(|now| now.stack == stack_of(&site, &body, &change)) {
-                    self.route(&site, &body, &beside.old, true, context).await?;
-                }
+                // It may have been cut off between the proxy and the note of it.
+                self.route_back(&site, &body, &change, &beside.old, context).await?;
+                site.set_current(change.current.as_ref()).await
+            }
+            Action::Reroute { change } => {
+                self.route_back(&site, &body, &change, &[], context).await?;
                 site.set_current(change.current.as_ref()).await
             }
             Action::Record { change } => site.set_current(change.current.as_ref()).await,
             Action::Beside(beside) => {
                 let api = site.api().await?;
                 let new = api.containers(&body.project).await?.into_iter().filter(|facts| {
-                    beside.hashes.get(&facts.service) == Some(&facts.config_hash)
+                    // Without a hash, every container that was there is among the old ones.
+                    let hash = beside.hashes.get(&facts.service);
+                    hash.is_some_and(|hash| hash.is_empty() || *hash == facts.config_hash)
                         && !beside.old.contains(&facts.id)
                         && !beside.first.contains(&facts.service)
                 });
@@ -73,6 +96,7 @@ impl ComposeTarget {
             | Action::Pull { .. }
             | Action::Stable
             | Action::Drain { .. }
+            | Action::Refuse { .. }
             | Action::Prune => Ok(()),
         }
     }
@@ -97,11 +121,25 @@ impl ComposeTarget {
             | Action::Beside(_)
             | Action::Stable
             | Action::Drain { .. }
+            | Action::Reroute { .. }
+            | Action::Refuse { .. }
             | Action::Prune => {
                 return Ok(Settled::Unknown);
             }
         };
         Ok(if done { Settled::Done } else { Settled::NotDone })
+    }
+
+    /// What is applied when a step is through.
+    pub(super) fn now(&self, site: &Site, body: &Body, change: &Change, context: &Context) -> Current {
+        Current {
+            gap_ms: None,
+            deployment: context.rendered.deployment.clone(),
+            project: body.project.clone(),
+            hash: Some(context.hash),
+            stack: stack_of(site, body, change),
+            route: body.route.clone().filter(|_| self.routes.serves(&site.place())),
+        }
     }
 
     /// Refuses a lower epoch before anything else.
@@ -113,19 +151,8 @@ impl ComposeTarget {
         let executor = self.executors.at(&step.place).await.map_err(error::executor)?;
         let site = Site::new(executor, &context.rendered.deployment, &self.options).await?;
         let turn = Turn::from(context);
-        site.enter(turn, &[]).await?;
+        site.enter(turn).await?;
         Ok((site, Body::of(&context.rendered)?, turn))
-    }
-}
-
-/// What is applied when a step is through.
-pub(super) fn now(site: &Site, body: &Body, change: &Change, context: &Context) -> Current {
-    Current {
-        gap_ms: None,
-        deployment: context.rendered.deployment.clone(),
-        project: body.project.clone(),
-        hash: Some(context.hash),
-        stack: stack_of(site, body, change),
     }
 }
 

@@ -1,11 +1,18 @@
 //! New containers beside old ones, and the old ones away.
 
-use dhow_core::port::{Context, Step, TargetError};
+use std::time::Duration;
+
+use dhow_core::port::{Context, Step, Stream, TargetError};
+use tokio::time::{Instant, sleep};
 
 use super::ComposeTarget;
 use super::apply::remove;
 use super::body::{Beside, Body};
+use super::routes::{Prepared, RouteChange};
 use super::site::{Site, Turn};
+
+/// Between two looks at a container that does not take connections yet.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl ComposeTarget {
     /// Starts the new containers and waits until they are ready. Again: those that are there count.
@@ -35,9 +42,39 @@ impl ComposeTarget {
         more.extend(services.iter().cloned());
         site.change(turn, &step.summary, &self.up(site, body, &stack, &more)).await?;
         self.ready(site, body, &services, beside).await?;
-        match self.route_change(site, body, &beside.old, false, context).await? {
-            Some(change) => self.routes.prepare(&change).await,
+        match self.route_change(site, body, &beside.old, context).await? {
+            Some(change) => self.listening(site, body, &change, &services, beside, context).await,
             None => Ok(()),
+        }
+    }
+
+    /// Waits until the new containers take connections; told is what people should know of the proxy.
+    pub(super) async fn listening(
+        &self,
+        site: &Site,
+        body: &Body,
+        change: &RouteChange,
+        services: &[String],
+        beside: &Beside,
+        context: &Context,
+    ) -> Result<(), TargetError> {
+        let until = Instant::now() + self.options.start;
+        loop {
+            match self.routes.prepare(change).await? {
+                Prepared::Ready(notes) => {
+                    notes.iter().for_each(|note| context.log.line(Stream::Err, note));
+                    return Ok(());
+                }
+                Prepared::NotListening(why) if Instant::now() >= until => {
+                    return Err(TargetError::Failed(format!(
+                        "{why}, {:?} after it started",
+                        self.options.start
+                    )));
+                }
+                // One that has ended meanwhile is told with its log.
+                Prepared::NotListening(_) => self.ready(site, body, services, beside).await?,
+            }
+            sleep(PAUSE).await;
         }
     }
 
@@ -51,9 +88,10 @@ impl ComposeTarget {
         context: &Context,
     ) -> Result<(), TargetError> {
         if !services.is_empty()
-            && let Some(change) = self.route_change(site, body, old, false, context).await?
+            && let Some(change) = self.route_change(site, body, old, context).await?
+            && let Some(told) = self.routes.drain(&change).await?
         {
-            self.routes.drain(&change).await?;
+            context.log.line(Stream::Err, &told);
         }
         // Only what is of the project still: an id that another project has by now is not ours to stop.
         let ours = site.api().await?.containers(&body.project).await?;

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use dhow_core::fleet::{DesiredHash, Route};
+use dhow_core::fleet::{DesiredHash, Isolation, Route, Strategy};
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Observed, Rendered, Step, TargetError};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+pub(super) use crate::files::content::Content;
+use crate::stored::parse;
+pub(super) use crate::stored::value;
 
 /// The body of a rendered deployment: enough to ask Compose about it without the fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,31 +25,15 @@ pub(super) struct Body {
     pub inputs: BTreeMap<String, String>,
     /// What containers mount, by path in the fleet.
     pub content: BTreeMap<String, Content>,
+    /// How it is updated, where a person says so.
+    #[serde(default)]
+    pub strategy: Option<Strategy>,
+    /// Its networks.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// Who has its data, if it was called otherwise before.
     #[serde(default)]
     pub moved_from: Option<DeploymentId>,
-}
-
-/// A file or folder of the fleet that is mounted from a folder named by its content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Content {
-    /// Names the folder at the place.
-    pub hash: String,
-    /// Its own name.
-    pub name: String,
-    pub files: Vec<ContentFile>,
-}
-
-/// A file of some content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ContentFile {
-    /// Path within the content; empty where the content is a file.
-    pub path: String,
-    /// Path in the fleet.
-    pub from: String,
-    pub executable: bool,
-    /// Hash of its bytes.
-    pub digest: String,
 }
 
 /// The body of an observation.
@@ -73,8 +60,14 @@ pub(super) struct Seen {
     pub before: Option<Stack>,
     /// Fixed ports that somebody else's container holds, with whose.
     pub ports_taken: Vec<String>,
-    /// Routes are written for it.
+    /// A proxy stands in front of the place.
     pub routed: bool,
+    /// What people should know of each deploy through that proxy.
+    #[serde(default)]
+    pub proxy_note: Option<String>,
+    /// What is to be done at the proxy although no container changes.
+    #[serde(default)]
+    pub reroute: Option<String>,
     /// Why the disk there is nearly full.
     #[serde(default)]
     pub nearly_full: Option<String>,
@@ -139,6 +132,9 @@ pub(super) struct Current {
     /// How long there was no service when it was switched to, where it was recreated.
     #[serde(default)]
     pub gap_ms: Option<u64>,
+    /// The route that the proxy was given.
+    #[serde(default)]
+    pub route: Option<Route>,
 }
 
 /// What a release folder says of itself: `release.json`.
@@ -179,6 +175,10 @@ pub(super) enum Action {
     Prune,
     /// Nothing runs otherwise; the release is noted.
     Record { change: Change },
+    /// Nothing runs otherwise; the proxy gets the route, or loses it.
+    Reroute { change: Change },
+    /// It cannot be done as a person asks for.
+    Refuse { because: String },
 }
 
 /// New containers beside old ones.
@@ -259,17 +259,4 @@ impl Action {
     pub(super) fn of(step: &Step) -> Result<Self, TargetError> {
         parse(&step.action, &step.key, "cancel the rollout and start it again")
     }
-}
-
-fn parse<T: for<'de> Deserialize<'de>>(value: &Value, what: &str, advice: &str) -> Result<T, TargetError> {
-    T::deserialize(value).map_err(|error| {
-        TargetError::Blocked(format!(
-            "the stored data of {what} cannot be read, another version of dhow wrote it ({error}); {advice}"
-        ))
-    })
-}
-
-/// These types hold text, numbers and lists only, which always have a JSON form.
-pub(super) fn value(of: &impl Serialize) -> Value {
-    serde_json::to_value(of).unwrap_or_default()
 }

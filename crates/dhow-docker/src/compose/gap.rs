@@ -13,8 +13,13 @@ type Told = (String, i64, bool);
 
 impl Api {
     /// The longest time since `begun` that a service of the project had no container; `None` where none ended, or the
-    /// engine does not tell.
-    pub(super) async fn gap(&self, project: &str, begun: SystemTime) -> Option<Duration> {
+    /// engine does not tell. Requests to the service `routed` are taken again only now.
+    pub(super) async fn gap(
+        &self,
+        project: &str,
+        begun: SystemTime,
+        routed: Option<&str>,
+    ) -> Option<Duration> {
         let seconds = |time: SystemTime| {
             time.duration_since(UNIX_EPOCH)
                 .map(|since| format!("{}.{:09}", since.as_secs(), since.subsec_nanos()))
@@ -38,6 +43,11 @@ impl Api {
                     .zip(event.time_nano)
                     .map(|(service, at)| (service, at, event.action.as_deref() == Some("start"))),
             );
+        }
+        if let Some(routed) = routed {
+            told.retain(|(service, _, started)| !(service == routed && *started));
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+            told.push((routed.to_owned(), i64::try_from(now).unwrap_or(i64::MAX), true));
         }
         longest(told)
     }

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dhow_core::noun::ImageReference;
-
 use super::api::{Facts, ImageFacts};
 use super::body::{Body, ContainerSeen, Manifest, ServiceSeen};
 use super::model::{self, Model, Wanted};
 use super::shared;
+use crate::engine::image::short_image;
 
 /// What services are judged by.
 pub(super) struct Judge<'a> {
@@ -21,6 +20,12 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// The services of which a container may be as wanted: only of these the hash matters.
+    pub(super) fn hashes_needed(&self) -> BTreeSet<String> {
+        let may = self.facts.iter().filter(|facts| self.image_fits(&facts.service, facts));
+        may.map(|facts| facts.service.clone()).collect()
+    }
+
     /// A service, and what runs of it.
     pub(super) fn service(&self, model: &Model, name: &str, service: &serde_json::Value) -> ServiceSeen {
         let hash = self.hashes.get(name).cloned().unwrap_or_default();
@@ -94,17 +99,5 @@ impl Judge<'_> {
             changed.push("it was changed by hand".to_owned());
         }
         changed
-    }
-}
-
-/// `shop/web:1.0`, or with the first digits of a digest.
-fn short_image(image: &str) -> String {
-    match image.parse::<ImageReference>() {
-        Ok(reference) => {
-            let tag = reference.tag.map(|tag| format!(":{tag}")).unwrap_or_default();
-            let digest = reference.digest.map(|digest| format!(" ({})", digest.short())).unwrap_or_default();
-            format!("{}{tag}{digest}", reference.repository.path())
-        }
-        Err(_) => image.chars().take(19).collect(),
     }
 }

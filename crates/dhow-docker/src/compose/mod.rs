@@ -9,21 +9,17 @@
 //!   current.json, data.json, project
 //! ```
 
-mod api;
 mod apply;
 mod beside;
 mod body;
-mod cache;
-mod diagnose;
 mod disk;
-pub(crate) mod error;
-mod files;
 mod gap;
+mod hashes;
+mod isolate;
 mod judge;
 mod model;
-mod mounts;
 mod observe;
-mod path;
+mod plain;
 mod plan;
 mod ports;
 mod pull;
@@ -36,14 +32,11 @@ mod routes;
 mod same;
 mod send;
 mod shared;
-mod site;
+pub(crate) mod site;
 mod spelling;
 mod strategy;
 mod switch;
-mod variables;
 mod verify;
-mod walk;
-mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,12 +49,25 @@ use dhow_core::port::{
     ReleaseOnPlace, RenderInput, Rendered, Settled, Step, Tail, Target, TargetError,
 };
 
+pub use crate::engine::login::{Anonymous, Login, Logins};
 pub use disk::DiskLimits;
-pub use pull::{Anonymous, Login, Logins};
-pub use routes::{RouteChange, Routes, Unrouted};
+pub use routes::{Instance, Prepared, RouteChange, Routes, Unrouted};
 
+use crate::engine::watch::{Hear, Watch, Whose};
+use crate::engine::{api, cache, diagnose, error};
+use crate::files::{content, path, walk, which};
 use site::Site;
-use watch::Watch;
+
+/// What the engine is asked to tell of containers: they carry the project's label.
+const HEAR: Hear = Hear {
+    types: &["container"],
+    events: &["die", "destroy", "oom", "pause", "health_status", "start"],
+    whose: |_, attributes| {
+        attributes
+            .get("com.docker.compose.project")
+            .map_or(Whose::Nobody, |project| Whose::Project(project.clone()))
+    },
+};
 
 /// How Compose deployments are run.
 #[derive(Debug, Clone)]
@@ -131,7 +137,7 @@ impl ComposeTarget {
         logins: Arc<dyn Logins>,
         options: Options,
     ) -> Self {
-        let watch = Watch::new(Arc::clone(&executors), options.clone());
+        let watch = Watch::new(Arc::clone(&executors), options.clone(), HEAR);
         Self { executors, routes, logins, options, watch, answers: cache::Cache::default() }
     }
 
@@ -224,7 +230,7 @@ impl Target for ComposeTarget {
     }
 
     async fn processes(&self, deployment: &DeploymentId, place: &Place) -> Result<Vec<Process>, TargetError> {
-        self.processes_at(deployment, place).await
+        crate::room::processes(self.room(deployment, place).await?).await
     }
 
     async fn follow(
@@ -233,7 +239,7 @@ impl Target for ComposeTarget {
         place: &Place,
         tail: &Tail,
     ) -> Result<LogLines, TargetError> {
-        self.follow_at(deployment, place, tail).await
+        crate::room::follow(self.room(deployment, place).await?, tail).await
     }
 
     async fn exec(
@@ -242,7 +248,7 @@ impl Target for ComposeTarget {
         place: &Place,
         inside: &Inside,
     ) -> Result<Hearing, TargetError> {
-        self.exec_at(deployment, place, inside).await
+        crate::room::exec(self.room(deployment, place).await?, deployment, inside).await
     }
 
     async fn drifted(&self) -> DeploymentId {

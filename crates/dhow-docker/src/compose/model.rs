@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use dhow_core::noun::{ArtifactName, Digest, ImageReference, Pin};
+use dhow_core::noun::Digest;
 use dhow_core::port::TargetError;
 use serde_json::{Map, Value};
 
-use super::api::ImageFacts;
+pub(super) use crate::engine::image::{Wanted, is_build, wanted};
+pub(super) use crate::files::variables::{escaped, unescaped};
 
 /// Compose's own model, as JSON.
 #[derive(Debug, Clone)]
@@ -43,32 +44,6 @@ impl Model {
         });
         named.collect()
     }
-}
-
-/// An image that a service wants.
-#[derive(Debug, Clone)]
-pub(super) struct Wanted {
-    /// By digest where it is pinned.
-    pub image: String,
-    pub pin: Option<Pin>,
-}
-
-/// What a service is to run: its image, at the digest of the pin of its repository.
-pub(super) fn wanted(service: &Value, pins: &BTreeMap<ArtifactName, Pin>) -> Option<Wanted> {
-    let text = unescaped(service.get("image")?.as_str()?);
-    let Ok(written) = text.parse::<ImageReference>() else { return Some(Wanted { image: text, pin: None }) };
-    let fits =
-        |pin: &&Pin| (written.digest == Some(pin.digest), written.tag.is_some() && written.tag == pin.tag);
-    let pin = pins.values().filter(|pin| pin.repository == written.repository).max_by_key(fits).cloned();
-    let image = pin.as_ref().map_or(text, |pin| format!("{}@{}", pin.repository, pin.digest));
-    Some(Wanted { image, pin })
-}
-
-/// Whether an image that the engine has is this build.
-pub(super) fn is_build(image: &ImageFacts, pin: &Pin) -> bool {
-    let id = image.id.parse::<Digest>().ok();
-    let named = image.digests.iter().filter_map(|text| text.parse::<ImageReference>().ok());
-    id == Some(pin.digest) || named.into_iter().any(|known| known.digest == Some(pin.digest))
 }
 
 /// How many containers of a service are wanted.
@@ -148,16 +123,6 @@ pub(super) fn parts(service: &Value) -> BTreeMap<String, String> {
     parts
 }
 
-/// Compose writes `$` as `$$`, so that it can read its own output.
-pub(super) fn unescaped(text: &str) -> String {
-    text.replace("$$", "$")
-}
-
-/// The other way.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('$', "$$")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -179,15 +144,5 @@ mod tests {
         let parts = parts(&json!({"image": "x", "environment": {"PASSWORD": "hunter2"}, "ports": []}));
         assert_eq!(parts.keys().collect::<Vec<_>>(), ["environment PASSWORD", "ports"]);
         assert!(!format!("{parts:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn an_image_is_wanted_at_the_digest_of_its_pin() {
-        let digest = Digest::of(b"x");
-        let pin = Pin { repository: "shop".parse().unwrap(), tag: None, digest };
-        let pins = BTreeMap::from([("web".parse().unwrap(), pin)]);
-        let found = wanted(&json!({"image": "shop:1"}), &pins).unwrap();
-        assert_eq!(found.image, format!("docker.io/library/shop@{digest}"));
-        assert_eq!(wanted(&json!({"image": "db:1"}), &pins).unwrap().image, "db:1");
     }
 }

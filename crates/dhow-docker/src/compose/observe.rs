@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dhow_core::fleet::INTERNAL_NETWORK;
 use dhow_core::noun::{Digest, ImageReference};
 use dhow_core::port::{Command, Observed, Place, Rendered, TargetError};
+
+use futures::future::try_join_all;
 
 use super::ComposeTarget;
 use super::api::{Api, Facts, ImageFacts};
 use super::body::{Body, ContainerSeen, Current, Manifest, Seen, ServiceSeen, Stack, value};
-use super::cache::Cache;
 use super::judge::Judge;
 use super::model::{self, Model, Wanted};
 use super::site::Site;
 use super::spelling::{self, Known, Spelled};
-use super::{error, ports, same, shared};
+use super::{error, plain, ports, same, shared};
 
 /// One look at a deployment at its place.
 pub(super) struct Look {
@@ -38,11 +40,12 @@ impl ComposeTarget {
             (look.seen.nearly_full, look.seen.no_room) =
                 Self::fullness(&self.options, &look.site, &look.api).await;
         }
-        self.watch.follow(&rendered.deployment, &body.project, &look).await;
+        self.watch.follow(&rendered.deployment, &body.project, look.site.place()).await;
         let present = look.facts.iter().any(|facts| facts.running || facts.restarting);
         if look.seen.current.is_none() && present && look.seen.fits() {
             look.adopt(rendered, &body).await?;
         }
+        look.seen.reroute = self.reroute(rendered, &body, &look).await?;
         let current = look.seen.current.as_ref().filter(|_| present);
         let running = look.facts.iter().filter(|facts| facts.running).flat_map(|facts| look.digests(facts));
         Ok(Observed {
@@ -62,14 +65,7 @@ impl ComposeTarget {
     ) -> Result<Look, TargetError> {
         let executor = self.executors.at(place).await.map_err(error::executor)?;
         let site = Site::new(executor, &rendered.deployment, &self.options).await?;
-        let key = Digest::of(value(&body.inputs).to_string().as_bytes()).short();
-        let folder = format!("{}/seen/{key}", site.root);
-        let files = Site::release_files(body, None);
-        site.executor.send(&folder, &files).await.map_err(error::executor)?;
-        let stack = Site::stack(&folder, body, false);
-        let base = format!("{folder}/files");
-        let config = site.compose(&body.project, Some(&stack), ["config", "--format", "json"]);
-        let model = Model::of(&self.ask(&site, body, &base, config).await?)?;
+        let (base, directory, model) = self.model(&site, rendered, body).await?;
         let api = site.api().await?;
         let facts = api.containers(&body.project).await?;
         let wanted: BTreeMap<String, Wanted> = model
@@ -91,17 +87,18 @@ impl ComposeTarget {
         let same = same::same(&site, body, spelling::foreign(&known, &model)).await?;
         known.same = &same;
         let spelled = spelling::spell(&known, &model);
-        let from_input = Stack { directory: stack.directory.clone(), files: vec!["-".to_owned()] };
-        let mut command = site.compose(&body.project, Some(&from_input), ["config", "--hash", "*"]);
-        command.stdin = Some(shared::resolved(&spelled.model, &facts).0.to_string().into_bytes().into());
-        let hashes = hashes(&self.ask(&site, body, &base, command).await?);
         let current: Option<Current> = site.current().await?;
         let before = match &current {
             Some(current) => read_manifest(&site, &current.stack).await?,
             None => None,
         };
-        let judge = Judge { body, facts: &facts, images: &images, wanted: &wanted, hashes: &hashes, before };
-        let mut seen = self.services(&judge, &spelled, rendered, place)?;
+        let no_hashes = BTreeMap::new();
+        let mut judge =
+            Judge { body, facts: &facts, images: &images, wanted: &wanted, hashes: &no_hashes, before };
+        let whole = shared::resolved(&spelled.model, &facts);
+        let hashes = self.hashes(&site, body, (&base, &directory), &whole, &judge.hashes_needed()).await?;
+        judge.hashes = &hashes;
+        let mut seen = self.services(&judge, &spelled, place)?;
         let (volumes, networks) = api.volumes_and_networks().await?;
         things(&mut seen, &spelled.model, "volumes", "volume", &volumes);
         things(&mut seen, &spelled.model, "networks", "network", &networks);
@@ -127,35 +124,47 @@ impl ComposeTarget {
         Ok(Look { site, api, seen, facts, images, manifest })
     }
 
+    /// What Compose makes of the files: the folder that they were sent to, the one in it that relative paths start at,
+    /// and the model. Where it can, without the versions of pinned images, which are said in the override.
+    async fn model(
+        &self,
+        site: &Site,
+        rendered: &Rendered,
+        body: &Body,
+    ) -> Result<(String, String, Model), TargetError> {
+        if let Some((plain, named)) = plain::plain(body, &rendered.pins) {
+            let found = self.model_of(site, &plain).await?;
+            if plain::fits(&found.2, &named) {
+                return Ok(found);
+            }
+        }
+        self.model_of(site, body).await
+    }
+
+    async fn model_of(&self, site: &Site, body: &Body) -> Result<(String, String, Model), TargetError> {
+        let key = Digest::of(value(&body.inputs).to_string().as_bytes()).short();
+        let folder = format!("{}/seen/{key}", site.root);
+        site.executor.send(&folder, &Site::release_files(body, None)).await.map_err(error::executor)?;
+        let stack = Site::stack(&folder, body, false);
+        let base = format!("{folder}/files");
+        let config = site.compose(&body.project, Some(&stack), ["config", "--format", "json"]);
+        let model = Model::of(&self.ask(site, body, &base, config).await?)?;
+        Ok((base, stack.directory, model))
+    }
+
     /// Asks Compose about the files of `base`, once for the same files at the same place.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         site: &Site,
         body: &Body,
         base: &str,
         command: Command,
     ) -> Result<Vec<u8>, TargetError> {
-        let place = format!("{:?}", site.place());
-        let input = [place.as_bytes(), command.stdin.as_deref().unwrap_or_default()].concat();
-        let key = Cache::key(&command.argv, &input);
-        if let Some(answer) = self.answers.get(&key) {
-            return Ok(answer);
-        }
-        let output = site.run(&command).await?;
-        if !output.ok() {
-            return Err(error::config(body, base, &output));
-        }
-        self.answers.put(key, output.stdout.clone());
-        Ok(output.stdout)
+        let failed = |output: &_| error::config(&body.inputs, &body.compose_files, "Compose", base, output);
+        self.answers.ask(site, command, failed).await
     }
 
-    fn services(
-        &self,
-        judge: &Judge<'_>,
-        spelled: &Spelled,
-        rendered: &Rendered,
-        place: &Place,
-    ) -> Result<Seen, TargetError> {
+    fn services(&self, judge: &Judge<'_>, spelled: &Spelled, place: &Place) -> Result<Seen, TargetError> {
         let mut seen = Seen::default();
         for (name, service) in spelled.model.services() {
             let found = judge.service(&spelled.model, name, service);
@@ -180,8 +189,8 @@ impl ComposeTarget {
             };
             seen.orphans.entry(facts.service.clone()).or_default().push(container);
         }
-        let route = judge.body.route.as_ref();
-        seen.routed = route.is_some_and(|route| self.routes.serves(&rendered.deployment, place, route));
+        seen.routed = judge.body.route.is_some() && self.routes.serves(place);
+        seen.proxy_note = self.routes.warns(place).filter(|_| seen.routed);
         Ok(seen)
     }
 }
@@ -215,6 +224,7 @@ impl Look {
             hash: None,
             stack: Site::stack(&folder, body, true),
             gap_ms: None,
+            route: None,
         };
         self.site.set_current(Some(&current)).await?;
         self.seen.before = Some(current.stack.clone());
@@ -259,20 +269,9 @@ async fn images(
 ) -> Result<BTreeMap<String, ImageFacts>, TargetError> {
     let run = facts.iter().flat_map(|facts| [&facts.image, &facts.image_id]);
     let names: BTreeSet<&String> = run.chain(wanted.values().map(|wanted| &wanted.image)).collect();
-    let mut found = BTreeMap::new();
-    for name in names {
-        if let Some(image) = api.image(name).await? {
-            found.insert(name.clone(), image);
-        }
-    }
-    Ok(found)
-}
-
-/// The hash of each service, as Compose will write it on its containers.
-fn hashes(answer: &[u8]) -> BTreeMap<String, String> {
-    let text = String::from_utf8_lossy(answer).into_owned();
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    pairs.map(|(name, hash)| (name.to_owned(), hash.trim().to_owned())).collect()
+    let asked = names.into_iter().map(async |name| Ok((name.clone(), api.image(name).await?)));
+    let found: Vec<(String, Option<ImageFacts>)> = try_join_all(asked).await?;
+    Ok(found.into_iter().filter_map(|(name, image)| Some((name, image?))).collect())
 }
 
 /// The files that the newest container was started with, by hand.
@@ -287,7 +286,9 @@ fn things(seen: &mut Seen, model: &Model, section: &str, kind: &str, there: &BTr
     for (name, external) in model.names(section) {
         match there.contains(&name) {
             true => {}
-            false if external => seen.missing_external.push(format!("{kind} {name}")),
+            false if external && name != INTERNAL_NETWORK => {
+                seen.missing_external.push(format!("{kind} {name}"))
+            }
             false => seen.create.push(format!("{kind} {name}")),
         }
     }

@@ -42,15 +42,20 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
             "record",
             Phase::Switching,
             "note the release; no container changes".into(),
-            Action::Record { change },
+            Action::Record { change: change.clone() },
         );
         let old = old(&seen);
+        let reroute = seen.reroute.as_ref().map(|told| {
+            step("route", Phase::Switching, told.clone(), Action::Reroute { change: change.clone() })
+        });
         let drain =
             step("drain", Phase::Finishing, told(&seen, "stop"), Action::Drain { old, services: Vec::new() });
+        let rerouted = reroute.is_some();
+        let switch = reroute.unwrap_or(record);
         return match (seen.fits(), noted) {
-            (true, true) => Vec::new(),
-            (true, false) => vec![send, record, prune],
-            (false, _) => vec![send, record, drain, prune],
+            (true, true) if !rerouted => Vec::new(),
+            (true, _) => vec![send, switch, prune],
+            (false, _) => vec![send, switch, drain, prune],
         };
     }
     let platforms: BTreeMap<_, _> =
@@ -71,28 +76,47 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
             beside.release.clone_from(&change.release);
             let services: Vec<String> = beside.replicas.keys().cloned().collect();
             let names = services.join(", ");
-            let start = format!("start {names} beside what runs; {told}");
+            let because = "it has a route, and neither a fixed port nor a volume stands in the way";
+            let start = format!("start {names} beside what runs; {told}; strategy beside: {because}");
+            let note = seen.proxy_note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
             steps.push(step("beside", Phase::Preparing, start, Action::Beside(beside.clone())));
             let old = old(&seen);
             let route = Action::Route { change, beside };
-            steps.push(step("switch", Phase::Switching, format!("route requests to the new {names}"), route));
+            let told = format!("route requests to the new {names}{note}");
+            steps.push(step("switch", Phase::Switching, told, route));
             steps.push(stable);
             let drain = Action::Drain { old, services };
             steps.push(step("drain", Phase::Finishing, format!("drain and stop the old {names}"), drain));
         }
+        Strategy::Refused { because } => {
+            let told = format!(
+                "refuse it: its dhow.yaml asks for strategy beside, and that cannot be: {because}; mend that, or take \
+                 `strategy: beside` out"
+            );
+            return vec![step("refuse", Phase::Preparing, told.clone(), Action::Refuse { because: told })];
+        }
         Strategy::Recreate { because } => {
-            let gap = match !because.is_empty() {
-                true => {
-                    format!("{told}; strategy recreate, with a gap and without a check before it: {because}")
-                }
-                false => told,
-            };
-            steps.push(step("switch", Phase::Switching, gap, Action::Recreate(change)));
+            steps.push(step(
+                "switch",
+                Phase::Switching,
+                recreated(&seen, told, &because),
+                Action::Recreate(change),
+            ));
             steps.push(stable);
         }
     }
     steps.push(prune);
     steps
+}
+
+/// What changes with a gap, and why there is one; nothing of it where nothing that runs is replaced.
+fn recreated(seen: &Seen, told: String, because: &str) -> String {
+    if because.is_empty() {
+        return told;
+    }
+    let last = seen.current.as_ref().and_then(|current| current.gap_ms);
+    let last = last.map(|gap| format!(" (the last one: {gap} ms)")).unwrap_or_default();
+    format!("{told}; strategy recreate, with a gap{last} and without a check before it: {because}")
 }
 
 /// What changes, per service: `recreate web (image 1.0 becomes 1.1), create worker, remove cron`.

@@ -2,44 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
-use base64::Engine as _;
 use dhow_core::noun::ImageReference;
 use dhow_core::port::{Context, TargetError};
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
 
 use super::api::Api;
 use super::error;
 use super::site::{Site, Turn};
-
-/// A login at a registry.
-pub struct Login {
-    /// Who.
-    pub user: String,
-    /// The password, or a token.
-    pub password: SecretString,
-}
-
-/// Logins for pulls.
-#[async_trait]
-pub trait Logins: Send + Sync {
-    /// The login for a registry (`ghcr.io`, `docker.io`); `None` where it lets everybody read.
-    ///
-    /// # Errors
-    /// The secret cannot be read now.
-    async fn login(&self, registry: &str) -> Result<Option<Login>, TargetError>;
-}
-
-/// Every registry lets everybody read.
-pub struct Anonymous;
-
-#[async_trait]
-impl Logins for Anonymous {
-    async fn login(&self, _: &str) -> Result<Option<Login>, TargetError> {
-        Ok(None)
-    }
-}
+use crate::engine::login::{self, Logins};
 
 /// Brings the images that are missing. Repeatable; a crash in it leaves layers that the engine uses the next time.
 pub(super) async fn pull(
@@ -100,19 +69,10 @@ async fn one(
     arguments.push(image.to_owned());
     let mut command = site.docker(arguments);
     command.limit = std::time::Duration::from_secs(1_800);
-    let Some((registry, login)) = login else {
+    let Some(login) = login else {
         return site.change(turn, &format!("pull {image}"), &command).await.map(drop);
     };
-    let folder = format!("{}/login-{}", site.root, turn.rollout);
-    site.enter(turn, std::slice::from_ref(&folder)).await?;
-    let key = if registry == "docker.io" { "https://index.docker.io/v1/" } else { registry.as_str() };
-    let pair = format!("{}:{}", login.user, login.password.expose_secret());
-    let auth = base64::engine::general_purpose::STANDARD.encode(pair);
-    let text = json!({ "auths": { key: { "auth": auth } } }).to_string();
-    site.executor
-        .write(&format!("{folder}/config.json"), text.as_bytes(), 0o600)
-        .await
-        .map_err(error::executor)?;
+    let folder = login::folder(site, turn, &[login]).await?;
     command.env.insert("DOCKER_CONFIG".to_owned(), folder.clone());
     let pulled = site.change(turn, &format!("pull {image}"), &command).await.map(drop);
     let removed = site.executor.remove(&folder).await.map_err(error::executor);

@@ -22,7 +22,7 @@ impl ComposeTarget {
         let executor = self.executors.at(place).await.map_err(error::executor)?;
         let site = Site::new(executor, deployment, &self.options).await?;
         let turn = Turn { rollout: 0, epoch, log: &() };
-        site.enter(turn, &[]).await?;
+        site.enter(turn).await?;
         self.routes.remove(deployment, place, epoch).await?;
         if let Some(project) = project(&site).await? {
             down(&site, turn, &project).await?;

@@ -4,9 +4,9 @@ use dhow_core::diagnostic::Diagnostic;
 use dhow_core::port::{Place, RenderInput, Rendered, TargetError};
 
 use super::body::{Body, value};
-use super::files::compose_files;
-use super::mounts::contents;
+use super::content::contents;
 use super::walk::Walk;
+use super::which::compose_files;
 
 /// What the deployment is to run. Reads the fleet only: what Compose makes of its files is asked at the place.
 pub(super) fn render(input: &RenderInput) -> Result<Rendered, TargetError> {
@@ -41,6 +41,8 @@ pub(super) fn render(input: &RenderInput) -> Result<Rendered, TargetError> {
         compose_files: files,
         inputs: found.inputs,
         content,
+        strategy: settings.strategy,
+        isolation: settings.isolation,
         moved_from: settings.moved_from.clone(),
     };
     Ok(Rendered {

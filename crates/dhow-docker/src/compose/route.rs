@@ -6,65 +6,154 @@ use dhow_core::fleet::Route;
 use dhow_core::port::{CheckAddress, Context, Front, Rendered, TargetError};
 
 use super::api::Facts;
-use super::body::{Body, Seen};
-use super::routes::RouteChange;
+use super::body::{Beside, Body, Change, Seen, ServiceSeen};
+use super::observe::Look;
+use super::routes::{Instance, RouteChange};
 use super::site::Site;
 use super::{ComposeTarget, error};
 
 impl ComposeTarget {
-    /// Sends requests to the containers that are not `old`, or back to these. Nothing where there is no proxy.
+    /// Sends requests to the containers that are not `old`. Without a route, the proxy loses the one that it was given.
     pub(super) async fn route(
         &self,
         site: &Site,
         body: &Body,
+        change: &Change,
         old: &[String],
-        back: bool,
         context: &Context,
     ) -> Result<(), TargetError> {
-        match self.route_change(site, body, old, back, context).await? {
-            Some(change) if back => self.routes.undo(&change).await,
-            Some(change) => self.routes.switch(&change).await,
+        match self.route_change(site, body, old, context).await? {
+            Some(to) => self.routes.switch(&to).await,
+            None if change.current.as_ref().is_some_and(|current| current.route.is_some()) => {
+                self.routes.remove(&context.rendered.deployment, &site.place(), context.epoch).await
+            }
             None => Ok(()),
         }
     }
 
-    /// The change of routes; `None` where there is no proxy for it. Without old containers, those that run are the
-    /// new ones on the way there, and the old ones on the way back.
+    /// Sends requests to the old containers, by the route that the proxy had; without `old`, these are all that run.
+    pub(super) async fn route_back(
+        &self,
+        site: &Site,
+        body: &Body,
+        change: &Change,
+        old: &[String],
+        context: &Context,
+    ) -> Result<(), TargetError> {
+        let had = change.current.as_ref().and_then(|current| current.route.clone());
+        if !self.routes.serves(&site.place()) || (had.is_none() && body.route.is_none()) {
+            return Ok(());
+        }
+        let Some(route) = had else {
+            return self.routes.remove(&context.rendered.deployment, &site.place(), context.epoch).await;
+        };
+        let containers = site.api().await?.containers(&body.project).await?;
+        let is_old = |facts: &Facts| old.is_empty() || old.contains(&facts.id);
+        let old = instances(&route, &containers, is_old);
+        let back = self.change(context, site, route, (old, Vec::new()));
+        self.routes.undo(&back).await
+    }
+
+    /// The change of routes; `None` where there is no proxy for it.
     pub(super) async fn route_change(
         &self,
         site: &Site,
         body: &Body,
         old: &[String],
-        back: bool,
         context: &Context,
     ) -> Result<Option<RouteChange>, TargetError> {
-        let deployment = &context.rendered.deployment;
-        let Some(route) = body.route.clone().filter(|r| self.routes.serves(deployment, &site.place(), r))
-        else {
+        let Some(route) = body.route.clone().filter(|_| self.routes.serves(&site.place())) else {
             return Ok(None);
         };
         let containers = site.api().await?.containers(&body.project).await?;
-        let service = service_of(&route, containers.iter().map(|facts| &facts.service));
-        let port = route.port.unwrap_or(80);
-        let of = |is_old: bool| {
-            let is = |facts: &&Facts| {
-                Some(&facts.service) == service.as_ref()
-                    && facts.running
-                    && is_old == (old.contains(&facts.id) || (old.is_empty() && back))
-            };
-            containers.iter().filter(is).filter_map(|facts| inner(facts, port)).collect::<Vec<_>>()
-        };
-        let (old, new) = (of(true), of(false));
-        Ok(Some(RouteChange {
-            deployment: deployment.clone(),
+        let is_old = |facts: &Facts| old.contains(&facts.id);
+        let both = (instances(&route, &containers, is_old), instances(&route, &containers, |f| !is_old(f)));
+        Ok(Some(self.change(context, site, route, both)))
+    }
+
+    fn change(
+        &self,
+        context: &Context,
+        site: &Site,
+        route: Route,
+        (old, new): (Vec<Instance>, Vec<Instance>),
+    ) -> RouteChange {
+        RouteChange {
+            deployment: context.rendered.deployment.clone(),
             place: site.place(),
             route,
             old,
             new,
-            hash: context.hash,
             rollout: context.rollout,
             epoch: context.epoch,
-        }))
+        }
+    }
+
+    /// After the old containers were replaced: waits until the new ones take connections, and routes to them. The service
+    /// that has the route, where there is one.
+    pub(super) async fn listening_and_routed(
+        &self,
+        site: &Site,
+        body: &Body,
+        change: &Change,
+        context: &Context,
+    ) -> Result<Option<String>, TargetError> {
+        let to = self.route_change(site, body, &[], context).await?;
+        if let Some(to) = &to {
+            let containers = site.api().await?.containers(&body.project).await?;
+            let service = service_of(&to.route, containers.iter().map(|facts| &facts.service));
+            let services: Vec<String> = service.into_iter().collect();
+            self.listening(site, body, to, &services, &Beside::default(), context).await?;
+            self.route(site, body, change, &[], context).await?;
+            return Ok(services.into_iter().next());
+        }
+        self.route(site, body, change, &[], context).await?;
+        Ok(None)
+    }
+
+    /// The route to what runs as wanted; `None` where there is no proxy for it.
+    fn wanted_route(&self, rendered: &Rendered, body: &Body, look: &Look) -> Option<RouteChange> {
+        let route = body.route.clone().filter(|_| look.seen.routed)?;
+        let matches = |facts: &Facts| {
+            let service = look.seen.services.get(&facts.service);
+            service.is_some_and(|service| service.containers.iter().any(|c| c.id == facts.id && c.matches))
+        };
+        let new = instances(&route, &look.facts, matches);
+        let (deployment, place) = (rendered.deployment.clone(), look.site.place());
+        Some(RouteChange { deployment, place, route, old: Vec::new(), new, rollout: 0, epoch: 0 })
+    }
+
+    /// From now on the proxy is looked at, whether it leads to what runs.
+    pub(super) fn keep_route(&self, rendered: &Rendered, body: &Body, look: &Look) {
+        if let Some(change) = self.wanted_route(rendered, body, look) {
+            self.routes.keep(change);
+        }
+    }
+
+    /// What is to be done at the proxy where all containers run as wanted; `None`: nothing.
+    pub(super) async fn reroute(
+        &self,
+        rendered: &Rendered,
+        body: &Body,
+        look: &Look,
+    ) -> Result<Option<String>, TargetError> {
+        if !look.seen.services.values().all(ServiceSeen::satisfied) {
+            return Ok(None);
+        }
+        let Some(change) = self.wanted_route(rendered, body, look) else {
+            let had = look.seen.current.as_ref().and_then(|current| current.route.as_ref());
+            return Ok(
+                had.map(|route| format!("take the route of {} away; no container changes", route.host))
+            );
+        };
+        let host = &change.route.host;
+        let lacks = match self.routes.lacks(&change).await {
+            Ok(lacks) => lacks,
+            // It is told again when the route is to be set.
+            Err(TargetError::Passing(why)) => Some(why),
+            Err(error) => return Err(error),
+        };
+        Ok(lacks.map(|why| format!("set the route of {host}: {why}; no container changes")))
     }
 
     /// Where checks connect to, from here.
@@ -110,8 +199,35 @@ impl ComposeTarget {
     }
 }
 
+/// The running containers behind a route that are meant.
+fn instances(route: &Route, containers: &[Facts], meant: impl Fn(&Facts) -> bool) -> Vec<Instance> {
+    let service = service_of(route, containers.iter().map(|facts| &facts.service));
+    let of = containers.iter().filter(|facts| Some(&facts.service) == service.as_ref() && facts.running);
+    let instance = |facts: &Facts| {
+        let port = port_of(route, facts);
+        Instance {
+            addresses: facts.networks.clone(),
+            port,
+            published: facts.published.get(&port).map(|(address, port)| {
+                SocketAddr::new(address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), *port)
+            }),
+            pid: facts.pid,
+        }
+    };
+    of.filter(|facts| meant(facts)).map(instance).collect()
+}
+
+/// The port of a route: the one that it names, else the only one that is exposed, else 80.
+fn port_of(route: &Route, facts: &Facts) -> u16 {
+    let only = match facts.exposed[..] {
+        [only] => Some(only),
+        _ => None,
+    };
+    route.port.or(only).unwrap_or(80)
+}
+
 /// The service behind a route: the one that it names, or the only one.
-fn service_of<'a>(route: &Route, services: impl Iterator<Item = &'a String>) -> Option<String> {
+pub(super) fn service_of<'a>(route: &Route, services: impl Iterator<Item = &'a String>) -> Option<String> {
     route.service.clone().or_else(|| {
         let mut all: Vec<&String> = services.collect();
         all.sort();

@@ -15,7 +15,7 @@ const OVERRIDE: &str = "dhow.override.yaml";
 const LONG: Duration = Duration::from_secs(600);
 
 /// A deployment at its place.
-pub(super) struct Site {
+pub(crate) struct Site {
     pub executor: Arc<dyn Executor>,
     /// The folder there that is the deployment's own, absolute.
     pub root: String,
@@ -27,7 +27,7 @@ pub(super) struct Site {
 impl Site {
     /// # Errors
     /// The place does not answer.
-    pub(super) async fn new(
+    pub(crate) async fn new(
         executor: Arc<dyn Executor>,
         id: &DeploymentId,
         options: &Options,
@@ -36,12 +36,12 @@ impl Site {
         let socket = options.socket_at(&executor.place()).to_owned();
         let mut environment = BTreeMap::from([("DOCKER_HOST".to_owned(), format!("unix://{socket}"))]);
         environment.extend(options.docker_config.clone().map(|folder| ("DOCKER_CONFIG".to_owned(), folder)));
-        let root = format!("{}/compose/{}/{}", home.trim_end_matches('/'), id.environment, id.service);
+        let root = format!("{}/{}/{}/{}", home.trim_end_matches('/'), id.target, id.environment, id.service);
         Ok(Self { executor, root, socket, environment, id: id.clone() })
     }
 
     /// Where it is.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         self.executor.place()
     }
 
@@ -49,13 +49,13 @@ impl Site {
     ///
     /// # Errors
     /// It cannot be reached.
-    pub(super) async fn api(&self) -> Result<Api, TargetError> {
+    pub(crate) async fn api(&self) -> Result<Api, TargetError> {
         let socket = self.executor.forward_socket(&self.socket).await.map_err(error::executor)?;
         Api::connect(&socket).await
     }
 
     /// `docker ...`
-    pub(super) fn docker<A: Into<String>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+    pub(crate) fn docker<A: Into<String>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let argv = std::iter::once("docker".to_owned()).chain(arguments.into_iter().map(Into::into));
         Command { env: self.environment.clone(), limit: LONG, ..Command::new(argv) }
     }
@@ -82,7 +82,7 @@ impl Site {
     ///
     /// # Errors
     /// The place does not answer; an exit code is no error.
-    pub(super) async fn run(&self, command: &Command) -> Result<Output, TargetError> {
+    pub(crate) async fn run(&self, command: &Command) -> Result<Output, TargetError> {
         self.executor.run(command, &()).await.map_err(error::executor)
     }
 
@@ -90,7 +90,7 @@ impl Site {
     ///
     /// # Errors
     /// It ended with another code than 0, or the place has seen a higher epoch.
-    pub(super) async fn change(
+    pub(crate) async fn change(
         &self,
         turn: Turn<'_>,
         what: &str,
@@ -101,30 +101,34 @@ impl Site {
     }
 
     /// The same; an exit code is no error.
-    pub(super) async fn try_change(&self, turn: Turn<'_>, command: &Command) -> Result<Output, TargetError> {
-        let name = format!("compose/{}_{}", self.id.environment, self.id.service);
+    pub(crate) async fn try_change(&self, turn: Turn<'_>, command: &Command) -> Result<Output, TargetError> {
+        let name = format!("{}/{}_{}", self.id.target, self.id.environment, self.id.service);
         let lock = PlaceLock { name, rollout: turn.rollout, epoch: turn.epoch };
         self.executor.run_locked(&lock, command, turn.log).await.map_err(error::executor)
     }
 
-    /// Makes folders of the deployment's own, and lets nobody else into the first. Refuses a lower epoch.
-    pub(super) async fn enter(&self, turn: Turn<'_>, folders: &[String]) -> Result<(), TargetError> {
+    /// Makes the deployment's own folder, and lets nobody else in. Refuses a lower epoch.
+    pub(crate) async fn enter(&self, turn: Turn<'_>) -> Result<(), TargetError> {
         let own = ["mkdir", "-p", "-m", "700"].map(String::from).into_iter().chain([self.root.clone()]);
-        self.change(turn, "making a folder", &Command::new(own)).await?;
-        if !folders.is_empty() {
-            let all = ["mkdir", "-p", "--"].map(String::from).into_iter().chain(folders.iter().cloned());
-            self.change(turn, "making folders", &Command::new(all)).await?;
+        self.change(turn, "making a folder", &Command::new(own)).await.map(drop)
+    }
+
+    /// Makes folders in it.
+    pub(crate) async fn make(&self, turn: Turn<'_>, folders: &[String]) -> Result<(), TargetError> {
+        if folders.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let all = ["mkdir", "-p", "--"].map(String::from).into_iter().chain(folders.iter().cloned());
+        self.change(turn, "making folders", &Command::new(all)).await.map(drop)
     }
 
     /// The folder of a release.
-    pub(super) fn release(&self, name: &str) -> String {
+    pub(crate) fn release(&self, name: &str) -> String {
         format!("{}/releases/{name}", self.root)
     }
 
     /// Where content is, by its hash and name.
-    pub(super) fn content(&self, hash: &str, name: &str) -> String {
+    pub(crate) fn content(&self, hash: &str, name: &str) -> String {
         format!("{}/content/{hash}/{name}", self.root)
     }
 
@@ -178,7 +182,7 @@ impl Site {
     }
 
     /// A file of the deployment's own.
-    pub(super) async fn json<T: serde::de::DeserializeOwned>(
+    pub(crate) async fn json<T: serde::de::DeserializeOwned>(
         &self,
         name: &str,
     ) -> Result<Option<T>, TargetError> {
@@ -189,7 +193,7 @@ impl Site {
 
 /// Under what an effect runs.
 #[derive(Clone, Copy)]
-pub(super) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     pub rollout: u64,
     pub epoch: u64,
     /// Is told what commands say.

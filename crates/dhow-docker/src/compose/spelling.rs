@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{Facts, ImageFacts};
 use super::body::Body;
+use super::isolate;
 use super::model::{Model, Wanted, escaped, is_build, unescaped};
 use super::path;
 use super::site::Site;
@@ -74,6 +75,10 @@ pub(super) fn spell(known: &Known<'_>, model: &Model) -> Spelled {
         if !labels.is_empty() {
             own.insert("labels".into(), labels.into());
         }
+        let networks = networks(isolate::joined(known.body, model, name), service);
+        if !networks.is_empty() {
+            own.insert("networks".into(), networks.into());
+        }
         if let Some(service) = service.as_object_mut() {
             service.remove("profiles");
             merge(service, &own);
@@ -83,8 +88,31 @@ pub(super) fn spell(known: &Known<'_>, model: &Model) -> Spelled {
         }
     }
     over.insert("services".into(), services.into());
+    let declared = isolate::declared(known.body);
+    if !declared.is_empty() {
+        if let Some(whole) = whole.0.as_object_mut() {
+            let all = whole.entry("networks").or_insert_with(|| json!({}));
+            all.as_object_mut().into_iter().for_each(|all| all.extend(declared.clone()));
+        }
+        over.insert("networks".into(), declared.into());
+    }
     let text = serde_json::to_string_pretty(&Value::Object(over)).unwrap_or_default();
     Spelled { override_file: text + "\n", model: whole, data: spelled.data, content: spelled.content }
+}
+
+/// The networks of a service that gets more; none where it gets none. What it has must be said again only where that is
+/// the default, which Compose leaves out as soon as another one is named.
+fn networks(more: Vec<String>, service: &Value) -> Map<String, Value> {
+    if more.is_empty() {
+        return Map::new();
+    }
+    let named = service.get("networks").and_then(Value::as_object);
+    let default = named.is_none_or(|named| named.contains_key("default"));
+    let mut all: Map<String, Value> = more.into_iter().map(|name| (name, Value::Null)).collect();
+    if default {
+        all.insert("default".into(), Value::Null);
+    }
+    all
 }
 
 struct Speller<'a> {
@@ -266,6 +294,14 @@ fn merge(service: &mut Map<String, Value>, own: &Map<String, Value>) {
                 for volume in service.get_mut("volumes").and_then(Value::as_array_mut).into_iter().flatten() {
                     if let Some(new) = spelled.iter().find(|new| new.get("target") == volume.get("target")) {
                         *volume = new.clone();
+                    }
+                }
+            }
+            ("networks", Value::Object(new)) => {
+                let networks = service.entry("networks").or_insert_with(|| json!({}));
+                for (name, network) in new {
+                    if let Some(networks) = networks.as_object_mut() {
+                        networks.entry(name.clone()).or_insert_with(|| network.clone());
                     }
                 }
             }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use dhow_core::fleet;
+
 use super::body::{Beside, Body, Seen, ServiceSeen};
 
 /// How a change is made.
@@ -9,6 +11,11 @@ use super::body::{Beside, Body, Seen, ServiceSeen};
 pub(super) enum Strategy {
     /// New containers run beside the old ones until these are drained.
     Beside(Beside),
+    /// A person asks for beside, and it cannot be.
+    Refused {
+        /// Why not.
+        because: String,
+    },
     /// Compose replaces the containers: there is a gap.
     Recreate {
         /// Why not beside; empty where nothing that runs is replaced.
@@ -16,8 +23,21 @@ pub(super) enum Strategy {
     },
 }
 
-/// Beside, where requests come through the proxy and every container that changes can run twice.
+/// As a person asks for; else beside, where the rules allow it.
 pub(super) fn strategy(body: &Body, seen: &Seen) -> Strategy {
+    match (body.strategy, rules(body, seen)) {
+        (Some(fleet::Strategy::Beside), Strategy::Recreate { because }) if !because.is_empty() => {
+            Strategy::Refused { because }
+        }
+        (Some(fleet::Strategy::Recreate), Strategy::Beside(_)) => {
+            Strategy::Recreate { because: "its dhow.yaml asks for it".into() }
+        }
+        (_, found) => found,
+    }
+}
+
+/// Beside, where requests come through the proxy and every container that changes can run twice.
+fn rules(body: &Body, seen: &Seen) -> Strategy {
     let recreate = |because: String| Strategy::Recreate { because };
     let changed: BTreeMap<&String, &ServiceSeen> =
         seen.services.iter().filter(|(_, service)| !service.satisfied()).collect();
@@ -57,7 +77,7 @@ pub(super) fn strategy(body: &Body, seen: &Seen) -> Strategy {
 
 #[cfg(test)]
 mod tests {
-    use dhow_core::fleet::Route;
+    use dhow_core::fleet::{Isolation, Route};
 
     use super::super::body::ContainerSeen;
     use super::*;
@@ -73,6 +93,8 @@ mod tests {
             inputs: BTreeMap::new(),
             content: BTreeMap::new(),
             moved_from: None,
+            strategy: None,
+            isolation: Isolation::Off,
         }
     }
 
@@ -106,12 +128,30 @@ mod tests {
     fn what_cannot_run_twice_is_recreated_with_the_reason() {
         let of = |body, seen| match strategy(&body, &seen) {
             Strategy::Recreate { because } => because,
-            Strategy::Beside(_) => panic!(),
+            other => panic!("{other:?}"),
         };
         assert!(of(body(true), seen(Some("it has a port"))).contains("it has a port"));
         assert!(of(body(false), seen(None)).contains("no route"));
         let mut unrouted = seen(None);
         unrouted.routed = false;
         assert!(of(body(true), unrouted).contains("no proxy"));
+    }
+
+    #[test]
+    fn what_a_person_asks_for_is_done_or_refused_with_the_reason() {
+        let asks = |strategy| Body { strategy: Some(strategy), ..body(true) };
+        let recreate = strategy(&asks(fleet::Strategy::Recreate), &seen(None));
+        assert!(matches!(recreate, Strategy::Recreate { because } if because.contains("asks for it")));
+        let beside = asks(fleet::Strategy::Beside);
+        assert!(matches!(strategy(&beside, &seen(None)), Strategy::Beside(_)));
+        let refused = strategy(&beside, &seen(Some("it has a port")));
+        assert!(matches!(refused, Strategy::Refused { because } if because.contains("it has a port")));
+        let mut first = seen(None);
+        first.services.get_mut("web").unwrap().containers.clear();
+        assert_eq!(
+            strategy(&beside, &first),
+            Strategy::Recreate { because: String::new() },
+            "nothing to be beside of"
+        );
     }
 }

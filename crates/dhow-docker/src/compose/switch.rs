@@ -2,9 +2,9 @@
 
 use std::time::SystemTime;
 
-use dhow_core::port::{Command, Context, Step, TargetError};
+use dhow_core::port::{Command, Context, Step, Stream, TargetError};
 
-use super::apply::{now, stack_of};
+use super::apply::stack_of;
 use super::body::{Body, Change, Current, Stack};
 use super::site::{Site, Turn};
 use super::{ComposeTarget, error};
@@ -47,13 +47,13 @@ impl ComposeTarget {
                 }
             });
         }
-        self.route(site, body, &[], false, context).await?;
-        let gap = site.api().await?.gap(&body.project, begun).await;
+        let routed = self.listening_and_routed(site, body, change, context).await?;
+        let gap = site.api().await?.gap(&body.project, begun, routed.as_deref()).await;
         let gap_ms = gap.filter(|_| change.present).and_then(|gap| u64::try_from(gap.as_millis()).ok());
         if let Some(gap_ms) = gap_ms {
-            tracing::info!(deployment = %context.rendered.deployment, gap_ms, "there was no service for this time");
+            context.log.line(Stream::Out, &format!("there was no service for {gap_ms} ms"));
         }
-        site.set_current(Some(&Current { gap_ms, ..now(site, body, change, context) })).await
+        site.set_current(Some(&Current { gap_ms, ..self.now(site, body, change, context) })).await
     }
 
     /// What ran before runs again.
@@ -80,7 +80,7 @@ impl ComposeTarget {
             (Some(before), true) => {
                 let up = self.up(site, body, before, &["--remove-orphans".to_owned()]);
                 site.change(turn, "starting what ran before", &up).await?;
-                self.route(site, body, &[], true, context).await?;
+                self.route_back(site, body, change, &[], context).await?;
             }
             (None, true) if by_us => {
                 return Err(TargetError::Blocked(format!(
@@ -90,7 +90,10 @@ impl ComposeTarget {
                 )));
             }
             (None, true) => {}
-            (_, false) => super::remove::down(site, turn, &body.project).await?,
+            (_, false) => {
+                self.route_back(site, body, change, &[], context).await?;
+                super::remove::down(site, turn, &body.project).await?;
+            }
         }
         site.set_current(change.current.as_ref()).await
     }

@@ -41,6 +41,7 @@ impl ComposeTarget {
                 )));
             }
         }
+        self.keep_route(rendered, &body, &look);
         Ok(())
     }
 

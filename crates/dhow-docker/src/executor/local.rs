@@ -41,6 +41,10 @@ impl Transport for Here {
         Place::Local
     }
 
+    fn is_here(&self) -> bool {
+        true
+    }
+
     fn home(&self) -> Option<&str> {
         Some(&self.home)
     }

@@ -150,6 +150,8 @@ mod tests {
     fn server(ssh: &str, identity: Option<&str>) -> Server {
         Server {
             proxy: None,
+            proxy_at: None,
+            address: None,
             ssh: ssh.into(),
             jump: None,
             identity: identity.map(str::to_owned),

@@ -31,6 +31,10 @@ pub trait Transport: Send + Sync + 'static {
     fn label(&self) -> &str;
     /// Where it is.
     fn place(&self) -> Place;
+    /// Its files are this machine's, and this process may do to them what its shell may.
+    fn is_here(&self) -> bool {
+        false
+    }
     /// The folder of Dhow's own things, where it is not `.dhow` in the user's home.
     fn home(&self) -> Option<&str>;
     /// The folder that commands run in which name none.

@@ -10,6 +10,7 @@ mod config;
 mod document;
 mod slots;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,6 +155,15 @@ impl Proxy for Caddy {
         Ok(Some(slots::upstreams(&slots::read(self.executor.as_ref(), &paths).await?)))
     }
 
+    async fn lacks(&self, site: &Site, upstreams: &[Upstream]) -> Result<Option<String>, ProxyError> {
+        let config = self.admin().await?.config().await?;
+        self.missing(&config, site, &checked(upstreams)?).await
+    }
+
+    async fn present(&self) -> Result<BTreeSet<String>, ProxyError> {
+        Ok(self.admin().await?.config().await?.ours())
+    }
+
     async fn look(&self, site: &Site) -> Result<Vec<String>, ProxyError> {
         possible(site)?;
         let config = self.admin().await?.config().await?;
@@ -197,6 +207,33 @@ impl Proxy for Caddy {
             }
         }
         Ok(changed.max(self.route_is(site, &upstreams).await?))
+    }
+
+    async fn retain(
+        &self,
+        deployment: &DeploymentId,
+        upstreams: &[SocketAddr],
+    ) -> Result<Change, ProxyError> {
+        let (admin, id) = (self.admin().await?, name(deployment));
+        for _ in 0..TRIES {
+            let config = admin.config().await?;
+            let Some(found) = config.find(&id) else { return Ok(Change::None) };
+            let paths = slots::of(found.route);
+            if let (Some(folder), false) = (self.folder(), paths.is_empty()) {
+                let left: Vec<Upstream> = upstreams.iter().copied().map(Upstream::new).collect();
+                let changed = slots::write(self.executor.as_ref(), folder, &paths, &left).await?;
+                return Ok(if changed { Change::Addresses } else { Change::None });
+            }
+            let mut left = found.route.clone();
+            document::retain(&mut left, upstreams);
+            if left == *found.route {
+                return Ok(Change::None);
+            }
+            if admin.swap(Method::PATCH, &found.path(), Some(&left), &config.etag).await? {
+                return Ok(Change::Configuration);
+            }
+        }
+        Err(ProxyError::Contended(TRIES))
     }
 
     async fn remove(&self, deployment: &DeploymentId) -> Result<Change, ProxyError> {

@@ -3,7 +3,7 @@
 //! A rollout that serves without a gap goes: [`Switch::prepare`], [`Switch::switch`] (new beside old, then new alone),
 //! checks through [`Proxy::front`], [`drain`] of the old ones; or [`Switch::undo`].
 //! The proxy outlives Dhow: nothing here runs while no change is made. Who restarts it finds its routes again, or they
-//! are set again by [`mend`].
+//! are set again by [`crate::front`].
 
 mod admit;
 mod caddy;
@@ -15,6 +15,7 @@ mod sockets;
 mod switch;
 mod traefik;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,12 @@ pub trait Proxy: Send + Sync {
     /// restart that forgot it. An empty list: it shows the maintenance page.
     async fn route(&self, deployment: &DeploymentId) -> Result<Option<Vec<Upstream>>, ProxyError>;
 
+    /// What of exactly this route with exactly these upstreams the proxy does not have, in words; `None`: it has all.
+    async fn lacks(&self, site: &Site, upstreams: &[Upstream]) -> Result<Option<String>, ProxyError>;
+
+    /// The deployments that have a route there, by the names that routes have ([`route_name`]).
+    async fn present(&self) -> Result<BTreeSet<String>, ProxyError>;
+
     /// Looks whether the proxy answers and would take the site's route, and changes nothing. Gives what people should know
     /// of it, in whole sentences: what a change of a route does to others, what does not outlive a restart.
     async fn look(&self, site: &Site) -> Result<Vec<String>, ProxyError>;
@@ -60,6 +67,10 @@ pub trait Proxy: Send + Sync {
     /// Makes the deployment's route exactly this one, to exactly these upstreams; requests that are open to others go on.
     /// With none, visitors get a page with status 503. `Taken` where somebody else's route has the host.
     async fn set(&self, site: &Site, upstreams: &[Upstream]) -> Result<Change, ProxyError>;
+
+    /// Takes every upstream but these out of the deployment's route, whatever else it says.
+    async fn retain(&self, deployment: &DeploymentId, upstreams: &[SocketAddr])
+    -> Result<Change, ProxyError>;
 
     /// Takes the deployment's route away.
     async fn remove(&self, deployment: &DeploymentId) -> Result<Change, ProxyError>;
@@ -83,15 +94,7 @@ pub fn at(settings: &ProxySettings, executor: Arc<dyn Executor>) -> Arc<dyn Prox
     }
 }
 
-/// Sets every route that the proxy has lost or that somebody changed, and says for each what was to be done. One that
-/// cannot be set holds up no other.
-pub async fn mend(
-    proxy: &dyn Proxy,
-    wanted: &[(Site, Vec<Upstream>)],
-) -> Vec<(DeploymentId, Result<Change, ProxyError>)> {
-    let mut done = Vec::new();
-    for (site, upstreams) in wanted {
-        done.push((site.deployment.clone(), proxy.set(site, upstreams).await));
-    }
-    done
+/// The name of a deployment's route at any proxy.
+pub fn route_name(deployment: &DeploymentId) -> String {
+    site::name(deployment)
 }

@@ -8,28 +8,50 @@ use dhow_core::port::{Command, Executor, ExecutorError};
 /// State of a connection that both sides hold open.
 const ESTABLISHED: &str = "01";
 
-/// Connections that are open to an address: within the network of the process `pid`, those that came in at its port; else
-/// those that leave the place's own network for it. `None` where the place does not show them.
+/// Connections that are open to an address: within the network of the process `pid`, those that came in at its port; where
+/// that process is not the address's (an engine may number processes otherwise), or cannot be looked into, those that leave
+/// the place's own network for it. `None` where the place does not show them.
 pub(super) async fn open(
     executor: &dyn Executor,
     address: SocketAddr,
     pid: Option<u32>,
 ) -> Result<Option<u64>, ExecutorError> {
-    let folder = pid.map_or("/proc/net".to_owned(), |pid| format!("/proc/{pid}/net"));
-    let mut command = Command::new(["cat".to_owned(), format!("{folder}/tcp"), format!("{folder}/tcp6")]);
-    command.limit = Duration::from_secs(10);
-    let output = executor.run(&command, &()).await?;
-    // Without IPv6 there is no second file, and an exit code of 1.
-    let text = String::from_utf8_lossy(&output.stdout);
-    if !text.contains("local_address") {
-        return Ok(None);
+    if let Some(pid) = pid {
+        let inside = text(executor, &format!("/proc/{pid}/net")).await?;
+        if has(&inside, address.ip()) {
+            return Ok(count(&inside, |(local, _)| local.port() == address.port()));
+        }
     }
-    let counts = |(local, remote): (SocketAddr, SocketAddr)| match pid {
-        Some(_) => local.port() == address.port(),
-        None => remote == address,
-    };
-    let count = text.lines().filter_map(established).filter(|both| counts(*both)).count();
-    Ok(Some(count as u64))
+    let place = text(executor, "/proc/net").await?;
+    Ok(count(&place, |(_, remote)| remote == address))
+}
+
+/// A network's connections and its own addresses, as the kernel writes them.
+async fn text(executor: &dyn Executor, folder: &str) -> Result<String, ExecutorError> {
+    let files = ["tcp", "tcp6", "fib_trie", "if_inet6"].map(|file| format!("{folder}/{file}"));
+    let mut command = Command::new(["cat".to_owned()].into_iter().chain(files));
+    command.limit = Duration::from_secs(10);
+    // Without IPv6 some are not there, and the exit code is 1.
+    Ok(String::from_utf8_lossy(&executor.run(&command, &()).await?.stdout).into_owned())
+}
+
+/// Whether the network has this address.
+fn has(network: &str, address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let line = format!("|-- {address}");
+            network.lines().any(|known| known.trim_end().ends_with(&line))
+        }
+        IpAddr::V6(address) => {
+            let digits = format!("{:032x}", u128::from(address));
+            network.lines().any(|known| known.starts_with(&digits))
+        }
+    }
+}
+
+fn count(network: &str, counts: impl Fn((SocketAddr, SocketAddr)) -> bool) -> Option<u64> {
+    let connections = network.lines().filter_map(established).filter(|both| counts(*both)).count();
+    network.contains("local_address").then_some(connections as u64)
 }
 
 /// Both ends of a connection that is open.

@@ -5,6 +5,7 @@
 
 mod file;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,23 @@ impl Proxy for Traefik {
         })
     }
 
+    async fn lacks(&self, site: &Site, upstreams: &[Upstream]) -> Result<Option<String>, ProxyError> {
+        let found = self.executor.read(&self.path(&site.deployment)?).await?;
+        Ok(match found {
+            None => Some("its file is not in Traefik's folder".into()),
+            Some(found) if found == file::text(site, &checked(upstreams)?).as_bytes() => None,
+            Some(_) => Some("its file in Traefik's folder says something else".into()),
+        })
+    }
+
+    async fn present(&self) -> Result<BTreeSet<String>, ProxyError> {
+        let files = self.executor.list(self.folder()?).await?;
+        let ours = |file: &String| {
+            file.strip_suffix(".yaml").filter(|name| name.starts_with("dhow~")).map(str::to_owned)
+        };
+        Ok(files.iter().filter_map(ours).collect())
+    }
+
     async fn look(&self, _site: &Site) -> Result<Vec<String>, ProxyError> {
         let folder = self.folder()?;
         let empty = self.executor.list(folder).await?.is_empty();
@@ -71,6 +89,18 @@ impl Proxy for Traefik {
         let former = found.as_ref().and_then(|found| file::upstreams(found, &name(&site.deployment)));
         let same = former.is_some_and(|former| found == Some(file::text(site, &former).into_bytes()));
         Ok(if same { Change::Addresses } else { Change::Configuration })
+    }
+
+    async fn retain(
+        &self,
+        deployment: &DeploymentId,
+        upstreams: &[SocketAddr],
+    ) -> Result<Change, ProxyError> {
+        let path = self.path(deployment)?;
+        let Some(found) = self.executor.read(&path).await? else { return Ok(Change::None) };
+        let Some(left) = file::retain(&found, &name(deployment), upstreams) else { return Ok(Change::None) };
+        self.executor.write(&path, left.as_bytes(), 0o644).await?;
+        Ok(Change::Addresses)
     }
 
     async fn remove(&self, deployment: &DeploymentId) -> Result<Change, ProxyError> {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Room, Seen, there};
-use crate::compose::error;
+use crate::engine::error;
 
 /// Most bytes that a command may write.
 const MOST: usize = 16 << 20;

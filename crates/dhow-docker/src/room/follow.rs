@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Room, Seen, line};
-use crate::compose::error;
+use crate::engine::error;
 
 /// Lines that wait for a reader; a slow one slows the engine.
 const WAITING: usize = 256;

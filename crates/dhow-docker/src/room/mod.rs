@@ -13,9 +13,10 @@ use std::collections::{BTreeSet, HashMap};
 use bollard::Docker;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::ListContainersOptions;
-use dhow_core::port::{ContainerName, TargetError};
+use dhow_core::noun::DeploymentId;
+use dhow_core::port::{ContainerName, Hearing, Inside, LogLines, Process, Tail, TargetError};
 
-use crate::compose::error;
+use crate::engine::error;
 
 /// Most containers of a deployment that are looked at.
 const MOST: usize = 500;
@@ -39,6 +40,48 @@ impl Marks {
             component: "com.docker.compose.service",
             prefix: String::new(),
         }
+    }
+}
+
+impl Marks {
+    /// The containers of a stack.
+    pub(crate) fn stack(stack: &str) -> Self {
+        Self {
+            label: format!("com.docker.stack.namespace={stack}"),
+            component: "com.docker.swarm.service.name",
+            prefix: format!("{stack}_"),
+        }
+    }
+}
+
+/// What runs in a room; nothing where there is none.
+pub(crate) async fn processes(room: Option<Room>) -> Result<Vec<Process>, TargetError> {
+    match room {
+        Some(room) => room.processes().await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// What is written in a room; nothing where there is none.
+pub(crate) async fn follow(room: Option<Room>, tail: &Tail) -> Result<LogLines, TargetError> {
+    match room {
+        Some(room) => room.follow(tail.clone()).await,
+        None => Ok(Box::pin(futures::stream::empty())),
+    }
+}
+
+/// Runs a command in a container of a room.
+///
+/// # Errors
+/// `Failed` where there is none.
+pub(crate) async fn exec(
+    room: Option<Room>,
+    deployment: &DeploymentId,
+    inside: &Inside,
+) -> Result<Hearing, TargetError> {
+    match room {
+        Some(room) => room.exec(inside).await,
+        None => Err(TargetError::Failed(format!("{deployment} was never started there"))),
     }
 }
 

@@ -9,7 +9,7 @@ use dhow_core::port::{Process, TargetError};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::{Room, Seen, usage};
-use crate::compose::error;
+use crate::engine::error;
 
 /// Containers that are measured at a time.
 const WIDTH: usize = 16;

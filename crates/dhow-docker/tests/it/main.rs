@@ -4,4 +4,6 @@
 
 mod compose;
 mod executor;
+mod front;
 mod proxy;
+mod swarm;

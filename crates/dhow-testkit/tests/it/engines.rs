@@ -56,7 +56,6 @@ fn image(docker: &Docker, version: &str) -> Option<String> {
 }
 
 #[test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose server"]
 fn a_project_comes_up_healthy_on_this_machine() {
     let (Some(docker), Some(_)) = (engines::docker(), engines::compose()) else { return };
     let Some(_) = image(&docker, "7") else { return };
@@ -73,7 +72,6 @@ fn a_project_comes_up_healthy_on_this_machine() {
 }
 
 #[test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up sshd server"]
 fn each_server_has_its_own_engine_people_and_files() {
     let Some((servers, _guard)) = servers() else { return };
     for server in &servers {
@@ -91,7 +89,6 @@ fn each_server_has_its_own_engine_people_and_files() {
 }
 
 #[test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up sshd server"]
 fn a_server_publishes_ports_and_keeps_networks_apart() {
     let Some((servers, _guard)) = servers() else { return };
     let server = &servers[1];
@@ -124,7 +121,6 @@ fn a_server_publishes_ports_and_keeps_networks_apart() {
 }
 
 #[test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up swarm server"]
 fn a_service_of_the_swarm_is_reached_at_its_address() {
     let Some(swarm) = engines::swarm() else { return };
     let Some(_) = image(&swarm.docker, "11") else { return };
@@ -150,7 +146,6 @@ fn a_service_of_the_swarm_is_reached_at_its_address() {
 }
 
 #[test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up sshd"]
 fn a_server_that_is_cut_off_is_not_reached_until_it_is_back() {
     let Some((servers, _guard)) = servers() else { return };
     let quick = |server: &Server| {
@@ -166,7 +161,6 @@ fn a_server_that_is_cut_off_is_not_reached_until_it_is_back() {
 }
 
 #[test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up sshd"]
 fn a_killed_engine_is_mended() {
     let Some((servers, _guard)) = servers() else { return };
     let before = &servers[0].docker;

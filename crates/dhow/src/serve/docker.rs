@@ -7,13 +7,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use dhow_core::port::TargetError;
+use dhow_core::fleet::{Front, ProxySettings, SecretReference, Server};
+use dhow_core::noun::ServerName;
+use dhow_core::port::{Place, TargetError};
 use dhow_core::yaml::{Node, Reader};
-use dhow_docker::compose::{ComposeTarget, DiskLimits, Login, Logins, Options, Unrouted};
+use dhow_docker::compose::{ComposeTarget, DiskLimits, Login, Logins, Options};
 use dhow_docker::executor::{Places, PlacesConfig};
+use dhow_docker::front::{Fronts, FrontsConfig, Secrets};
+use dhow_docker::swarm::SwarmTarget;
 use dhow_registry::client::Credentials;
+use secrecy::SecretString;
 
 use super::config::FileConfig;
+use super::secrets;
 use super::source::Source;
 
 /// The keys of `docker`.
@@ -93,7 +99,7 @@ fn gib(count: u32) -> u64 {
     u64::from(count) << 30
 }
 
-/// This machine and the servers of the fleet's head, for all targets. Nothing is connected yet.
+/// This machine and the servers of the fleet's head, for all targets: one connection a server. Nothing is connected yet.
 pub fn places(config: &FileConfig, state: &Path, source: &Source) -> Result<Arc<Places>> {
     let state = std::path::absolute(state).context("the state directory has no absolute path")?;
     let servers = source.clone();
@@ -101,17 +107,49 @@ pub fn places(config: &FileConfig, state: &Path, source: &Source) -> Result<Arc<
         home: state.join("place"),
         known_hosts: state.join("known_hosts"),
         identities: config.identities.clone(),
-        servers: Arc::new(move || servers.servers()),
+        servers: Arc::new(move || servers.servers().servers),
     })?;
     Ok(Arc::new(places))
 }
 
-/// The target `compose`.
-pub fn compose(config: &FileConfig, places: &Arc<Places>, source: &Source) -> Result<ComposeTarget> {
+/// The targets `compose` and `swarm`.
+pub fn targets(
+    config: &FileConfig,
+    places: &Arc<Places>,
+    source: &Source,
+) -> Result<(ComposeTarget, SwarmTarget)> {
+    let places = Arc::clone(places);
     let logins = Arc::new(PullLogins { source: source.clone() });
+    let (heads, leases) = (source.clone(), source.clone());
+    let routes = Fronts::new(FrontsConfig {
+        executors: places.clone(),
+        fronts: Arc::new(move |place| heads.servers().front(place)),
+        secrets: Arc::new(RouteSecrets { config: config.clone() }),
+        epoch: Arc::new(move || leases.epoch()),
+        ready: PROXY_READY,
+        pause: PROXY_PAUSE,
+    });
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     let options = config.docker.options(host.as_deref())?;
-    Ok(ComposeTarget::new(Arc::clone(places) as _, Arc::new(Unrouted), logins, options))
+    let swarm = SwarmTarget::new(places.clone(), logins.clone(), options.clone());
+    Ok((ComposeTarget::new(places, Arc::new(routes), logins, options), swarm))
+}
+
+/// How long a proxy may take until it serves what it was told: Traefik takes 2 s unless it is set up otherwise.
+const PROXY_READY: Duration = Duration::from_secs(30);
+/// How often proxies are asked whether they have lost a route.
+const PROXY_PAUSE: Duration = Duration::from_secs(3);
+
+/// A route's hash of a password is a secret that may be used for the route's host.
+struct RouteSecrets {
+    config: FileConfig,
+}
+
+#[async_trait]
+impl Secrets for RouteSecrets {
+    async fn secret(&self, reference: &SecretReference, host: &str) -> Result<SecretString, String> {
+        secrets::resolve(&self.config, reference, host).await
+    }
 }
 
 /// A login for a pull is what the versions are read with: the fleet's reference, where `--config` allows it.
@@ -132,8 +170,21 @@ impl Logins for PullLogins {
     }
 }
 
-/// The servers that the fleet named when it could last be read.
-pub type Servers = BTreeMap<dhow_core::noun::ServerName, dhow_core::fleet::Server>;
+/// What the fleet said of its places when its root file could last be read.
+#[derive(Debug, Clone, Default)]
+pub struct Servers {
+    /// The servers.
+    pub servers: BTreeMap<ServerName, Server>,
+    /// The proxy of this machine, and of servers that name none.
+    pub proxy: Option<ProxySettings>,
+}
+
+impl Servers {
+    /// The proxy in front of a place.
+    fn front(&self, place: &Place) -> Option<Front> {
+        Front::of(place, &self.servers, self.proxy.as_ref())
+    }
+}
 
 #[cfg(test)]
 mod tests {

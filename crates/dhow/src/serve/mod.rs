@@ -105,7 +105,9 @@ impl Server {
         .await?;
         let mut targets: BTreeMap<TargetType, Arc<dyn Target>> = BTreeMap::new();
         targets.insert(TargetType::StaticFile, Arc::new(target));
-        targets.insert(TargetType::Compose, Arc::new(docker::compose(&file, &places, &source)?));
+        let (compose, swarm) = docker::targets(&file, &places, &source)?;
+        targets.insert(TargetType::Compose, Arc::new(compose));
+        targets.insert(TargetType::Swarm, Arc::new(swarm));
         let ports = Ports { store, fleet, source: Arc::new(source.clone()), targets, clock };
         let engine = Engine::open(ports, settings, &StateLock::me()).await?;
         source.follow(Some(engine.clone()));

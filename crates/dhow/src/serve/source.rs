@@ -80,11 +80,17 @@ impl Source {
         *self.inner.engine.lock().unwrap_or_else(PoisonError::into_inner) = engine;
     }
 
-    /// The servers of the fleet's head; while its root file is broken, those that it had before.
+    /// The epoch of the engine's lease, while there is one.
+    pub fn epoch(&self) -> Option<u64> {
+        self.inner.engine.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Engine::epoch)
+    }
+
+    /// The servers and proxies of the fleet's head; while its root file is broken, those that it had before.
     pub fn servers(&self) -> Servers {
         let mut servers = self.inner.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(view) = self.view().filter(|view| !view.fleet.broken_root) {
-            servers.clone_from(&view.fleet.servers);
+            servers.servers.clone_from(&view.fleet.servers);
+            servers.proxy.clone_from(&view.fleet.proxy);
         }
         servers.clone()
     }

@@ -77,7 +77,6 @@ async fn followed(fleet: &Fleet, serve: &Serve, shop: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn what_runs_on_a_server_is_seen_read_and_entered() {
     let (Some(servers), Some(parts)) = (engines::servers(), engines::parts()) else { return };
     let server = &servers[1];

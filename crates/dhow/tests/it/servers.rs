@@ -47,7 +47,6 @@ impl Lab {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_server_is_trusted_by_its_fingerprint_and_then_checked() {
     let Some(lab) = Lab::new("deploy") else { return };
     let print = lab.server.fingerprint.clone();
@@ -67,7 +66,6 @@ async fn a_server_is_trusted_by_its_fingerprint_and_then_checked() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_check_fails_where_docker_may_not_be_used() {
     let Some(lab) = Lab::new("guest") else { return };
     lab.server(&["add", "web1", "--yes", &lab.server.fingerprint]).await.ok();

@@ -1,8 +1,10 @@
 //! Files at a place, by nothing but a shell and coreutils.
 
+mod here;
 mod pack;
 mod send;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -85,6 +87,10 @@ pub(crate) async fn read<T: Transport>(
     path: &str,
 ) -> Result<Option<Vec<u8>>, ExecutorError> {
     let path = checked(path)?;
+    if shell.transport.is_here() {
+        let (what, path) = (format!("{path} cannot be read"), PathBuf::from(path));
+        return here::here(what, shell.transport.label(), move || here::read(&path)).await;
+    }
     let output = script(shell, &format!("{path} cannot be read"), READ, &[path], None).await?;
     Ok(output.map(|output| output.stdout))
 }
@@ -96,6 +102,11 @@ pub(crate) async fn write<T: Transport>(
     mode: u32,
 ) -> Result<(), ExecutorError> {
     let path = checked(path)?;
+    if shell.transport.is_here() {
+        let (what, path) = (format!("{path} cannot be written"), PathBuf::from(path));
+        let content = content.to_vec();
+        return here::here(what, shell.transport.label(), move || here::write(&path, &content, mode)).await;
+    }
     let (mode, size) = (format!("{mode:o}"), content.len().to_string());
     let what = format!("{path} cannot be written");
     let stdin = Some(Bytes::copy_from_slice(content));
@@ -104,6 +115,10 @@ pub(crate) async fn write<T: Transport>(
 
 pub(crate) async fn list<T: Transport>(shell: &Shell<T>, folder: &str) -> Result<Vec<String>, ExecutorError> {
     let folder = checked(folder)?;
+    if shell.transport.is_here() {
+        let (what, folder) = (format!("{folder} cannot be listed"), PathBuf::from(folder));
+        return here::here(what, shell.transport.label(), move || here::list(&folder)).await;
+    }
     let output = script(shell, &format!("{folder} cannot be listed"), LIST, &[folder], None).await?;
     let bytes = output.map(|output| output.stdout).unwrap_or_default();
     let names = bytes.split(|b| *b == 0).filter(|name| !name.is_empty());
@@ -126,12 +141,19 @@ pub(crate) async fn socket<T: Transport>(shell: &Shell<T>, path: &str) -> Result
     let path = checked(path)?;
     let label = shell.transport.label();
     let refused = |text: String| Err(ExecutorError::Refused(text));
-    match script(shell, &format!("{path} cannot be used"), SOCKET, &[path], None).await? {
-        Some(output) if output.stdout == b"denied" => refused(format!(
+    let what = format!("{path} cannot be used");
+    let usable = if shell.transport.is_here() {
+        let path = PathBuf::from(path);
+        here::here(what, label, move || here::socket(&path)).await?
+    } else {
+        script(shell, &what, SOCKET, &[path], None).await?.map(|output| output.stdout != b"denied")
+    };
+    match usable {
+        Some(false) => refused(format!(
             "the user that Dhow has on {label} may not use {path}: add it to the socket's group there, \
              `usermod -aG docker USER`, and log in again"
         )),
-        Some(_) => Ok(()),
+        Some(true) => Ok(()),
         None => refused(format!(
             "there is no socket {path} on {label}: install Docker there, or start it with `systemctl start docker`"
         )),

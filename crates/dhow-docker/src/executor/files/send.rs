@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use dhow_core::port::{ExecutorError, PlaceLock, SentFile};
 use sha2::{Digest as _, Sha256};
 
-use super::{Pack, checked, command, judged, script};
+use super::{Pack, checked, command, here, judged, script};
 use crate::executor::request::Input;
 use crate::executor::shell::{Shell, Transport};
 
@@ -25,6 +25,15 @@ pub(crate) async fn send<T: Transport>(
 ) -> Result<(), ExecutorError> {
     let folder = target(folder)?;
     let manifest = manifest(files)?;
+    if shell.transport.is_here() {
+        let (folder, files) = (PathBuf::from(folder), files.to_vec());
+        let what = unsent(&folder.to_string_lossy());
+        let work = move || match here::same(&folder, &files)? {
+            true => Ok(()),
+            false => here::send(&folder, &files),
+        };
+        return here::here(what, shell.transport.label(), work).await;
+    }
     let modes = files.iter().map(|file| file.mode);
     if is_there(shell, folder, manifest.clone(), modes).await? {
         return Ok(());

@@ -1,5 +1,6 @@
 //! Caddy's configuration as it was read: where our routes stand in it, and where a new one belongs.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use dhow_core::fleet::Tls;
@@ -72,6 +73,12 @@ impl Config {
             let (index, route) = routes.find(|(_, route)| id_of(route) == Some(id))?;
             Some(Found { server, index, route })
         })
+    }
+
+    /// The ids of all our routes.
+    pub(super) fn ours(&self) -> BTreeSet<String> {
+        let routes = self.servers().flat_map(|(name, _)| self.routes(name));
+        routes.filter_map(id_of).filter(|id| id.starts_with(OURS)).map(str::to_owned).collect()
     }
 
     /// The server that takes a site's route, and whether it is there: the one that is named; else the one that listens on

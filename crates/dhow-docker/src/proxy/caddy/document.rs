@@ -1,5 +1,7 @@
 //! The route of a deployment in Caddy's configuration.
 
+use std::net::SocketAddr;
+
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -55,6 +57,21 @@ pub(super) fn upstreams(route: &Value) -> Option<Vec<Upstream>> {
     };
     let dials = dials(route).into_iter().enumerate();
     dials.map(|(n, dial)| Some(Upstream { address: dial.parse().ok()?, weight: weight(n)? })).collect()
+}
+
+/// Takes every upstream but these out of a route that holds them itself.
+pub(super) fn retain(route: &mut Value, upstreams: &[SocketAddr]) {
+    match route {
+        Value::Array(values) => values.iter_mut().for_each(|value| retain(value, upstreams)),
+        Value::Object(fields) => {
+            if let Some(Value::Array(dials)) = fields.get_mut("upstreams") {
+                let stays = |dial: &str| dial.parse().is_ok_and(|address| upstreams.contains(&address));
+                dials.retain(|dial| dial.get("dial").and_then(Value::as_str).is_some_and(stays));
+            }
+            fields.values_mut().for_each(|value| retain(value, upstreams));
+        }
+        _ => {}
+    }
 }
 
 /// The handler of a route that leads to upstreams.
@@ -208,6 +225,14 @@ mod tests {
         let route = route(&site(Some("/api")), &Addresses::Files(&files));
         assert_eq!(dials(&route), ["{file./x/a~0}", "{file./x/a~1}"]);
         assert_eq!(super::upstreams(&json!({ "@id": "dhow~a" })), None);
+    }
+
+    #[test]
+    fn upstreams_can_be_taken_out_of_a_route_that_is_not_known_otherwise() {
+        let two = [1, 2].map(|n| Upstream::new(([10, 0, 0, n], 80).into()));
+        let mut route = route(&site(None), &Addresses::Direct(&two));
+        retain(&mut route, &[two[1].address]);
+        assert_eq!(super::upstreams(&route).unwrap(), two[1..]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use dhow_core::port::{Command, Executor};
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 use serde_json::Value;
 
 use super::document;
@@ -88,9 +88,9 @@ pub(super) async fn write(
     paths: &[String],
     upstreams: &[Upstream],
 ) -> Result<bool, ProxyError> {
-    let present = executor.list(folder).await?;
+    let (present, held) =
+        try_join(async { Ok::<_, ProxyError>(executor.list(folder).await?) }, read(executor, paths)).await?;
     let there = |path: &String| present.iter().any(|name| path.rsplit('/').next() == Some(name));
-    let held = read(executor, paths).await?;
     let wanted = spread(upstreams, paths.len());
     let differs = |((path, held), wanted): &((&String, &Option<SocketAddr>), &Option<SocketAddr>)| {
         held != wanted || !there(path)

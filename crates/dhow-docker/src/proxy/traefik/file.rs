@@ -1,6 +1,8 @@
 //! The file of a deployment. It is JSON, which is YAML; printed with line breaks it holds no `{{`, which Traefik would
 //! take for a template.
 
+use std::net::SocketAddr;
+
 use dhow_core::fleet::Tls;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
@@ -37,6 +39,20 @@ pub(super) fn upstreams(file: &[u8], name: &str) -> Option<Vec<Upstream>> {
             Some(Upstream { address, weight: u16::try_from(weight).ok()? })
         })
         .collect()
+}
+
+/// The file without every upstream but these; `None` where nothing is to be changed.
+pub(super) fn retain(file: &[u8], name: &str, stay: &[SocketAddr]) -> Option<String> {
+    let mut all: Value = serde_json::from_slice(file).ok()?;
+    let service = all.pointer_mut("/http/services")?.get_mut(name)?;
+    let servers = service.pointer_mut("/loadBalancer/servers")?.as_array_mut()?;
+    let before = servers.len();
+    servers.retain(|server| {
+        let url = server.get("url").and_then(Value::as_str).and_then(|url| url.strip_prefix("http://"));
+        url.and_then(|address| address.parse().ok()).is_some_and(|address| stay.contains(&address))
+    });
+    let changed = servers.len() != before;
+    changed.then(|| format!("{all:#}\n"))
 }
 
 fn document(site: &Site, upstreams: &[Upstream], mark: Option<&str>) -> Value {
@@ -159,6 +175,16 @@ mod tests {
         }
         assert_eq!(upstreams_of("http: {}"), None);
         assert_eq!(upstreams_of("{}"), None);
+    }
+
+    #[test]
+    fn upstreams_can_be_taken_out_of_a_file() {
+        let two = [1, 2].map(|n| Upstream { address: ([10, 0, 0, n], 80).into(), weight: 1 });
+        let name = "dhow~shop~compose~stage";
+        let file = text(&site(), &two);
+        let left = retain(file.as_bytes(), name, &[two[0].address]).unwrap();
+        assert_eq!(upstreams_of(&left).unwrap(), two[..1]);
+        assert_eq!(retain(left.as_bytes(), name, &[two[0].address]), None);
     }
 
     fn upstreams_of(text: &str) -> Option<Vec<Upstream>> {

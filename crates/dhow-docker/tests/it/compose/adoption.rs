@@ -31,7 +31,6 @@ async fn by_hand(lab: &Lab, files: &[(&str, &str)]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_project_that_was_started_by_hand_is_adopted_without_recreating_anything() {
     let Some(lab) = Lab::new().await else { return };
     let one = lab.version("1").await;
@@ -78,7 +77,6 @@ async fn a_project_that_was_started_by_hand_is_adopted_without_recreating_anythi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn the_first_update_of_an_adopted_project_that_fails_goes_back_to_it() {
     let Some(lab) = Lab::new().await else { return };
     let one = lab.version("1").await;
@@ -93,7 +91,6 @@ async fn the_first_update_of_an_adopted_project_that_fails_goes_back_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn what_runs_and_differs_is_shown_and_comes_back_where_the_first_rollout_fails() {
     let Some(lab) = Lab::new().await else { return };
     let one = lab.version("1").await;

@@ -16,7 +16,6 @@ async fn routed() -> Option<(Lab, Arc<Upstreams>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn the_candidate_is_checked_at_its_own_address_while_the_old_one_serves() {
     let Some((lab, table)) = routed().await else { return };
     let (one, two) = (lab.version("1").await, lab.version("2").await);
@@ -48,7 +47,6 @@ async fn the_candidate_is_checked_at_its_own_address_while_the_old_one_serves() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_candidate_that_crashes_never_gets_a_request_and_is_gone() {
     let Some((lab, table)) = routed().await else { return };
     let one = lab.version("1").await;
@@ -71,7 +69,6 @@ async fn a_candidate_that_crashes_never_gets_a_request_and_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn replicas_are_doubled_while_both_run_and_halved_after() {
     let Some((lab, table)) = routed().await else { return };
     let (one, two) = (lab.version("1").await, lab.version("2").await);

@@ -63,7 +63,6 @@ async fn two(mut lab: Lab, routed: bool) -> Two {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn recreating_keeps_the_contract_of_targets() {
     if Lab::new().await.is_none() {
         return;
@@ -72,7 +71,6 @@ async fn recreating_keeps_the_contract_of_targets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn beside_keeps_the_contract_of_targets() {
     if Lab::new().await.is_none() {
         return;

@@ -4,7 +4,6 @@ use dhow_testkit::engines::Image;
 use crate::compose::support::{Lab, get};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_database_and_its_neighbour_on_files_outlive_five_updates() {
     let Some(lab) = Lab::new().await else { return };
     let db = lab.push("db", "1", Image::server(&lab.parts, "db").env("DATA", "/data")).await;
@@ -36,7 +35,6 @@ async fn a_database_and_its_neighbour_on_files_outlive_five_updates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn removal_leaves_volumes_and_data() {
     let Some(lab) = Lab::new().await else { return };
     let one = lab.version("1").await;
@@ -55,7 +53,6 @@ async fn removal_leaves_volumes_and_data() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn old_releases_and_their_images_are_pruned_and_what_is_kept_can_be_restored() {
     let Some(lab) = Lab::new().await else { return };
     let file = lab.compose("    volumes: [\"./conf:/conf:ro\"]\n");
@@ -88,7 +85,6 @@ async fn old_releases_and_their_images_are_pruned_and_what_is_kept_can_be_restor
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_service_that_was_renamed_finds_its_data() {
     let Some(mut lab) = Lab::new().await else { return };
     let one = lab.version("1").await;

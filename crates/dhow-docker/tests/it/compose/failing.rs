@@ -25,7 +25,6 @@ async fn with_one() -> Option<(Lab, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_crash_at_start_brings_the_old_one_back() {
     let Some((lab, file)) = with_one().await else { return };
     let bad = lab.push("web", "bad", Image::server(&lab.parts, "bad").env("CRASH", "start")).await;
@@ -35,7 +34,6 @@ async fn a_crash_at_start_brings_the_old_one_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_restart_loop_is_no_success() {
     let Some((lab, file)) = with_one().await else { return };
     let bad = lab.push("web", "bad", Image::server(&lab.parts, "bad").env("CRASH_MS", "150")).await;
@@ -46,7 +44,6 @@ async fn a_restart_loop_is_no_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn healthy_and_then_a_crash_after_five_seconds_brings_the_old_one_back() {
     let Some((mut lab, file)) = with_one().await else { return };
     lab.options.stable = Duration::from_secs(8);
@@ -55,7 +52,6 @@ async fn healthy_and_then_a_crash_after_five_seconds_brings_the_old_one_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_failing_health_check_brings_the_old_one_back() {
     let Some((lab, file)) = with_one().await else { return };
     let image = Image::server(&lab.parts, "bad").env("HEALTH", "fail").line(
@@ -66,7 +62,6 @@ async fn a_failing_health_check_brings_the_old_one_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_missing_image_touches_nothing() {
     let Some((lab, file)) = with_one().await else { return };
     let ids = lab.ids("web").await;
@@ -78,7 +73,6 @@ async fn a_missing_image_touches_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn an_image_of_another_architecture_touches_nothing() {
     let Some((lab, file)) = with_one().await else { return };
     let ids = lab.ids("web").await;
@@ -89,7 +83,6 @@ async fn an_image_of_another_architecture_touches_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_first_release_that_fails_leaves_nothing() {
     let Some(lab) = Lab::new().await else { return };
     let bad = lab.push("web", "bad", Image::server(&lab.parts, "bad").env("CRASH", "start")).await;

@@ -6,7 +6,6 @@ use dhow_testkit::engines::Image;
 use crate::compose::support::{Lab, Upstreams, get};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn files_are_read_as_compose_reads_them() {
     let Some(lab) = Lab::new().await else { return };
     let one = lab.version("1").await;
@@ -52,7 +51,6 @@ async fn files_are_read_as_compose_reads_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_migration_that_runs_once_comes_before_what_needs_it() {
     let Some(mut lab) = Lab::new().await else { return };
     let (one, two) = (lab.version("1").await, lab.version("2").await);
@@ -84,7 +82,6 @@ async fn a_migration_that_runs_once_comes_before_what_needs_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_service_in_the_network_of_another_is_left_alone_and_follows_it() {
     let Some(lab) = Lab::new().await else { return };
     let (one, two) = (lab.version("1").await, lab.version("2").await);
@@ -105,7 +102,6 @@ async fn a_service_in_the_network_of_another_is_left_alone_and_follows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn all_that_compose_hashes_is_hashed_as_compose_does() {
     let Some(lab) = Lab::new().await else { return };
     let one = lab.version("1").await;

@@ -6,7 +6,6 @@ use crate::compose::support::{Lab, get};
 
 /// Dhow dies at any time in the switch, with the command that it runs: the next one completes it, or goes back.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_switch_that_was_killed_at_any_time_is_completed_or_taken_back() {
     let Some(lab) = Lab::new().await else { return };
     let (one, two) = (lab.version("1").await, lab.version("2").await);

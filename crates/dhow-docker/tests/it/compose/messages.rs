@@ -16,7 +16,6 @@ impl Logins for Known {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_login_is_there_for_the_pull_only() {
     let Some(mut lab) = Lab::new().await else { return };
     let one = lab.version("1").await;
@@ -37,7 +36,6 @@ async fn a_login_is_there_for_the_pull_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn an_error_in_a_compose_file_is_told_with_its_line_in_the_fleet() {
     let Some(lab) = Lab::new().await else { return };
     let one = lab.version("1").await;
@@ -54,7 +52,6 @@ async fn an_error_in_a_compose_file_is_told_with_its_line_in_the_fleet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn building_is_refused_with_what_to_do_instead() {
     let Some(lab) = Lab::new().await else { return };
     let one = lab.version("1").await;
@@ -64,7 +61,6 @@ async fn building_is_refused_with_what_to_do_instead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_port_that_another_holds_is_told_before_anything_stops() {
     let (Some(lab), Some(mut other)) = (Lab::new().await, Lab::new().await) else { return };
     let one = lab.version("1").await;
@@ -86,7 +82,6 @@ async fn a_port_that_another_holds_is_told_before_anything_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_missing_compose_is_told() {
     let Some(lab) = Lab::new().await else { return };
     let one = lab.version("1").await;
@@ -98,7 +93,6 @@ async fn a_missing_compose_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_port_that_a_program_holds_leaves_the_old_one_serving_and_is_free_again_later() {
     let Some(mut lab) = Lab::new().await else { return };
     let one = lab.version("1").await;

@@ -10,4 +10,4 @@ mod killed;
 mod messages;
 mod rollout;
 mod room;
-mod support;
+pub mod support;

@@ -3,7 +3,6 @@ use dhow_core::port::{Place, Target as _};
 use crate::compose::support::{Lab, get};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn only_the_service_that_changed_is_recreated() {
     let Some(lab) = Lab::new().await else { return };
     let (one, two) = (lab.version("1").await, lab.version("2").await);
@@ -30,7 +29,6 @@ async fn only_the_service_that_changed_is_recreated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_missing_image_is_pulled_by_its_digest() {
     let Some(lab) = Lab::new().await else { return };
     let one = lab.version("1").await;
@@ -42,7 +40,6 @@ async fn a_missing_image_is_pulled_by_its_digest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn services_that_are_gone_are_removed_and_others_left_alone() {
     let Some(lab) = Lab::new().await else { return };
     let Some(neighbour) = Lab::new().await else { return };
@@ -64,7 +61,6 @@ async fn services_that_are_gone_are_removed_and_others_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_container_that_is_killed_by_hand_is_told_and_mended() {
     let Some(lab) = Lab::new().await else { return };
     let one = lab.version("1").await;

@@ -39,7 +39,6 @@ async fn next(lines: &mut LogLines) -> LogLine {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn what_runs_is_shown_with_its_digest_and_what_it_uses() {
     let Some((lab, release)) = ticking().await else { return };
     let id = &release.0.rendered.deployment;
@@ -59,7 +58,6 @@ async fn what_runs_is_shown_with_its_digest_and_what_it_uses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn lines_are_followed_over_a_restart_and_none_comes_twice() {
     let Some((lab, release)) = ticking().await else { return };
     let mut lines = follow(&lab, &release, 0, true, Some("ticker")).await;
@@ -127,7 +125,6 @@ async fn run(lab: &Lab, release: &Release, name: Option<&str>, argv: &[&str], st
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_command_inside_gets_its_input_and_gives_its_code() {
     let Some((lab, release)) = ticking().await else { return };
     let shell = |script: &'static str| ["/bin/busybox", "sh", "-c", script];
@@ -168,7 +165,6 @@ async fn a_command_inside_gets_its_input_and_gives_its_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_low_disk_stops_a_pull_before_it_fills_it_and_what_runs_goes_on() {
     let Some(mut lab) = Lab::new().await else { return };
     let (one, two) = (lab.version("1").await, lab.version("2").await);
@@ -191,7 +187,6 @@ async fn a_low_disk_stops_a_pull_before_it_fills_it_and_what_runs_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn on_a_nearly_full_disk_only_the_release_before_is_kept_and_the_plan_says_so() {
     let Some(mut lab) = Lab::new().await else { return };
     let file = lab.compose("");

@@ -9,7 +9,6 @@ macro_rules! contract {
         mod here {
             use super::*;
             $(#[tokio::test]
-            #[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
             async fn $name() {
                 let (_folder, scratch) = scratch("contract");
                 let home = tempfile::tempdir().unwrap();
@@ -21,7 +20,6 @@ macro_rules! contract {
         mod over_ssh {
             use super::*;
             $(#[tokio::test]
-            #[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
             async fn $name() {
                 let Some(server) = server(0) else { return };
                 let (_folder, scratch) = scratch("contract");

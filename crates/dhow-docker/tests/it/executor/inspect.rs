@@ -9,7 +9,6 @@ fn failed(found: &[Finding]) -> Vec<&str> {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_server_that_has_all_passes_and_a_user_without_docker_does_not() {
     let Some(server) = server(0) else { return };
     let found = inspect::server(&remote(&server, "deploy")).await;
@@ -24,7 +23,6 @@ async fn a_server_that_has_all_passes_and_a_user_without_docker_does_not() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn all_that_is_missing_is_told_at_once() {
     let Some(server) = server(2) else { return };
     let _alone = ALONE.lock().await;
@@ -42,7 +40,6 @@ async fn all_that_is_missing_is_told_at_once() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn this_machine_is_looked_at_in_the_same_way() {
     let home = tempfile::tempdir().unwrap();
     let found = inspect::local(&local(home.path())).await;

@@ -65,14 +65,12 @@ async fn killed(place: &str) {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_killed_dhow_leaves_nothing_running_here() {
     let home = tempfile::tempdir().unwrap();
     killed(&format!("local:{}", home.path().display())).await;
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_killed_dhow_leaves_nothing_running_on_a_server() {
     if server(1).is_some() {
         killed("ssh").await;
@@ -80,7 +78,6 @@ async fn a_killed_dhow_leaves_nothing_running_on_a_server() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_killed_shell_is_told_and_its_command_is_ended_by_the_next() {
     let home = tempfile::tempdir().unwrap();
     let executor = local(home.path());

@@ -4,4 +4,4 @@ mod contract;
 mod inspect;
 mod killed;
 mod ssh;
-mod support;
+pub mod support;

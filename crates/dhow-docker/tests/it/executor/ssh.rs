@@ -11,7 +11,6 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::executor::support::{ALONE, back, inside, login, refusal, remote, scratch, server, settings};
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn an_unknown_host_key_is_refused_with_its_fingerprint_until_it_is_remembered() {
     let Some(server) = server(1) else { return };
     let (folder, _) = scratch("known");
@@ -36,7 +35,6 @@ async fn an_unknown_host_key_is_refused_with_its_fingerprint_until_it_is_remembe
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn another_fingerprint_than_the_fleets_is_refused() {
     let Some(server) = server(0) else { return };
     let mut settings = settings(&server, "deploy");
@@ -49,7 +47,6 @@ async fn another_fingerprint_than_the_fleets_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_wrong_user_and_a_missing_key_are_told() {
     let Some(server) = server(0) else { return };
     let message = refusal(remote(&server, "nobody-here").run(&sh("true", &[]), &()).await);
@@ -61,7 +58,6 @@ async fn a_wrong_user_and_a_missing_key_are_told() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn nobody_listening_is_unreachable_and_asked_again_later() {
     let Some(server) = server(0) else { return };
     let mut settings = settings(&server, "deploy");
@@ -75,7 +71,6 @@ async fn nobody_listening_is_unreachable_and_asked_again_later() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_jump_host_is_held_to_the_same_rules() {
     let Some(server) = server(0) else { return };
     let mut settings = settings(&server, "deploy");
@@ -91,7 +86,6 @@ async fn a_jump_host_is_held_to_the_same_rules() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_cut_connection_is_told_and_the_lock_is_had_again_only_when_the_command_has_ended() {
     let Some(server) = server(2) else { return };
     let _alone = ALONE.lock().await;
@@ -118,7 +112,6 @@ async fn a_cut_connection_is_told_and_the_lock_is_had_again_only_when_the_comman
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn what_a_server_lacks_is_told_by_name() {
     let Some(server) = server(2) else { return };
     let _alone = ALONE.lock().await;
@@ -133,7 +126,6 @@ async fn what_a_server_lacks_is_told_by_name() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn any_posix_shell_will_do() {
     let Some(server) = server(2) else { return };
     let _alone = ALONE.lock().await;
@@ -162,7 +154,6 @@ async fn any_posix_shell_will_do() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_full_disk_is_told_and_leaves_what_was_there() {
     let Some(server) = server(1) else { return };
     let executor = remote(&server, "root");
@@ -183,7 +174,6 @@ async fn a_full_disk_is_told_and_leaves_what_was_there() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn the_engines_socket_and_a_port_are_reached_also_after_the_connection_broke() {
     let Some(server) = server(1) else { return };
     let executor = remote(&server, "deploy");
@@ -206,7 +196,6 @@ async fn the_engines_socket_and_a_port_are_reached_also_after_the_connection_bro
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_socket_that_may_not_be_used_or_is_not_there_is_told() {
     let Some(server) = server(0) else { return };
     let message = refusal(remote(&server, "guest").forward_socket("/run/docker.sock").await);

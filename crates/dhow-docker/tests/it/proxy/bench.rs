@@ -104,6 +104,8 @@ impl Bench {
             server: None,
             front: Some(front),
             drain: Duration::from_secs(10),
+            service: None,
+            network: None,
         };
         let proxy = proxy::at(&settings, Arc::new(Local::default()));
         let mut bench = Self { kind, folder, front, settings, foreign, proxy, process: None };

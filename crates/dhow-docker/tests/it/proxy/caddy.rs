@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dhow_core::fleet::{AdminAddress, PasswordHash, ProxySettings, Tls};
-use dhow_docker::proxy::{self, Change, ProxyError, Upstream, admit, mend};
+use dhow_docker::proxy::{self, Change, ProxyError, Upstream, admit};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
 
@@ -16,7 +16,6 @@ const ROUTES: &str = "/config/apps/http/servers/web/routes";
 const HASH: &str = "$2a$05$X6IrLqPYnZZ2S0h.7zY9P.UQ.c2azg25gEOQKwC841Yz/Myr22R/O";
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_route_is_set_read_and_removed_and_every_call_may_be_repeated() {
     for kind in [Kind::Caddy, Kind::CaddyReloading, Kind::CaddySocket] {
         let Some(bench) = Bench::start(kind).await else { return };
@@ -46,7 +45,6 @@ async fn a_route_is_set_read_and_removed_and_every_call_may_be_repeated() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn while_nothing_is_healthy_visitors_read_so() {
     for kind in [Kind::Caddy, Kind::CaddyReloading] {
         let Some(bench) = Bench::start(kind).await else { return };
@@ -67,7 +65,6 @@ async fn while_nothing_is_healthy_visitors_read_so() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn path_headers_passwords_and_redirects_are_what_the_route_says() {
     let Some(bench) = Bench::start(Kind::Caddy).await else { return };
     let site = site(|route| {
@@ -91,7 +88,6 @@ async fn path_headers_passwords_and_redirects_are_what_the_route_says() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn what_somebody_else_set_up_stays_byte_for_byte() {
     let Some(bench) = Bench::start(Kind::Caddy).await else { return };
     let before: Vec<Value> = serde_json::from_str(&bench.caddy("GET", ROUTES, None).await).unwrap();
@@ -112,7 +108,6 @@ async fn what_somebody_else_set_up_stays_byte_for_byte() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_look_changes_nothing_and_tells_what_a_reload_does_to_others() {
     let Some(bench) = Bench::start(Kind::CaddyReloading).await else { return };
     let before = bench.caddy("GET", "/config/", None).await;
@@ -127,7 +122,6 @@ async fn a_look_changes_nothing_and_tells_what_a_reload_does_to_others() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn another_sites_sockets_outlive_reloads() {
     let Some(bench) = Bench::start(Kind::CaddyReloading).await else { return };
     let (one, two) = (Version::start("1").await, Version::start("2").await);
@@ -146,7 +140,6 @@ async fn another_sites_sockets_outlive_reloads() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_change_by_somebody_else_in_between_is_computed_again() {
     let Some(bench) = Bench::start(Kind::CaddyReloading).await else { return };
     let Some(AdminAddress::Tcp(admin)) = bench.settings.admin else { panic!("no port") };
@@ -173,7 +166,6 @@ async fn a_change_by_somebody_else_in_between_is_computed_again() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_restart_finds_the_routes_again_or_they_are_mended() {
     for kind in [Kind::Caddy, Kind::CaddyReloading] {
         let Some(mut bench) = Bench::start(kind).await else { return };
@@ -190,17 +182,18 @@ async fn a_restart_finds_the_routes_again_or_they_are_mended() {
         bench.run(false).await;
         assert_eq!(get(bench.front, HOST, "/version").await.status, 404);
         assert_eq!(bench.proxy.route(&site.deployment).await.unwrap(), None, "without, they are missed");
-        let mended = mend(bench.proxy.as_ref(), &[(site.clone(), vec![one.upstream()])]).await;
-        assert_eq!(*mended[0].1.as_ref().unwrap(), Change::Configuration);
+        assert!(bench.proxy.present().await.unwrap().is_empty());
+        assert!(bench.proxy.lacks(&site, &[one.upstream()]).await.unwrap().is_some());
+        let mended = bench.proxy.set(&site, &[one.upstream()]).await.unwrap();
+        assert_eq!(mended, Change::Configuration);
         bench.proxy.ready(&site, &[one.upstream()], LIMIT).await.unwrap();
         assert_eq!(bench.version().await, "1");
-        let again = mend(bench.proxy.as_ref(), &[(site, vec![one.upstream()])]).await;
-        assert_eq!(*again[0].1.as_ref().unwrap(), Change::None);
+        assert_eq!(bench.proxy.lacks(&site, &[one.upstream()]).await.unwrap(), None);
+        assert_eq!(bench.proxy.present().await.unwrap(), [proxy::route_name(&site.deployment)].into());
     }
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_new_upstream_that_takes_no_connection_is_not_added() {
     let Some(bench) = Bench::start(Kind::Caddy).await else { return };
     let (site, one) = (site(|_| {}), Version::start("1").await);
@@ -219,7 +212,6 @@ async fn a_new_upstream_that_takes_no_connection_is_not_added() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_folder_that_caddy_does_not_see_is_told() {
     let Some(bench) = Bench::start(Kind::Caddy).await else { return };
     let elsewhere = Some(bench.folder.path().join("elsewhere"));
@@ -234,7 +226,6 @@ async fn a_folder_that_caddy_does_not_see_is_told() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_site_with_tls_is_seen_over_https() {
     let Some(mut bench) = Bench::start(Kind::Caddy).await else { return };
     bench.kill().await;
@@ -256,7 +247,6 @@ async fn a_site_with_tls_is_seen_over_https() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_caddy_without_any_route_server_or_configuration_gets_what_is_missing() {
     let Some(bench) = Bench::start(Kind::CaddyReloading).await else { return };
     let settings = ProxySettings { server: Some("web".into()), ..bench.settings.clone() };

@@ -2,8 +2,8 @@
 
 mod bench;
 mod caddy;
-mod load;
+pub mod load;
 mod place;
-mod socket;
+pub mod socket;
 mod switches;
 mod traefik;

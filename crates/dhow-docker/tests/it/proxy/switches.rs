@@ -69,7 +69,6 @@ async fn switches(bench: &Bench) -> Times {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_drain_waits_for_a_socket_until_its_time_is_over() {
     for kind in [Kind::Caddy, Kind::CaddyReloading, Kind::Traefik] {
         let Some(bench) = Bench::start(kind).await else { return };
@@ -98,7 +97,6 @@ async fn a_drain_waits_for_a_socket_until_its_time_is_over() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_switch_that_is_repeated_brings_no_old_one_back_and_one_that_fails_is_undone() {
     for kind in [Kind::Caddy, Kind::CaddyReloading, Kind::Traefik] {
         let Some(bench) = Bench::start(kind).await else { return };
@@ -125,7 +123,6 @@ async fn a_switch_that_is_repeated_brings_no_old_one_back_and_one_that_fails_is_
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_new_one_that_the_proxy_cannot_reach_fails_nobody_while_the_old_one_is_beside_it() {
     // Documentation addresses lead nowhere: what is sent there is dropped, or refused by a gateway.
     let lost = Upstream::new(([192, 0, 2, 1], 80).into());
@@ -158,7 +155,6 @@ fn print(kind: Kind, times: &mut Times) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn twenty_switches_through_caddy_fail_cut_and_reload_nothing() {
     let Some(bench) = Bench::start(Kind::Caddy).await else { return };
     let mut times = switches(&bench).await;
@@ -167,7 +163,6 @@ async fn twenty_switches_through_caddy_fail_cut_and_reload_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn twenty_switches_through_a_caddy_that_reloads_cut_nothing_that_is_open() {
     // What each reload does to connections that are only just made is printed, and told by `Proxy::look`.
     let Some(bench) = Bench::start(Kind::CaddyReloading).await else { return };
@@ -176,7 +171,6 @@ async fn twenty_switches_through_a_caddy_that_reloads_cut_nothing_that_is_open()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn twenty_switches_through_traefik_fail_and_cut_nothing() {
     let Some(bench) = Bench::start(Kind::Traefik).await else { return };
     let mut times = switches(&bench).await;

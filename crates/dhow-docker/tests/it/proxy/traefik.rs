@@ -11,7 +11,6 @@ use super::socket::{get, get_with};
 const HASH: &str = "$2a$05$X6IrLqPYnZZ2S0h.7zY9P.UQ.c2azg25gEOQKwC841Yz/Myr22R/O";
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_route_is_one_file_and_every_call_may_be_repeated() {
     let Some(mut bench) = Bench::start(Kind::Traefik).await else { return };
     let (site, one, two) = (site(|_| {}), Version::start("1").await, Version::start("2").await);
@@ -41,7 +40,6 @@ async fn a_route_is_one_file_and_every_call_may_be_repeated() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn path_headers_passwords_and_redirects_are_what_the_route_says() {
     let Some(bench) = Bench::start(Kind::Traefik).await else { return };
     let site = site(|route| {
@@ -63,7 +61,6 @@ async fn path_headers_passwords_and_redirects_are_what_the_route_says() {
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_site_with_tls_is_seen_over_https_and_plain_visitors_are_sent_there() {
     let Some(bench) = Bench::start(Kind::Traefik).await else { return };
     let (site, one) = (site(|route| route.tls = Tls::Auto), Version::start("1").await);
@@ -75,7 +72,6 @@ async fn a_site_with_tls_is_seen_over_https_and_plain_visitors_are_sent_there() 
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn while_nothing_is_healthy_visitors_get_an_error_and_ready_still_tells() {
     let Some(bench) = Bench::start(Kind::Traefik).await else { return };
     let site = site(|_| {});
@@ -87,7 +83,6 @@ async fn while_nothing_is_healthy_visitors_get_an_error_and_ready_still_tells() 
 }
 
 #[tokio::test]
-#[ignore = "speaks to engines that are up: cargo xtask engines up docker compose sshd server caddy traefik"]
 async fn a_file_that_somebody_changed_is_told_and_written_again() {
     let Some(bench) = Bench::start(Kind::Traefik).await else { return };
     let (site, one) = (site(|_| {}), Version::start("1").await);

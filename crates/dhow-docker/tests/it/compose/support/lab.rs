@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dhow_core::fleet::{Deployment, DeploymentSettings, MemoryTree, Tree, desired_hash};
 use dhow_core::noun::{Digest, Pin};
-use dhow_core::port::{Context, Phase, Place, RenderInput, Step, Target, TargetError};
+use dhow_core::port::{Context, Executors, Phase, Place, RenderInput, Step, Target, TargetError};
 use dhow_docker::compose::{Anonymous, ComposeTarget, Logins, Options, Routes, Unrouted};
 use dhow_testkit::MemorySource;
 use dhow_testkit::engines::{self, Docker, Image, Parts};
@@ -24,6 +24,9 @@ pub struct Lab {
     pub parts: Parts,
     pub registry: Registry,
     pub local: Arc<Local>,
+    /// Where it runs, and how that is reached.
+    pub place: Place,
+    pub executors: Arc<dyn Executors>,
     pub service: String,
     pub port: u16,
     pub settings: DeploymentSettings,
@@ -40,12 +43,20 @@ impl Lab {
     /// None: the engines are not up, and that was said.
     pub async fn new() -> Option<Self> {
         let (docker, _, parts) = (engines::docker()?, engines::compose()?, engines::parts()?);
+        Some(Self::on(docker, parts, Registry::start().await))
+    }
+
+    /// On an engine that takes images from this registry.
+    pub fn on(docker: Docker, parts: Parts, registry: Registry) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Some(Self {
-            registry: Registry::start().await,
-            local: Arc::new(Local::new(folder.path().join("home"))),
+        let local = Arc::new(Local::new(folder.path().join("home")));
+        Self {
+            registry,
+            place: Place::Local,
+            executors: Arc::new(Only(Arc::clone(&local))),
+            local,
             service: format!("t{}x{number}", std::process::id()),
             port,
             settings: DeploymentSettings::default(),
@@ -62,7 +73,7 @@ impl Lab {
             docker,
             parts,
             folder,
-        })
+        }
     }
 
     pub fn project(&self) -> String {
@@ -130,7 +141,7 @@ impl Lab {
     }
 
     pub fn target(&self) -> Arc<ComposeTarget> {
-        let executors = Arc::new(Only(Arc::clone(&self.local)));
+        let executors = Arc::clone(&self.executors);
         let (routes, logins) = (Arc::clone(&self.routes), Arc::clone(&self.logins));
         Arc::new(ComposeTarget::new(executors, routes, logins, self.options.clone()))
     }
@@ -184,8 +195,8 @@ impl Lab {
     pub async fn plan(&self, release: &Release) -> Result<Vec<Step>, TargetError> {
         let context = &release.0;
         let target = self.target();
-        let observed = target.observe(&context.rendered, &Place::Local).await?;
-        Ok(target.plan(&context.rendered, &context.hash, &Place::Local, &observed))
+        let observed = target.observe(&context.rendered, &self.place).await?;
+        Ok(target.plan(&context.rendered, &context.hash, &self.place, &observed))
     }
 
     /// As the engine does it: phase by phase, the report at the end, and back where it fails.
@@ -198,7 +209,7 @@ impl Lab {
             let executed = target.execute(step, context).await;
             let last = steps.iter().rfind(|s| s.phase <= Phase::Verifying).is_some_and(|s| s.key == step.key);
             let verified = match (&executed, last) {
-                (Ok(()), true) => target.verify(&context.rendered, &context.hash, &Place::Local).await,
+                (Ok(()), true) => target.verify(&context.rendered, &context.hash, &self.place).await,
                 _ => Ok(()),
             };
             if let Err(error) = executed.and(verified) {

@@ -5,5 +5,6 @@ mod routes;
 mod seen;
 
 pub use lab::{Lab, Release};
+pub use registry::Registry;
 pub use routes::Upstreams;
 pub use seen::get;

@@ -32,12 +32,17 @@ struct Content {
 
 impl Registry {
     pub async fn start() -> Self {
+        Self::start_at(std::net::Ipv4Addr::LOCALHOST).await
+    }
+
+    /// The same, at an address that other machines reach.
+    pub async fn start_at(address: std::net::Ipv4Addr) -> Self {
         let content = Arc::new(Content::default());
         let router = Router::new()
             .fallback(answer)
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&content));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = tokio::net::TcpListener::bind((address, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, content, _task: AbortOnDropHandle::new(task) }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use dhow_core::fleet::Route;
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Place, TargetError};
-use dhow_docker::compose::{RouteChange, Routes};
+use dhow_docker::compose::{Instance, Prepared, RouteChange, Routes};
 
 /// A proxy that is a table.
 #[derive(Default)]
@@ -14,29 +14,40 @@ pub struct Upstreams(pub Mutex<BTreeMap<DeploymentId, Vec<SocketAddr>>>);
 
 #[async_trait]
 impl Routes for Upstreams {
-    fn serves(&self, _: &DeploymentId, _: &Place, _: &Route) -> bool {
+    fn serves(&self, _: &Place) -> bool {
         true
     }
 
-    async fn prepare(&self, _: &RouteChange) -> Result<(), TargetError> {
-        Ok(())
+    fn warns(&self, _: &Place) -> Option<String> {
+        None
+    }
+
+    async fn prepare(&self, _: &RouteChange) -> Result<Prepared, TargetError> {
+        Ok(Prepared::Ready(Vec::new()))
     }
 
     async fn switch(&self, change: &RouteChange) -> Result<(), TargetError> {
-        self.0.lock().unwrap().insert(change.deployment.clone(), change.new.clone());
+        self.0.lock().unwrap().insert(change.deployment.clone(), addresses(&change.new));
         Ok(())
     }
 
     async fn undo(&self, change: &RouteChange) -> Result<(), TargetError> {
-        self.0.lock().unwrap().insert(change.deployment.clone(), change.old.clone());
+        self.0.lock().unwrap().insert(change.deployment.clone(), addresses(&change.old));
         Ok(())
     }
 
-    async fn drain(&self, change: &RouteChange) -> Result<(), TargetError> {
-        let table = self.0.lock().unwrap();
-        assert!(table[&change.deployment].iter().all(|to| !change.old.contains(to)), "old ones still serve");
-        Ok(())
+    async fn drain(&self, change: &RouteChange) -> Result<Option<String>, TargetError> {
+        let (table, old) = (self.0.lock().unwrap(), addresses(&change.old));
+        assert!(table[&change.deployment].iter().all(|to| !old.contains(to)), "old ones still serve");
+        Ok(None)
     }
+
+    async fn lacks(&self, change: &RouteChange) -> Result<Option<String>, TargetError> {
+        let there = self.0.lock().unwrap().get(&change.deployment) == Some(&addresses(&change.new));
+        Ok((!there).then(|| "it is not in the table".to_owned()))
+    }
+
+    fn keep(&self, _: RouteChange) {}
 
     async fn remove(&self, deployment: &DeploymentId, _: &Place, _: u64) -> Result<(), TargetError> {
         self.0.lock().unwrap().remove(deployment);
@@ -46,4 +57,8 @@ impl Routes for Upstreams {
     async fn door(&self, deployment: &DeploymentId, _: &Place, _: &Route) -> Result<SocketAddr, TargetError> {
         Ok(self.0.lock().unwrap()[deployment][0])
     }
+}
+
+fn addresses(instances: &[Instance]) -> Vec<SocketAddr> {
+    instances.iter().filter_map(|instance| instance.address(None)).collect()
 }

@@ -9,6 +9,7 @@ use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, Health
 use bollard::query_parameters as query;
 use dhow_core::port::TargetError;
 use futures::StreamExt as _;
+use futures::future::try_join_all;
 
 use super::error;
 
@@ -18,13 +19,13 @@ const LIMIT: u64 = 60;
 const PROJECT: &str = "com.docker.compose.project";
 
 /// A connection to an engine, in a version that both sides speak.
-pub(super) struct Api {
+pub(crate) struct Api {
     docker: Docker,
 }
 
 /// A container as the engine reports it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     pub id: String,
     pub name: String,
     pub service: String,
@@ -47,13 +48,19 @@ pub(super) struct Facts {
     pub mounts: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
     pub addresses: Vec<IpAddr>,
+    /// Its address in each network.
+    pub networks: BTreeMap<String, IpAddr>,
+    /// Its first process.
+    pub pid: Option<u32>,
+    /// Ports, `tcp`, that its image or its files expose.
+    pub exposed: Vec<u16>,
     /// Ports published on the host, `tcp`, by port of the container.
     pub published: BTreeMap<u16, (String, u16)>,
 }
 
 /// An image as the engine reports it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ImageFacts {
+pub(crate) struct ImageFacts {
     pub id: String,
     pub digests: Vec<String>,
     pub architecture: String,
@@ -62,7 +69,7 @@ pub(super) struct ImageFacts {
 
 /// A port of the host that a running container holds.
 #[derive(Debug, Clone)]
-pub(super) struct Holder {
+pub(crate) struct Holder {
     pub name: String,
     pub project: Option<String>,
     pub port: u16,
@@ -73,7 +80,7 @@ pub(super) struct Holder {
 impl Api {
     /// # Errors
     /// The engine does not answer, or speaks no version that we speak.
-    pub(super) async fn connect(socket: &Path) -> Result<Self, TargetError> {
+    pub(crate) async fn connect(socket: &Path) -> Result<Self, TargetError> {
         let path = socket.to_string_lossy();
         let docker = Docker::connect_with_unix(&path, LIMIT, bollard::API_DEFAULT_VERSION)
             .map_err(|error| error::api(&error))?;
@@ -81,30 +88,26 @@ impl Api {
         Ok(Self { docker })
     }
 
-    pub(super) fn docker(&self) -> &Docker {
+    pub(crate) fn docker(&self) -> &Docker {
         &self.docker
     }
 
     /// Every container of a project, but those of `docker compose run`.
-    pub(super) async fn containers(&self, project: &str) -> Result<Vec<Facts>, TargetError> {
+    pub(crate) async fn containers(&self, project: &str) -> Result<Vec<Facts>, TargetError> {
         let filters = HashMap::from([("label".to_owned(), vec![format!("{PROJECT}={project}")])]);
         let options =
             query::ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let all = self.docker.list_containers(Some(options)).await.map_err(|error| error::api(&error))?;
-        let mut found = Vec::new();
-        for summary in all {
-            let Some(id) = summary.id else { continue };
-            if let Some(facts) = self.container(&id).await? {
-                found.push(facts);
-            }
-        }
+        let ids: Vec<String> = all.into_iter().filter_map(|summary| summary.id).collect();
+        let found = try_join_all(ids.iter().map(|id| self.container(id))).await?;
+        let mut found: Vec<Facts> = found.into_iter().flatten().collect();
         found.retain(|facts| facts.labels.get("com.docker.compose.oneoff").is_none_or(|one| one != "True"));
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
     }
 
     /// One container; `None` where there is none any more.
-    pub(super) async fn container(&self, id: &str) -> Result<Option<Facts>, TargetError> {
+    pub(crate) async fn container(&self, id: &str) -> Result<Option<Facts>, TargetError> {
         match self.docker.inspect_container(id, None::<query::InspectContainerOptions>).await {
             Ok(found) => Ok(Some(facts(found))),
             Err(error) if is_missing(&error) => Ok(None),
@@ -113,7 +116,7 @@ impl Api {
     }
 
     /// An image by name, digest or id; `None` where the engine does not have it.
-    pub(super) async fn image(&self, name: &str) -> Result<Option<ImageFacts>, TargetError> {
+    pub(crate) async fn image(&self, name: &str) -> Result<Option<ImageFacts>, TargetError> {
         match self.docker.inspect_image(name).await {
             Ok(found) => Ok(Some(ImageFacts {
                 id: found.id.unwrap_or_default(),
@@ -127,13 +130,13 @@ impl Api {
     }
 
     /// The engine's own architecture, as images name it.
-    pub(super) async fn architecture(&self) -> Result<String, TargetError> {
+    pub(crate) async fn architecture(&self) -> Result<String, TargetError> {
         let version = self.docker.version().await.map_err(|error| error::api(&error))?;
         Ok(version.arch.unwrap_or_default())
     }
 
     /// The names of all volumes, and of all networks.
-    pub(super) async fn volumes_and_networks(
+    pub(crate) async fn volumes_and_networks(
         &self,
     ) -> Result<(BTreeSet<String>, BTreeSet<String>), TargetError> {
         let volumes = self.docker.list_volumes(None::<query::ListVolumesOptions>).await;
@@ -145,7 +148,7 @@ impl Api {
     }
 
     /// The ports of the host that running containers hold.
-    pub(super) async fn holders(&self) -> Result<Vec<Holder>, TargetError> {
+    pub(crate) async fn holders(&self) -> Result<Vec<Holder>, TargetError> {
         let all = self.docker.list_containers(None::<query::ListContainersOptions>).await;
         let mut found = Vec::new();
         for summary in all.map_err(|error| error::api(&error))? {
@@ -166,7 +169,7 @@ impl Api {
     }
 
     /// The last lines of a container's log.
-    pub(super) async fn log(&self, id: &str, lines: usize) -> Vec<String> {
+    pub(crate) async fn log(&self, id: &str, lines: usize) -> Vec<String> {
         let options =
             query::LogsOptions { stdout: true, stderr: true, tail: lines.to_string(), ..Default::default() };
         let mut stream = self.docker.logs(id, Some(options));
@@ -194,8 +197,10 @@ fn facts(found: ContainerInspectResponse) -> Facts {
         Some((mount.destination?, mount.name.filter(|name| !name.is_empty()).or(mount.source)?))
     });
     let network = found.network_settings.unwrap_or_default();
-    let addresses = network.networks.unwrap_or_default().into_values();
-    let addresses = addresses.filter_map(|endpoint| endpoint.ip_address?.parse().ok());
+    let networks = network.networks.unwrap_or_default().into_iter();
+    let networks: BTreeMap<String, IpAddr> =
+        networks.filter_map(|(name, endpoint)| Some((name, endpoint.ip_address?.parse().ok()?))).collect();
+    let exposed = config.exposed_ports.unwrap_or_default();
     let published = network.ports.unwrap_or_default().into_iter().filter_map(|(port, bindings)| {
         let port = port.strip_suffix("/tcp")?.parse().ok()?;
         let binding = bindings?.into_iter().next()?;
@@ -222,7 +227,10 @@ fn facts(found: ContainerInspectResponse) -> Facts {
         started_at: state.started_at.unwrap_or_default(),
         created: found.created.map(|created| created.to_string()).unwrap_or_default(),
         mounts: mounts.collect(),
-        addresses: addresses.collect(),
+        addresses: networks.values().copied().collect(),
+        networks,
+        pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
+        exposed: exposed.iter().filter_map(|port| port.strip_suffix("/tcp")?.parse().ok()).collect(),
         published: published.collect(),
         labels,
     }

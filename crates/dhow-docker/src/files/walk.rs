@@ -17,7 +17,7 @@ const MAX_INPUTS: usize = 2 << 20;
 
 /// What Compose files name.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// What Compose itself reads, by path in the fleet.
     pub inputs: BTreeMap<String, String>,
     /// What containers mount: paths in the fleet, whether there is something or not.
@@ -25,7 +25,7 @@ pub(super) struct Found {
 }
 
 /// Follows some Compose files.
-pub(super) struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     tree: &'a dyn Tree,
     variables: Variables,
     found: Found,
@@ -36,7 +36,7 @@ impl<'a> Walk<'a> {
     ///
     /// # Errors
     /// A file that is named and is not there, leads out of the fleet, or cannot be read.
-    pub(super) fn all(tree: &'a dyn Tree, folder: &str, files: &[String]) -> Result<Found, TargetError> {
+    pub(crate) fn all(tree: &'a dyn Tree, folder: &str, files: &[String]) -> Result<Found, TargetError> {
         let mut walk = Self { tree, variables: Variables::default(), found: Found::default() };
         let env = path::join(folder, ".env");
         if let Some(text) = walk.text(&env)? {

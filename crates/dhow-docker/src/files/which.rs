@@ -1,4 +1,4 @@
-//! Which Compose files a folder has, in the order of `-f`.
+//! Which Compose or stack files a folder has, in the order in which they are given to the tool.
 
 use dhow_core::fleet::Deployment;
 
@@ -18,14 +18,8 @@ const SETTINGS: [&str; 4] = ["dhow.yaml", "dhow.yml", "sami.yaml", "sami.yml"];
 
 /// The Compose files of a deployment, by their paths in the fleet. Where `files:` names some, these, in its order;
 /// else the standard file with its override, then every `*-compose.y(a)ml` by name.
-pub(super) fn compose_files(deployment: &Deployment) -> Vec<String> {
-    let named: Vec<String> = deployment
-        .settings
-        .named_files
-        .iter()
-        .filter(|file| is_yaml(file) && !SETTINGS.contains(&path::name(file)))
-        .cloned()
-        .collect();
+pub(crate) fn compose_files(deployment: &Deployment) -> Vec<String> {
+    let named = named_files(deployment);
     if !named.is_empty() {
         return named;
     }
@@ -46,8 +40,31 @@ pub(super) fn compose_files(deployment: &Deployment) -> Vec<String> {
     files
 }
 
+/// The stack files of a deployment, by their paths in the fleet. Where `files:` names some, these, in its order; else
+/// every `*-stack.y(a)ml` by name; else its Compose files.
+pub(crate) fn stack_files(deployment: &Deployment) -> Vec<String> {
+    let named = named_files(deployment);
+    if !named.is_empty() {
+        return named;
+    }
+    let mut stacks: Vec<String> = deployment
+        .files
+        .iter()
+        .filter(|file| path::parent(file) == deployment.folder && stem(file).ends_with("-stack"))
+        .cloned()
+        .collect();
+    stacks.sort();
+    if stacks.is_empty() { compose_files(deployment) } else { stacks }
+}
+
+/// The YAML files that `files:` names.
+fn named_files(deployment: &Deployment) -> Vec<String> {
+    let named = deployment.settings.named_files.iter();
+    named.filter(|file| is_yaml(file) && !SETTINGS.contains(&path::name(file))).cloned().collect()
+}
+
 /// A file of a folder's settings.
-pub(super) fn is_settings(file: &str, folder: &str) -> bool {
+pub(crate) fn is_settings(file: &str, folder: &str) -> bool {
     path::parent(file) == folder && SETTINGS.contains(&path::name(file))
 }
 
@@ -55,8 +72,14 @@ fn is_yaml(file: &str) -> bool {
     file.ends_with(".yaml") || file.ends_with(".yml")
 }
 
+/// The name of a YAML file without its ending; empty where it is none.
+fn stem(file: &str) -> &str {
+    let name = path::name(file);
+    name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).unwrap_or_default()
+}
+
 fn is_named_compose(name: &str) -> bool {
-    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).unwrap_or_default();
+    let stem = stem(name);
     stem.ends_with("-compose") && stem != "docker-compose"
 }
 
@@ -95,5 +118,13 @@ mod tests {
     fn named_files_are_all_there_is() {
         let found = compose_files(&deployment(&["compose.yaml", "b.yml", "a.yml"], &["b.yml", "a.yml"]));
         assert_eq!(found, ["s/b.yml", "s/a.yml"]);
+    }
+
+    #[test]
+    fn stacks_come_before_compose_files() {
+        let found = stack_files(&deployment(&["b-stack.yml", "a-stack.yaml", "compose.yaml", "x.yml"], &[]));
+        assert_eq!(found, ["s/a-stack.yaml", "s/b-stack.yml"]);
+        let found = stack_files(&deployment(&["docker-compose.yml", "x.yml"], &[]));
+        assert_eq!(found, ["s/docker-compose.yml"]);
     }
 }

@@ -6,11 +6,12 @@ use std::io;
 
 use dhow_core::fleet::{EntryKind, Tree};
 use dhow_core::noun::Digest;
-use dhow_core::port::TargetError;
+use dhow_core::port::{Context, Executor, SentFile, TargetError};
+use serde::{Deserialize, Serialize};
 
-use super::body::{Content, ContentFile};
-use super::files::is_settings;
 use super::path;
+use super::which::is_settings;
+use crate::engine::error;
 
 /// One mounted folder.
 const MAX_FILES: usize = 10_000;
@@ -19,11 +20,33 @@ const MAX_BYTES: usize = 256 << 20;
 /// A folder that holds nothing else is there for its data.
 const KEEPERS: [&str; 3] = [".gitkeep", ".keep", ".gitignore"];
 
+/// A file or folder of the fleet that is mounted from a folder named by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Content {
+    /// Names the folder at the place.
+    pub hash: String,
+    /// Its own name.
+    pub name: String,
+    pub files: Vec<ContentFile>,
+}
+
+/// A file of some content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ContentFile {
+    /// Path within the content; empty where the content is a file.
+    pub path: String,
+    /// Path in the fleet.
+    pub from: String,
+    pub executable: bool,
+    /// Hash of its bytes.
+    pub digest: String,
+}
+
 /// The content of each mounted path that the fleet has; paths that are data are left out.
 ///
 /// # Errors
 /// The tree cannot be read, or holds too much.
-pub(super) fn contents<'a>(
+pub(crate) fn contents<'a>(
     tree: &dyn Tree,
     folder: &str,
     mounted: impl IntoIterator<Item = &'a String>,
@@ -54,8 +77,8 @@ fn content(tree: &dyn Tree, folder: &str, at: &str, room: &mut usize) -> io::Res
         return Ok(None);
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    let hash = hash(files.iter().map(|f| (f.path.as_str(), f.executable, f.digest.as_str())));
     let name = if at.is_empty() { "fleet" } else { path::name(at) };
+    let hash = hash(name, &files);
     Ok(Some(Content { hash, name: name.to_owned(), files }))
 }
 
@@ -108,13 +131,48 @@ fn too_much(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
-/// Names content: path, executable, hash of the bytes of each file, by path.
-pub(super) fn hash<'a>(files: impl Iterator<Item = (&'a str, bool, &'a str)>) -> String {
-    let mut text = String::new();
-    for (path, executable, digest) in files {
-        text.push_str(&format!("{path}\0{executable}\0{digest}\n"));
+/// Names content: its own name, since its folder holds it under that, and path, executable and hash of each file.
+fn hash(name: &str, files: &[ContentFile]) -> String {
+    let mut text = format!("{name}\n");
+    for file in files {
+        text.push_str(&format!("{}\0{}\0{}\n", file.path, file.executable, file.digest));
     }
     Digest::of(text.as_bytes()).hex().chars().take(32).collect()
+}
+
+/// Sends the content that the place does not have, to folders below `root`. A crash leaves each whole or not there.
+pub(crate) async fn send<'a>(
+    executor: &dyn Executor,
+    root: &str,
+    contents: impl Iterator<Item = &'a Content>,
+    context: &Context,
+) -> Result<(), TargetError> {
+    for content in contents {
+        let folder = format!("{root}/content/{}", content.hash);
+        if !executor.list(&folder).await.map_err(error::executor)?.is_empty() {
+            continue;
+        }
+        let Some(tree) = &context.tree else {
+            return Err(TargetError::Blocked(format!(
+                "the server does not have the files of release {}, and the fleet's commit that has them cannot be had \
+                 any more; push that commit again, or roll out another release",
+                context.hash.short()
+            )));
+        };
+        let mut files = Vec::new();
+        for file in &content.files {
+            let bytes = tree.read(&file.from).ok().flatten().ok_or_else(|| {
+                TargetError::Failed(format!("{} cannot be read from the fleet's commit", file.from))
+            })?;
+            files.push(SentFile {
+                path: path::join(&content.name, &file.path),
+                content: bytes.into(),
+                mode: if file.executable { 0o755 } else { 0o644 },
+            });
+        }
+        executor.send(&folder, &files).await.map_err(error::executor)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -138,6 +196,9 @@ mod tests {
         assert_eq!(found.keys().collect::<Vec<_>>(), ["s/conf", "s/conf/a", "t/conf"]);
         assert_eq!(found["s/conf"].hash, found["t/conf"].hash);
         assert_eq!(found["s/conf/a"].files[0].path, "");
+        let twins =
+            contents(&MemoryTree::new([("a", "1"), ("b", "1")]), "", &["a", "b"].map(String::from)).unwrap();
+        assert_ne!(twins["a"].hash, twins["b"].hash, "one folder cannot hold both names");
         let all = contents(&tree, "s", &["s".to_owned()]).unwrap();
         assert!(all["s"].files.iter().all(|file| file.path != "dhow.yaml"));
     }

@@ -1,7 +1,7 @@
 //! Paths within a fleet: `/` between names, no `.`, no `..`, no slash at either end.
 
 /// Joins a folder and what is relative to it. `None` where the result leaves the fleet or is absolute.
-pub(super) fn resolve(folder: &str, relative: &str) -> Option<String> {
+pub(crate) fn resolve(folder: &str, relative: &str) -> Option<String> {
     if relative.starts_with('/') || relative.contains('\0') {
         return None;
     }
@@ -19,17 +19,17 @@ pub(super) fn resolve(folder: &str, relative: &str) -> Option<String> {
 }
 
 /// The folder of a path; empty at the root.
-pub(super) fn parent(path: &str) -> &str {
+pub(crate) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// The last name of a path.
-pub(super) fn name(path: &str) -> &str {
+pub(crate) fn name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
 /// The path of something in a folder.
-pub(super) fn join(folder: &str, name: &str) -> String {
+pub(crate) fn join(folder: &str, name: &str) -> String {
     match (folder.is_empty(), name.is_empty()) {
         (true, _) => name.to_owned(),
         (_, true) => folder.to_owned(),
@@ -38,7 +38,7 @@ pub(super) fn join(folder: &str, name: &str) -> String {
 }
 
 /// The path below a folder; empty for the folder itself; `None` where it lies elsewhere.
-pub(super) fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+pub(crate) fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
     if folder.is_empty() {
         return Some(path);
     }

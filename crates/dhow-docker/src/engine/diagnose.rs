@@ -8,7 +8,7 @@ use super::api::{Api, Facts};
 const LINES: usize = 20;
 
 /// Why a container does not do what it should; `None` where it does.
-pub(super) fn ails(facts: &Facts, one_shot: bool) -> Option<String> {
+pub(crate) fn ails(facts: &Facts, one_shot: bool) -> Option<String> {
     let code = facts.exit_code.map(|code| format!(" with code {code}")).unwrap_or_default();
     let memory = if facts.oom_killed { ", out of memory (its limit is too low, or it leaks)" } else { "" };
     if facts.restarting {
@@ -31,7 +31,7 @@ pub(super) fn ails(facts: &Facts, one_shot: bool) -> Option<String> {
 }
 
 /// The same with the last lines of its log.
-pub(super) async fn told(api: &Api, facts: &Facts, why: &str) -> String {
+pub(crate) async fn told(api: &Api, facts: &Facts, why: &str) -> String {
     let log = api.log(&facts.id, LINES).await;
     let log = match log.is_empty() {
         true => "its log is empty".to_owned(),

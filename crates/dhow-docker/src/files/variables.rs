@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 /// What `.env` sets.
 #[derive(Debug, Default)]
-pub(super) struct Variables(BTreeMap<String, String>);
+pub(crate) struct Variables(BTreeMap<String, String>);
 
 impl Variables {
     /// Reads `NAME=value` lines.
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let lines = text.lines().filter_map(|line| {
             let line = line.trim();
             let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
@@ -19,8 +19,13 @@ impl Variables {
         Self(lines.collect())
     }
 
+    /// What is set, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
+
     /// Puts values in place of `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME-default}`. What is not known stays.
-    pub(super) fn fill(&self, text: &str) -> String {
+    pub(crate) fn fill(&self, text: &str) -> String {
         let mut filled = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {
@@ -45,6 +50,16 @@ impl Variables {
         filled.push_str(rest);
         filled
     }
+}
+
+/// Compose writes `$` as `$$`, so that it can read its own output.
+pub(crate) fn unescaped(text: &str) -> String {
+    text.replace("$$", "$")
+}
+
+/// The other way.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('$', "$$")
 }
 
 #[cfg(test)]

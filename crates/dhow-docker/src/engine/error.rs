@@ -1,12 +1,12 @@
 //! One place where failures become the three kinds that the engine acts on, each with its own words.
 
+use std::collections::BTreeMap;
+
 use dhow_core::port::{ExecutorError, Output, TargetError};
 use dhow_core::yaml::{self, Node};
 
-use super::body::Body;
-
 /// What the place itself said.
-pub(super) fn executor(error: ExecutorError) -> TargetError {
+pub(crate) fn executor(error: ExecutorError) -> TargetError {
     match error {
         ExecutorError::Fenced { seen, ours } => TargetError::Fenced { seen, ours },
         ExecutorError::Refused(message) => TargetError::Blocked(match full_disk(&message) {
@@ -35,7 +35,7 @@ pub(crate) fn api(error: &bollard::errors::Error) -> TargetError {
 }
 
 /// What a command of Docker said that ended with another code than 0.
-pub(super) fn docker(what: &str, output: &Output) -> TargetError {
+pub(crate) fn docker(what: &str, output: &Output) -> TargetError {
     let said = said(output);
     let lower = said.to_lowercase();
     if let Some(blocked) = tools(&lower).or_else(|| socket(&lower)) {
@@ -80,29 +80,39 @@ pub(super) fn docker(what: &str, output: &Output) -> TargetError {
     }
 }
 
-/// What `docker compose config` said about files that were sent to `base`: told by their place in the fleet.
-pub(super) fn config(body: &Body, base: &str, output: &Output) -> TargetError {
+/// What `docker compose config` or `docker stack config` said about files that were sent to `base`: told by their place in the fleet.
+///
+/// `inputs` are the texts by their paths in the fleet, `files` those that were named to the `tool`.
+pub(crate) fn config(
+    inputs: &BTreeMap<String, String>,
+    files: &[String],
+    tool: &str,
+    base: &str,
+    output: &Output,
+) -> TargetError {
     let said = said(output).replace(&format!("{base}/"), "");
     let lower = said.to_lowercase();
     if let Some(blocked) = tools(&lower).or_else(|| socket(&lower)) {
         return TargetError::Blocked(blocked);
     }
     if lower.contains("no such file or directory") {
-        return TargetError::Passing(format!("Compose did not find the files that were sent: {said}"));
+        return TargetError::Passing(format!("{tool} did not find the files that were sent: {said}"));
     }
-    let at = place(body, &said).unwrap_or_else(|| body.compose_files.join(", "));
+    let at = place(inputs, &said).unwrap_or_else(|| files.join(", "));
     let said = said.strip_prefix("validating ").unwrap_or(&said);
-    TargetError::Failed(format!("{at}: Compose does not take this file: {said}"))
+    TargetError::Failed(format!("{at}: {tool} does not take this file: {said}"))
 }
 
 /// File, line and column of what Compose names as `services.web.ports`.
-fn place(body: &Body, said: &str) -> Option<String> {
+fn place(inputs: &BTreeMap<String, String>, said: &str) -> Option<String> {
     let named = said.split(|c: char| c.is_whitespace() || "'\":,".contains(c)).find(|word| {
         ["services.", "networks.", "volumes.", "secrets.", "configs."].iter().any(|s| word.starts_with(s))
     })?;
-    let quoted = said.split('\'').nth(1);
+    // Compose quotes the key that it does not know, Docker does not.
+    let unknown = said.split("property ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let quoted = said.split('\'').nth(1).or(unknown);
     let mut best: Option<(usize, String)> = None;
-    for (file, text) in &body.inputs {
+    for (file, text) in inputs {
         let parsed = yaml::parse(file, text.as_bytes());
         for document in &parsed.documents {
             let (mut node, mut at, mut depth) = (document, None, 0);
@@ -202,8 +212,6 @@ fn is_progress(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn failed(stderr: &str) -> Output {
@@ -245,20 +253,15 @@ mod tests {
 
     #[test]
     fn a_compose_error_is_told_at_its_place_in_the_fleet() {
-        let body = Body {
-            project: "p".into(),
-            folder: "s".into(),
-            route: None,
-            compose_files: vec!["s/compose.yaml".into()],
-            inputs: BTreeMap::from([(
-                "s/compose.yaml".to_owned(),
-                "services:\n  web:\n    image: x\n    foo: 1\n".to_owned(),
-            )]),
-            content: BTreeMap::new(),
-            moved_from: None,
-        };
+        let inputs = BTreeMap::from([(
+            "s/compose.yaml".to_owned(),
+            "services:\n  web:\n    image: x\n    foo: 1\n".to_owned(),
+        )]);
+        let files = ["s/compose.yaml".to_owned()];
         let said = "validating /r/files/s/compose.yaml: services.web additional properties 'foo' not allowed";
-        let TargetError::Failed(told) = config(&body, "/r/files", &failed(said)) else { panic!() };
+        let TargetError::Failed(told) = config(&inputs, &files, "Compose", "/r/files", &failed(said)) else {
+            panic!()
+        };
         assert!(told.starts_with("s/compose.yaml:4:5: "), "{told}");
         assert!(!told.contains("/r/files"), "{told}");
     }

@@ -11,23 +11,45 @@ use futures::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Options;
 use super::api::Api;
-use super::observe::Look;
+use crate::compose::Options;
 
-/// What an engine is asked to tell.
-const EVENTS: [&str; 5] = ["die", "destroy", "oom", "pause", "health_status"];
 /// Before an engine that went away is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Nudges that wait to be taken; more are the same nudges again.
 const WAITING: usize = 1_024;
 
+/// What an engine is asked to tell, and whose an event is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hear {
+    /// Types of the things that something happens to.
+    pub types: &'static [&'static str],
+    /// What happens to them.
+    pub events: &'static [&'static str],
+    /// Whose an event is, by type and attributes.
+    pub whose: fn(&str, &HashMap<String, String>) -> Whose,
+}
+
+/// Whose an event is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Nobody's that we know.
+    Nobody,
+    /// That project's or stack's.
+    Project(String),
+    /// Of the one whose name, with `_`, begins this name.
+    Within(String),
+    /// Everybody's at the place.
+    All,
+}
+
 type Followed = Arc<Mutex<BTreeMap<(Place, String), DeploymentId>>>;
 
 /// Follows the engines of the places where something was observed.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     executors: Arc<dyn Executors>,
     options: Options,
+    hear: Hear,
     followed: Followed,
     tasks: Mutex<BTreeMap<Place, AbortOnDropHandle<()>>>,
     told: mpsc::Sender<DeploymentId>,
@@ -35,22 +57,21 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(executors: Arc<dyn Executors>, options: Options) -> Self {
+    pub(crate) fn new(executors: Arc<dyn Executors>, options: Options, hear: Hear) -> Self {
         let (told, heard) = mpsc::channel(WAITING);
         let heard = tokio::sync::Mutex::new(heard);
-        Self { executors, options, followed: Followed::default(), tasks: Mutex::default(), told, heard }
+        Self { executors, options, hear, followed: Followed::default(), tasks: Mutex::default(), told, heard }
     }
 
     /// Tells from now on when something happens to this project.
-    pub(super) async fn follow(&self, deployment: &DeploymentId, project: &str, look: &Look) {
-        let place = look.site.place();
+    pub(crate) async fn follow(&self, deployment: &DeploymentId, project: &str, place: Place) {
         let key = (place.clone(), project.to_owned());
         self.followed.lock().unwrap_or_else(PoisonError::into_inner).insert(key, deployment.clone());
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.entry(place.clone()).or_insert_with(|| {
             let task = follow(
                 Arc::clone(&self.executors),
-                self.options.clone(),
+                (self.options.clone(), self.hear),
                 place,
                 Arc::clone(&self.followed),
                 self.told.clone(),
@@ -60,7 +81,7 @@ impl Watch {
     }
 
     /// The next deployment that something happened to.
-    pub(super) async fn next(&self) -> DeploymentId {
+    pub(crate) async fn next(&self) -> DeploymentId {
         match self.heard.lock().await.recv().await {
             Some(deployment) => deployment,
             None => std::future::pending().await,
@@ -70,7 +91,7 @@ impl Watch {
 
 async fn follow(
     executors: Arc<dyn Executors>,
-    options: Options,
+    (options, hear): (Options, Hear),
     place: Place,
     followed: Followed,
     told: mpsc::Sender<DeploymentId>,
@@ -88,7 +109,7 @@ async fn follow(
                     let _full = told.try_send(deployment);
                 }
             }
-            listen(&api, &place, &followed, &told).await;
+            listen(&api, hear, &place, &followed, &told).await;
         }
         lost = true;
         tokio::time::sleep(AGAIN).await;
@@ -101,23 +122,43 @@ async fn connect(executors: &dyn Executors, options: &Options, place: &Place) ->
     Api::connect(&socket).await.ok()
 }
 
-async fn listen(api: &Api, place: &Place, followed: &Followed, told: &mpsc::Sender<DeploymentId>) {
-    let filters = HashMap::from([
-        ("type".to_owned(), vec!["container".to_owned()]),
-        ("event".to_owned(), EVENTS.map(String::from).to_vec()),
-    ]);
+async fn listen(
+    api: &Api,
+    hear: Hear,
+    place: &Place,
+    followed: &Followed,
+    told: &mpsc::Sender<DeploymentId>,
+) {
+    let many = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let filters =
+        HashMap::from([("type".to_owned(), many(hear.types)), ("event".to_owned(), many(hear.events))]);
     let mut events =
         api.docker().events(Some(EventsOptions { filters: Some(filters), ..Default::default() }));
     while let Some(Ok(event)) = events.next().await {
         if event.action.as_deref().is_some_and(|action| action.ends_with(": healthy")) {
             continue;
         }
+        let kind = event.typ.map(|kind| kind.to_string()).unwrap_or_default();
         let attributes = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
-        let Some(project) = attributes.get("com.docker.compose.project") else { continue };
-        let key = (place.clone(), project.clone());
-        let deployment = followed.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(deployment) = deployment {
+        let whose = (hear.whose)(&kind, &attributes);
+        let found: Vec<DeploymentId> = {
+            let followed = followed.lock().unwrap_or_else(PoisonError::into_inner);
+            let here = followed.iter().filter(|((at, _), _)| at == place);
+            here.filter(|((_, project), _)| whose.is(project)).map(|(_, id)| id.clone()).collect()
+        };
+        for deployment in found {
             let _full = told.try_send(deployment);
+        }
+    }
+}
+
+impl Whose {
+    fn is(&self, project: &str) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Project(name) => name == project,
+            Self::Within(name) => name.strip_prefix(project).is_some_and(|rest| rest.starts_with('_')),
+            Self::All => true,
         }
     }
 }

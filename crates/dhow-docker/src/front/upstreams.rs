@@ -1,0 +1,193 @@
+//! Which upstreams of a route are one place's own.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use dhow_core::fleet::{Front, INTERNAL_NETWORK};
+use dhow_core::noun::DeploymentId;
+use dhow_core::port::{Place, TargetError};
+
+use super::of_proxy;
+use crate::compose::Instance;
+use crate::proxy::Proxy;
+
+/// The part that a place has in the routes of its proxy.
+#[derive(Debug)]
+pub(super) struct Part {
+    place: Place,
+    /// The Docker network in which the proxy meets containers of its own place.
+    network: Option<String>,
+    /// The place's address, where the proxy is elsewhere.
+    own: Option<IpAddr>,
+    /// The addresses of the other places behind this proxy.
+    others: BTreeSet<IpAddr>,
+}
+
+impl Part {
+    /// # Errors
+    /// `Passing`: a server's name has no address now.
+    pub(super) async fn of(front: &Front, place: &Place) -> Result<Self, TargetError> {
+        let mut part = Self {
+            place: place.clone(),
+            network: front.settings.network.clone(),
+            own: None,
+            others: BTreeSet::new(),
+        };
+        for (shared, host) in &front.shared {
+            let address = resolve(host).await?;
+            match shared == place {
+                true => part.own = Some(address),
+                false => drop(part.others.insert(address)),
+            }
+        }
+        Ok(part)
+    }
+
+    /// Where the proxy reaches these containers.
+    ///
+    /// # Errors
+    /// `Blocked`: one of them cannot be reached from there; the message says what to do.
+    pub(super) fn addresses(&self, instances: &[Instance]) -> Result<Vec<SocketAddr>, TargetError> {
+        instances.iter().map(|instance| self.address(instance)).collect()
+    }
+
+    fn address(&self, instance: &Instance) -> Result<SocketAddr, TargetError> {
+        let port = instance.port;
+        let Some(own) = self.own else {
+            if let Some(network) =
+                self.network.as_ref().filter(|name| !instance.addresses.contains_key(*name))
+            {
+                return Err(TargetError::Blocked(format!(
+                    "the proxy meets the sites in the Docker network {network} (proxy.network in dhow.yaml), and a container \
+                     of the routed service is not in it; add the network to the service in its Compose file"
+                )));
+            }
+            let network = self.network.as_deref().unwrap_or(INTERNAL_NETWORK);
+            return instance.address(Some(network)).ok_or_else(|| {
+                TargetError::Blocked("a container of the routed service has no address in any network".into())
+            });
+        };
+        let place = &self.place;
+        match instance.published {
+            None => Err(TargetError::Blocked(format!(
+                "the proxy is not on {place}, so it reaches containers there by a port of the server only, and port {port} \
+                 of the routed service has none; publish it in the Compose file without a fixed number: `ports: [\"{port}\"]`"
+            ))),
+            Some(published) if published.ip().is_loopback() => Err(TargetError::Blocked(format!(
+                "the proxy is not on {place}, and port {port} of the routed service is published on loopback there; publish \
+                 it on an address that the proxy reaches"
+            ))),
+            Some(published) if published.ip().is_unspecified() => Ok(SocketAddr::new(own, published.port())),
+            Some(published) => Ok(published),
+        }
+    }
+
+    /// The upstreams of a route that are other places'.
+    pub(super) async fn others(
+        &self,
+        proxy: &dyn Proxy,
+        deployment: &DeploymentId,
+    ) -> Result<Vec<SocketAddr>, TargetError> {
+        if self.own.is_none() && self.others.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all = proxy.route(deployment).await.map_err(of_proxy)?.unwrap_or_default();
+        let all = all.into_iter().map(|upstream| upstream.address);
+        Ok(all.filter(|address| !self.is_own(address)).collect())
+    }
+
+    fn is_own(&self, upstream: &SocketAddr) -> bool {
+        match self.own {
+            Some(own) => upstream.ip() == own,
+            None => !self.others.contains(&upstream.ip()),
+        }
+    }
+
+    /// Takes the place's part out of a route, and the route with it where nothing else is left.
+    pub(super) async fn leave(
+        &self,
+        proxy: &dyn Proxy,
+        deployment: &DeploymentId,
+    ) -> Result<(), TargetError> {
+        let others = self.others(proxy, deployment).await?;
+        match others.is_empty() {
+            true => proxy.remove(deployment).await.map(drop).map_err(of_proxy),
+            false => proxy.retain(deployment, &others).await.map(drop).map_err(of_proxy),
+        }
+    }
+}
+
+async fn resolve(host: &str) -> Result<IpAddr, TargetError> {
+    if let Ok(address) = host.parse() {
+        return Ok(address);
+    }
+    let told = |why: String| {
+        TargetError::Passing(format!(
+            "{host}, at which the proxy reaches a server, has no address now: {why}"
+        ))
+    };
+    let mut found = tokio::net::lookup_host((host, 0)).await.map_err(|error| told(error.to_string()))?;
+    found.next().map(|address| address.ip()).ok_or_else(|| told("its name leads to none".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn part(own: Option<&str>, others: &[&str], network: Option<&str>) -> Part {
+        Part {
+            place: Place::Server("web2".parse().unwrap()),
+            network: network.map(str::to_owned),
+            own: own.map(|ip| ip.parse().unwrap()),
+            others: others.iter().map(|ip| ip.parse().unwrap()).collect(),
+        }
+    }
+
+    fn instance(published: Option<&str>) -> Instance {
+        let addresses =
+            [("a_default", "172.18.0.2"), (INTERNAL_NETWORK, "172.30.0.2"), ("edge", "172.31.0.2")];
+        Instance {
+            addresses: addresses.map(|(name, ip)| (name.to_owned(), ip.parse().unwrap())).into(),
+            port: 8080,
+            published: published.map(|address| address.parse().unwrap()),
+            pid: None,
+        }
+    }
+
+    #[test]
+    fn a_container_at_the_proxys_place_is_reached_in_the_network_that_both_are_in() {
+        let of =
+            |network, instance: &Instance| part(None, &[], network).address(instance).map(|a| a.to_string());
+        assert_eq!(of(None, &instance(None)).unwrap(), "172.30.0.2:8080");
+        assert_eq!(of(Some("edge"), &instance(None)).unwrap(), "172.31.0.2:8080");
+        assert!(of(Some("other"), &instance(None)).unwrap_err().to_string().contains("network other"));
+        let mut plain = instance(None);
+        plain.addresses = BTreeMap::from([("a_default".to_owned(), "172.18.0.2".parse().unwrap())]);
+        assert_eq!(of(None, &plain).unwrap(), "172.18.0.2:8080");
+    }
+
+    #[test]
+    fn a_container_elsewhere_is_reached_by_a_published_port_of_its_server() {
+        let part = part(Some("10.0.0.2"), &["10.0.0.3"], None);
+        let of = |published| part.address(&instance(published)).map(|a| a.to_string());
+        assert_eq!(of(Some("0.0.0.0:49153")).unwrap(), "10.0.0.2:49153");
+        assert_eq!(of(Some("10.0.0.2:49153")).unwrap(), "10.0.0.2:49153");
+        assert!(of(None).unwrap_err().to_string().contains("ports: [\"8080\"]"));
+        assert!(of(Some("127.0.0.1:49153")).unwrap_err().to_string().contains("loopback"));
+    }
+
+    #[test]
+    fn each_place_knows_its_own_upstreams() {
+        let own = |part: &Part, upstream: &str| part.is_own(&upstream.parse().unwrap());
+        let elsewhere = part(Some("10.0.0.2"), &["10.0.0.3"], None);
+        assert!(
+            own(&elsewhere, "10.0.0.2:1")
+                && !own(&elsewhere, "10.0.0.3:1")
+                && !own(&elsewhere, "172.18.0.2:1")
+        );
+        let here = part(None, &["10.0.0.2", "10.0.0.3"], None);
+        assert!(own(&here, "172.18.0.2:1") && !own(&here, "10.0.0.3:1"));
+    }
+}
