@@ -47,6 +47,24 @@ fn sync_file_system(dir: &Path) -> io::Result<()> {
     sync_dir(dir)
 }
 
+/// Replaces a file below a folder that need not exist, durably, by one rename. No other file there is named `.half`.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    let fresh = !folder.exists();
+    fs::create_dir_all(folder)?;
+    let half = folder.join(".half");
+    remove_any(&half)?;
+    write_synced(&half, bytes)?;
+    fs::rename(&half, path)?;
+    sync_dir(folder)?;
+    if fresh {
+        for dir in folder.ancestors().skip(1).take(2) {
+            sync_dir(dir)?;
+        }
+    }
+    Ok(())
+}
+
 /// Swaps two folders of one file system in one step: at no moment is either name missing.
 pub(crate) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};

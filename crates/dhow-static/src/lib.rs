@@ -12,6 +12,7 @@ pub mod candidate;
 mod disk;
 pub mod manifest;
 pub mod releases;
+mod server;
 pub mod target;
 pub mod unpack;
 pub mod web;

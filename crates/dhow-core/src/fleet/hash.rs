@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -73,6 +74,10 @@ struct Desired<'a> {
     hosts: BTreeSet<&'a String>,
     not_found: &'a Option<String>,
     fallback: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    front: &'a Option<SocketAddr>,
     named_files: &'a [String],
     checks: &'a [CheckSpec],
     // What is not set is left out, so that a key that came later changes no hash.
@@ -104,6 +109,8 @@ pub fn desired_hash(
         hosts: settings.hosts.iter().collect(),
         not_found: &settings.not_found,
         fallback: &settings.fallback,
+        directory: &settings.directory,
+        front: &settings.front,
         named_files: &settings.named_files,
         checks: &settings.checks,
         strategy: settings.strategy,

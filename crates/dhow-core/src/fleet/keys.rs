@@ -57,6 +57,8 @@ pub const DEPLOYMENT: &[&str] = &[
     "not_found",
     "fallback",
     "hosts",
+    "directory",
+    "front",
     "files",
     "moved_from",
 ];

@@ -27,6 +27,7 @@ mod secret;
 mod server;
 mod service;
 mod settings;
+mod site;
 mod sites;
 mod strategy;
 mod tree;

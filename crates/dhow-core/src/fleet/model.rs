@@ -1,6 +1,7 @@
 //! What a fleet declares, after aliases and defaults: the values that the rest of Dhow reads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -286,6 +287,11 @@ pub struct DeploymentSettings {
     pub fallback: Option<String>,
     /// `static_file`: more host names.
     pub hosts: Vec<String>,
+    /// `static_file` on servers: the folder there that holds the releases and the link `current`, absolute; none: one of
+    /// Dhow's own.
+    pub directory: Option<String>,
+    /// `static_file` on servers: where the server's own web server answers, as seen from there.
+    pub front: Option<SocketAddr>,
     /// `sami.yaml`: previews of pull requests.
     pub pr_deploy: bool,
     /// `sami.yaml`: where versions stand that nothing else finds.

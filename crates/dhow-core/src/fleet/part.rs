@@ -13,8 +13,8 @@ use super::path;
 use super::root::Root;
 use super::service::ServiceFile;
 use super::settings::FolderSettings;
-use super::sites;
 use super::tree::{EntryKind, Tree};
+use super::{site, sites};
 use crate::diagnostic::{Diagnostic, Severity, nearest};
 use crate::noun::{DeploymentId, EnvironmentName, ServerName, ServiceName, TargetType};
 
@@ -178,7 +178,7 @@ impl Context<'_> {
         found.files.extend(settings.dependencies.iter().cloned());
         let mut watched = found.folders;
         watched.extend(found.files.iter().cloned());
-        let mut settings = settings.settings.clone();
+        let (said, mut settings) = (settings, settings.settings.clone());
         if settings.servers.is_empty() {
             settings.servers = self.servers_of(&id.environment);
         }
@@ -201,6 +201,7 @@ impl Context<'_> {
             settings,
             sites: Vec::new(),
         };
+        found.problems.extend(site::findings(&deployment, said));
         deployment.sites = sites::find(self.tree, &deployment, service);
         (deployment, watched, found.problems)
     }

@@ -3,7 +3,7 @@
 use super::model::{DeploymentSettings, OobPath};
 use super::root::{read_optional, single, within};
 use super::tree::Tree;
-use super::{checks, keys, path, route, strategy};
+use super::{checks, keys, path, route, site, strategy};
 use crate::diagnostic::Diagnostic;
 use crate::noun::{ServiceName, TargetType};
 use crate::yaml::{self, Fields, Node, Reader};
@@ -19,6 +19,7 @@ pub(crate) struct FolderSettings {
     /// Places of what only the whole fleet can judge.
     pub(crate) servers_at: Vec<Diagnostic>,
     pub(crate) route_at: Option<Diagnostic>,
+    pub(crate) site_at: Vec<(&'static str, Diagnostic)>,
     said: Vec<(String, &'static str)>,
 }
 
@@ -130,6 +131,14 @@ impl FolderSettings {
         }
         for item in fields.get("hosts").map(|n| reader.items(n, "hosts")).unwrap_or_default() {
             settings.hosts.extend(route::host(reader, item));
+        }
+        if let Some(node) = fields.get("directory") {
+            settings.directory = site::directory(reader, node);
+            self.site_at.push(("directory", reader.place(node.at)));
+        }
+        if let Some(node) = fields.get("front") {
+            settings.front = site::front(reader, node);
+            self.site_at.push(("front", reader.place(node.at)));
         }
         if let Some(node) = fields.get("moved_from") {
             settings.moved_from = reader.parse(node, "moved_from");

@@ -115,7 +115,12 @@ fn names(deployment: &Deployment) -> Vec<(&'static str, String)> {
             let route = deployment.settings.route.iter().map(|route| route.host.clone());
             let hosts = deployment.settings.hosts.iter().cloned().chain(route).chain([own]);
             let unique: BTreeSet<String> = hosts.map(|host| host.to_ascii_lowercase()).collect();
-            unique.into_iter().map(|host| ("host", host)).collect()
+            let directory = deployment.settings.directory.iter().cloned();
+            unique
+                .into_iter()
+                .map(|host| ("host", host))
+                .chain(directory.map(|it| ("directory", it)))
+                .collect()
         }
         TargetType::K8s | TargetType::Cron => Vec::new(),
     }
@@ -164,6 +169,7 @@ fn engine_names(fleet: &mut Fleet) {
             let message = format!("the {kind} {name:?} {place} belongs to {}", list.join(" and "));
             let help = match kind {
                 "host" | "route" => "give each its own host",
+                "directory" => "give each its own directory",
                 _ => "set project: in one of their dhow.yaml files",
             };
             let found = Diagnostic::error(folder, message).help(help);

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -168,6 +168,12 @@ pub trait Executor: Send + Sync {
     /// Makes a folder hold exactly these files: written beside it, synced, and put in its place by one rename. Where it
     /// is there already it is left alone. A crash leaves it whole or not there.
     async fn send(&self, folder: &str, files: &[SentFile]) -> Result<(), ExecutorError>;
+
+    /// The same for a folder of this machine, under a lock of the place: `folder` there comes to hold exactly its files, with
+    /// 0644, or 0755 where the owner may execute them. It goes as a stream: the memory taken grows with the number of
+    /// files, not with their size. `Refused` where there is something else than files and folders in it, or where a file
+    /// changes while it is sent.
+    async fn send_folder(&self, lock: &PlaceLock, folder: &str, from: &Path) -> Result<(), ExecutorError>;
 
     /// A file's bytes, at most 16 MiB; `None` where there is none.
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ExecutorError>;

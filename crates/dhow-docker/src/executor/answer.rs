@@ -1,6 +1,7 @@
 //! One command's answer as it comes in: its bytes within their limits, and what the place says of it.
 
 use dhow_core::port::{Lines, Stream};
+use tokio::sync::Notify;
 
 use super::stream::Sink;
 
@@ -69,6 +70,8 @@ pub(crate) struct Half<'a> {
     pub(crate) noise: Vec<u8>,
     /// It began.
     pub(crate) began: bool,
+    /// Is told when it begins.
+    pub(crate) begun: Option<&'a Notify>,
     /// What the place said of it; the stream is complete.
     pub(crate) word: Option<Word>,
     /// More came than is taken.
@@ -77,7 +80,16 @@ pub(crate) struct Half<'a> {
 
 impl<'a> Half<'a> {
     pub(crate) fn new(which: Stream, lines: &'a dyn Lines) -> Self {
-        Self { which, lines, kept: Vec::new(), noise: Vec::new(), began: false, word: None, overflow: false }
+        Self {
+            which,
+            lines,
+            kept: Vec::new(),
+            noise: Vec::new(),
+            began: false,
+            begun: None,
+            word: None,
+            overflow: false,
+        }
     }
 
     /// The last bytes of standard error, and no more.
@@ -117,6 +129,9 @@ impl Sink for Half<'_> {
     fn control(&mut self, line: &str) {
         if line.trim_end() == "began" {
             self.began = true;
+            if let Some(begun) = self.begun {
+                begun.notify_one();
+            }
         } else if self.word.is_none() {
             self.word = Word::read(line);
         }

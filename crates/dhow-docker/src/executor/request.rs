@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dhow_core::port::{Command, PlaceLock};
 
+use super::files::Pack;
 use super::quote;
 
 const SUPERVISE: &str = include_str!("supervise.sh");
@@ -15,12 +16,14 @@ const MOST: usize = 1 << 20;
 const MOST_WORD: usize = (128 << 10) - 1;
 
 /// How the command gets its input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Input {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Input<'a> {
     /// It starts when all of it has arrived: half an input is never acted upon.
     Whole,
     /// It comes as it is read; the command finds out by itself whether all came.
     Stream,
+    /// The same, of an archive that is made as it is read.
+    Pack(&'a Pack),
 }
 
 /// Under what a command runs.
@@ -40,7 +43,7 @@ pub(crate) struct Request<'a> {
     /// Carried by all that the command starts, and by each line that is ours; nobody can guess it.
     pub(crate) mark: String,
     pub(crate) command: &'a Command,
-    pub(crate) input: Input,
+    pub(crate) input: Input<'a>,
     pub(crate) held: Option<Held>,
     /// Folder of Dhow's own things; none: `.dhow` in the user's home.
     pub(crate) home: Option<&'a str>,
@@ -58,9 +61,10 @@ impl Request<'_> {
         let word =
             |text: &str| quote::word(text).map_err(|error| format!("an argument cannot be sent: {error}"));
         let (mode, length) = match (&self.command.stdin, self.input) {
+            (_, Input::Pack(pack)) => ("stream", pack.len()),
             (None, _) => ("none", 0),
-            (Some(bytes), Input::Whole) => ("whole", bytes.len()),
-            (Some(bytes), Input::Stream) => ("stream", bytes.len()),
+            (Some(bytes), Input::Whole) => ("whole", bytes.len() as u64),
+            (Some(bytes), Input::Stream) => ("stream", bytes.len() as u64),
         };
         let seconds = Self::seconds(self.command.limit).max(1);
         let fifo = if mode == "stream" { "yes" } else { "" };

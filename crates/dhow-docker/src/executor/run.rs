@@ -6,10 +6,11 @@ use std::time::Duration;
 use dhow_core::port::{ExecutorError, Lines, Output, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::answer::{Half, Word};
-use super::request::Request;
+use super::request::{Input, Request};
 use super::stream::Splitter;
 
 /// Time beyond the command's own, for ending it there: 3 s asked, then forced, and a slow connection.
@@ -49,16 +50,16 @@ pub(crate) async fn run(
     else {
         return Err(ExecutorError::Refused("a shell was started without its streams".into()));
     };
+    let begun = Notify::new();
     let (mut out, mut err) = (Half::new(Stream::Out, lines), Half::new(Stream::Err, lines));
-    let empty = bytes::Bytes::new();
-    let input = request.command.stdin.as_ref().unwrap_or(&empty);
     {
+        out.begun = Some(&begun);
         let read_out = read(stdout, &request.mark, &mut out);
         let read_err = read(stderr, &request.mark, &mut err);
         let limit = Instant::now() + request.command.limit * 2 + GRACE;
         tokio::select! {
             () = both(read_out, read_err) => {}
-            never = feed(stdin, &line, input) => match never {},
+            never = feed(stdin, &line, request, &begun) => match never {},
             () = gone(&mut child) => {}
             () = tokio::time::sleep_until(limit) => {}
         }
@@ -106,15 +107,30 @@ async fn read(mut from: impl AsyncRead + Unpin, mark: &str, half: &mut Half<'_>)
 }
 
 /// Writes the request and its input, and then holds the input open.
-async fn feed(mut stdin: ChildStdin, line: &[u8], input: &[u8]) -> std::convert::Infallible {
+async fn feed(
+    mut stdin: ChildStdin,
+    line: &[u8],
+    request: &Request<'_>,
+    begun: &Notify,
+) -> std::convert::Infallible {
     let fed = async {
         stdin.write_all(line).await?;
-        stdin.write_all(input).await?;
+        match (request.input, &request.command.stdin) {
+            (Input::Pack(pack), _) => {
+                // While it waits for a lock, the place takes any input for a sign that nobody waits any more.
+                stdin.flush().await?;
+                begun.notified().await;
+                pack.write_to(&mut stdin).await?;
+            }
+            (_, Some(bytes)) => stdin.write_all(bytes).await?,
+            (_, None) => {}
+        }
         stdin.flush().await
     };
     if let Err(error) = fed.await {
-        // The shell has gone: its streams tell why.
-        tracing::debug!(%error, "a shell took no more input");
+        // The shell has gone: its streams tell why. Or the archive could not be made: the place sees its input close.
+        tracing::debug!(%error, "a shell got no more input");
+        drop(stdin);
     }
     std::future::pending().await
 }

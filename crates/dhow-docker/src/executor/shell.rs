@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,7 +98,7 @@ impl<T: Transport> Shell<T> {
     pub(crate) async fn perform(
         &self,
         command: &Command,
-        input: Input,
+        input: Input<'_>,
         lock: Option<&PlaceLock>,
         lines: &dyn Lines,
     ) -> Result<Output, ExecutorError> {
@@ -159,6 +159,10 @@ impl<T: Transport> Executor for Shell<T> {
 
     async fn send(&self, folder: &str, sent: &[SentFile]) -> Result<(), ExecutorError> {
         files::send(self, folder, sent).await
+    }
+
+    async fn send_folder(&self, lock: &PlaceLock, folder: &str, from: &Path) -> Result<(), ExecutorError> {
+        files::send_folder(self, lock, folder, from).await
     }
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ExecutorError> {

@@ -1,5 +1,7 @@
 //! What the target stores in rendered deployments, observations and steps.
 
+use std::net::SocketAddr;
+
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, Digest, Pin};
 use dhow_core::port::{Observed, Rendered, Step, TargetError};
@@ -30,6 +32,12 @@ pub(super) struct Body {
     pub options: ServeOptions,
     /// The configured hosts, the route's first.
     pub hosts: Vec<String>,
+    /// The folder on servers; none: Dhow's own there.
+    #[serde(default)]
+    pub directory: Option<String>,
+    /// Where the web server of a server answers, as seen from there.
+    #[serde(default)]
+    pub front: Option<SocketAddr>,
 }
 
 /// The body of an observation.
@@ -41,8 +49,14 @@ pub(super) struct Seen {
     pub live: Option<DesiredHash>,
     /// The hosts it answers for.
     pub hosts: Vec<String>,
-    /// Releases on disk.
+    /// Releases at the place.
     pub releases: Vec<DesiredHash>,
+    /// Of a server: the releases that Dhow has here for it.
+    #[serde(default)]
+    pub unpacked: Vec<DesiredHash>,
+    /// Of a server: what `current` is a link to.
+    #[serde(default)]
+    pub link: Option<String>,
 }
 
 /// What a step does.
@@ -61,6 +75,15 @@ pub(super) enum Action {
     Mend,
     /// Sets the hosts of a release that is live already. `previous` are those it had.
     Hosts { previous: Vec<String> },
+    /// Sends the release to a server, beside the others, and compares it there. As with `Unpack`, one that was there before
+    /// is never taken away by `undo`.
+    Send { there_before: bool },
+    /// Lets `current` on a server be the release. What it was a link to comes back by `undo`.
+    Point { previous: Option<String> },
+    /// Stops the candidate, and removes releases that nobody needs from the server and from here.
+    PruneThere { previous: Option<String> },
+    /// Brings back the files of a release that is current on a server already.
+    MendThere,
 }
 
 impl Body {

@@ -3,22 +3,10 @@
 use std::io;
 use std::path::Path;
 
-use dhow_core::port::{Place, SourceError, TargetError};
+use dhow_core::port::{SourceError, TargetError};
 
 use crate::releases::ReleaseError;
 use crate::unpack::UnpackError;
-
-/// # Errors
-/// The place is a server.
-pub(super) fn here(place: &Place) -> Result<(), TargetError> {
-    match place {
-        Place::Local => Ok(()),
-        Place::Server(name) => Err(TargetError::Blocked(format!(
-            "static files cannot be brought to the server {name}: this version of dhow serves them itself, on its own \
-             machine; take `servers` out of the deployment's dhow.yaml"
-        ))),
-    }
-}
 
 /// What a release's failure means. `root` is where the releases lie: its disk is named when it is full.
 pub(super) fn release_error(error: ReleaseError, root: &Path) -> TargetError {

@@ -36,7 +36,8 @@ impl Fence {
             match seen {
                 Some(seen) if seen > epoch => Err(TargetError::Fenced { seen, ours: epoch }),
                 Some(seen) if seen == epoch => Ok(()),
-                _ => write(&folder, &path, epoch)
+                // No environment's name starts with a dot.
+                _ => disk::replace(&path, epoch.to_string().as_bytes())
                     .map_err(|error| blocked_by_disk("write", &path, &error, &folder)),
             }
         });
@@ -58,21 +59,4 @@ fn read(path: &Path) -> Result<Option<u64>, TargetError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(blocked_by_disk("read", path, &error, path)),
     }
-}
-
-fn write(folder: &Path, path: &Path, epoch: u64) -> io::Result<()> {
-    let fresh = !folder.exists();
-    fs::create_dir_all(folder)?;
-    // No environment's name starts with a dot.
-    let half = folder.join(".half");
-    disk::remove_any(&half)?;
-    disk::write_synced(&half, epoch.to_string().as_bytes())?;
-    fs::rename(&half, path)?;
-    disk::sync_dir(folder)?;
-    if fresh {
-        for dir in folder.ancestors().skip(1).take(2) {
-            disk::sync_dir(dir)?;
-        }
-    }
-    Ok(())
 }

@@ -1,14 +1,19 @@
-//! The target `static_file`: rollouts of releases, on this machine.
+//! The target `static_file`: rollouts of releases, on this machine and on servers.
 //!
 //! Flow of a rollout: *unpack* the release beside the others, serve it as a *candidate* on a private socket, *switch*
 //! the link and then the table of sites, *prune*. A release that is live but damaged or not served is *mended* in
 //! place; where only the hosts differ, only they are set.
 //!
+//! On a server the release is unpacked here, where its candidate is served, then *sent* there and compared by hashes; the
+//! *switch* moves a link there, and the server's own web server serves what it leads to.
+//!
 //! Guarantees: those of [`Target`]. The disk is the truth and the table of sites follows it: after a crash
 //! [`StaticTarget::open`] serves what `current` names.
 //!
 //! ```text
-//! <root>/sites/...                             the releases
+//! <root>/sites/...                             the releases that are served here
+//! <root>/copies/...                            the releases that were sent to servers
+//! <root>/places/<service>/<environment>        the servers that may have files of the deployment
 //! <root>/epochs/<service>/<environment>        the highest epoch that changed the deployment
 //! ```
 
@@ -20,8 +25,10 @@ mod observe;
 mod plan;
 mod render;
 mod retreat;
+mod spread;
 mod startup;
 mod steps;
+mod there;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,19 +40,20 @@ use async_trait::async_trait;
 use dhow_core::fleet::{DesiredHash, Probe};
 use dhow_core::noun::{DeploymentId, Digest, TargetType};
 use dhow_core::port::{
-    CheckAddress, Context, Front, Observed, Place, ReleaseOnPlace, RenderInput, Rendered, Settled, Step,
-    Target, TargetError,
+    CheckAddress, Context, Executors, Front, Observed, Place, ReleaseOnPlace, RenderInput, Rendered, Settled,
+    Step, Target, TargetError,
 };
 use tokio::sync::Mutex;
 
 use crate::candidate::Candidate;
 use crate::releases::Releases;
 use crate::web::{Resources, Sites};
-use error::{blocked_by_disk, here, release_error};
+use error::{blocked_by_disk, release_error};
 use fence::Fence;
+use spread::Spread;
 
 /// What a [`StaticTarget`] works with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StaticTargetConfig {
     /// Folder of the releases and epochs. One process uses it at a time.
     pub root: PathBuf,
@@ -55,11 +63,18 @@ pub struct StaticTargetConfig {
     pub sites: Sites,
     /// Where that web server listens.
     pub sites_address: SocketAddr,
+    /// The ways to the fleet's servers.
+    pub executors: Arc<dyn Executors>,
 }
 
-/// Rolls out deployments of the type `static_file` on this machine.
+/// Rolls out deployments of the type `static_file`, on this machine and on servers.
 pub struct StaticTarget {
     releases: Releases,
+    copies: Releases,
+    executors: Arc<dyn Executors>,
+    spread: Spread,
+    /// One at a time unpacks for a deployment.
+    unpacking: Mutex<HashMap<DeploymentId, Arc<Mutex<()>>>>,
     sites_dir: PathBuf,
     resources: Arc<Resources>,
     sites: Sites,
@@ -87,10 +102,16 @@ impl StaticTarget {
     pub async fn open(config: StaticTargetConfig) -> Result<Self, TargetError> {
         let sites_dir = config.root.join("sites");
         let releases = Releases::open(&sites_dir).await.map_err(|error| release_error(error, &sites_dir))?;
+        let copies_dir = config.root.join("copies");
+        let copies = Releases::open(&copies_dir).await.map_err(|error| release_error(error, &copies_dir))?;
         Candidate::clean(&config.candidates)
             .map_err(|error| blocked_by_disk("clean", &config.candidates, &error, &config.candidates))?;
         let target = Self {
             releases,
+            copies,
+            executors: config.executors,
+            spread: Spread::new(config.root.join("places")),
+            unpacking: Mutex::default(),
             sites_dir,
             resources: Arc::default(),
             sites: config.sites,
@@ -124,8 +145,10 @@ impl Target for StaticTarget {
     }
 
     async fn observe(&self, rendered: &Rendered, place: &Place) -> Result<Observed, TargetError> {
-        here(place)?;
-        self.observe_here(&rendered.deployment).await
+        match place {
+            Place::Local => self.observe_here(&rendered.deployment).await,
+            Place::Server(_) => self.observe_there(rendered, place).await,
+        }
     }
 
     fn plan(&self, rendered: &Rendered, hash: &DesiredHash, place: &Place, observed: &Observed) -> Vec<Step> {
@@ -133,37 +156,50 @@ impl Target for StaticTarget {
     }
 
     async fn execute(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
-        here(&step.place)?;
         self.fence.enter(&context.rendered.deployment, context.epoch).await?;
-        self.execute_here(step, context).await
+        match step.place {
+            Place::Local => self.execute_here(step, context).await,
+            Place::Server(_) => self.execute_there(step, context).await,
+        }
     }
 
     async fn undo(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
-        here(&step.place)?;
         self.fence.enter(&context.rendered.deployment, context.epoch).await?;
-        self.undo_here(step, context).await
+        match step.place {
+            Place::Local => self.undo_here(step, context).await,
+            Place::Server(_) => self.undo_there(step, context).await,
+        }
     }
 
     async fn settle(&self, step: &Step, context: &Context) -> Result<Settled, TargetError> {
-        here(&step.place)?;
-        self.settle_here(step, context).await
+        match step.place {
+            Place::Local => self.settle_here(step, context).await,
+            Place::Server(_) => self.settle_there(step, context).await,
+        }
     }
 
     async fn bring(&self, context: &Context) -> Result<(), TargetError> {
-        self.unpack(context, body::digest(&context.hash)?).await
+        for place in &context.rendered.places {
+            match place {
+                Place::Local => self.unpack(context, body::digest(&context.hash)?).await?,
+                Place::Server(_) => self.bring_there(context, place).await?,
+            }
+        }
+        Ok(())
     }
 
     async fn address(
         &self,
         rendered: &Rendered,
         hash: &DesiredHash,
-        _: &Place,
+        place: &Place,
         front: Front,
     ) -> Result<CheckAddress, TargetError> {
-        match front {
-            Front::Door => Ok(CheckAddress::Tcp(self.sites_address)),
-            Front::Candidate => {
-                self.candidate(&rendered.deployment, body::digest(hash)?).await.map(CheckAddress::Unix)
+        match (front, place) {
+            (Front::Door, Place::Local) => Ok(CheckAddress::Tcp(self.sites_address)),
+            (Front::Door, Place::Server(_)) => self.door_there(rendered, place).await,
+            (Front::Candidate, _) => {
+                self.candidate(rendered, body::digest(hash)?).await.map(CheckAddress::Unix)
             }
         }
     }
@@ -187,8 +223,10 @@ impl Target for StaticTarget {
         hash: &DesiredHash,
         place: &Place,
     ) -> Result<(), TargetError> {
-        here(place)?;
-        self.verify_here(&rendered.deployment, body::digest(hash)?).await
+        match place {
+            Place::Local => self.verify_here(&rendered.deployment, body::digest(hash)?).await,
+            Place::Server(_) => self.verify_there(rendered, hash, place).await,
+        }
     }
 
     async fn releases(
@@ -196,7 +234,9 @@ impl Target for StaticTarget {
         deployment: &DeploymentId,
         place: &Place,
     ) -> Result<Vec<ReleaseOnPlace>, TargetError> {
-        here(place)?;
+        if matches!(place, Place::Server(_)) {
+            return self.releases_there(deployment, place).await;
+        }
         let current = self.releases.current(deployment).await.map_err(|error| self.failed(error))?;
         let all = self.releases.list(deployment).await.map_err(|error| self.failed(error))?;
         let found = all.into_iter().filter_map(|digest| {
@@ -206,9 +246,11 @@ impl Target for StaticTarget {
     }
 
     async fn remove(&self, deployment: &DeploymentId, place: &Place, epoch: u64) -> Result<(), TargetError> {
-        here(place)?;
         self.fence.enter(deployment, epoch).await?;
-        self.remove_here(deployment).await
+        match place {
+            Place::Local => self.remove_here(deployment).await,
+            Place::Server(_) => self.remove_there(deployment, place, epoch).await,
+        }
     }
 
     /// Static files have no log of their own.

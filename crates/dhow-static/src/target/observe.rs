@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use dhow_core::fleet::{DesiredHash, Probe};
 use dhow_core::noun::{DeploymentId, Digest};
-use dhow_core::port::{Observed, Rendered, TargetError};
+use dhow_core::port::{Observed, Place, Rendered, TargetError};
 
 use super::StaticTarget;
-use super::body::{self, Seen};
+use super::body::{self, Body, Seen};
 use crate::releases::Drift;
 
 /// Files that a message names.
@@ -20,7 +20,7 @@ impl StaticTarget {
             live: self.sites.live(id).and_then(|live| body::hash(live.hash())),
             hosts: self.sites.hosts(id),
             releases: releases.into_iter().filter_map(body::hash).collect(),
-            whole: false,
+            ..Seen::default()
         };
         let mut running = Default::default();
         if let Some(current) = current {
@@ -37,13 +37,17 @@ impl StaticTarget {
         })
     }
 
-    /// `GET /` is 200, where the release has an `index.html`.
+    /// `GET /` is 200, where the release has an `index.html`, and where there is a web server to ask.
     pub(super) async fn index_probe(
         &self,
         rendered: &Rendered,
         hash: &DesiredHash,
     ) -> Result<Option<Probe>, TargetError> {
-        let release = self.prepared(&rendered.deployment, body::digest(hash)?).await?;
+        let elsewhere = rendered.places.iter().any(|place| matches!(place, Place::Server(_)));
+        if elsewhere && Body::of(rendered)?.front.is_none() {
+            return Ok(None);
+        }
+        let release = self.prepared(rendered, body::digest(hash)?).await?;
         Ok(release.manifest.files.contains_key("index.html").then(|| Probe::Http {
             url: "http://{host}/".into(),
             status: 200,

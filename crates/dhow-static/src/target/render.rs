@@ -35,14 +35,23 @@ pub(super) fn render(input: RenderInput) -> Result<Rendered, TargetError> {
         true => vec![Place::Local],
         false => settings.servers.iter().cloned().map(Place::Server).collect(),
     };
+    let mut notes = Vec::new();
+    if !settings.servers.is_empty() && settings.directory.is_none() {
+        notes.push(format!(
+            "its files go to ~/.dhow/static/{}/{} on each server, which is private to the user that Dhow logs in as: the web \
+             server there must run as that user, or set `directory:` to a folder that it can read, such as /srv/www/{}",
+            deployment.id.environment, deployment.id.service, deployment.id.service
+        ));
+    }
     Ok(Rendered {
         deployment: deployment.id.clone(),
         places,
         pins,
         reads: fleet_files.clone(),
         fleet_files,
-        body: Body { source, options, hosts }.value(),
-        notes: Vec::new(),
+        body: Body { source, options, hosts, directory: settings.directory.clone(), front: settings.front }
+            .value(),
+        notes,
     })
 }
 

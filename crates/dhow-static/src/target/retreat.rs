@@ -35,7 +35,7 @@ impl StaticTarget {
                 self.note(context, hash, previous).await
             }
             // A mended release has no better state to go back to, and what was pruned is gone.
-            Action::Mend | Action::Prune { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 

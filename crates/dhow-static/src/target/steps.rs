@@ -3,14 +3,14 @@ use std::sync::Arc;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, Digest};
-use dhow_core::port::{Context, Settled, Step, TargetError};
+use dhow_core::port::{Context, Place, Rendered, Settled, Step, TargetError};
 
 use super::StaticTarget;
 use super::body::{self, Action, Body};
 use super::content::content;
 use super::error::blocked_by_disk;
 use crate::candidate::Candidate;
-use crate::releases::{Note, Release};
+use crate::releases::{Note, Release, Releases};
 use crate::web::{HostTaken, LiveRelease};
 
 impl StaticTarget {
@@ -18,7 +18,7 @@ impl StaticTarget {
         let (id, hash) = (&context.rendered.deployment, body::digest(&context.hash)?);
         match Action::of(step)? {
             Action::Unpack { .. } => self.unpack(context, hash).await,
-            Action::Candidate => self.candidate(id, hash).await.map(drop),
+            Action::Candidate => self.candidate(&context.rendered, hash).await.map(drop),
             Action::Switch { .. } => self.switch(context, hash).await,
             Action::Prune { previous } => self.prune(context, hash, previous).await,
             Action::Mend => self.mend(context, hash).await,
@@ -27,26 +27,43 @@ impl StaticTarget {
                 self.sites.set_hosts(id, &hosts).map_err(host_taken)?;
                 self.note(context, hash, hosts).await
             }
+            other => Err(TargetError::Blocked(format!(
+                "the step {} ({other:?}) is not one for this machine; cancel the rollout and start it again",
+                step.key
+            ))),
         }
+    }
+
+    /// Where the releases of a deployment lie here: those for servers lie apart, because they are not served here.
+    pub(super) fn of(&self, rendered: &Rendered) -> &Releases {
+        let elsewhere = rendered.places.iter().any(|place| matches!(place, Place::Server(_)));
+        if elsewhere { &self.copies } else { &self.releases }
     }
 
     pub(super) async fn settle_here(&self, step: &Step, context: &Context) -> Result<Settled, TargetError> {
         let (id, hash) = (&context.rendered.deployment, body::digest(&context.hash)?);
         let done = match Action::of(step)? {
-            Action::Unpack { .. } => self.is_unpacked(id, hash).await?,
+            Action::Unpack { .. } => self.is_unpacked(&self.releases, id, hash).await?,
             Action::Switch { .. } => self.is_live(id, hash).await?,
-            Action::Mend => self.is_unpacked(id, hash).await? && self.is_live(id, hash).await?,
+            Action::Mend => {
+                self.is_unpacked(&self.releases, id, hash).await? && self.is_live(id, hash).await?
+            }
             // One that was stopped by a later step was there; starting it again is harmless.
             Action::Candidate if !self.is_candidate(id, hash).await => return Ok(Settled::Unknown),
             Action::Candidate => true,
-            Action::Hosts { .. } | Action::Prune { .. } => return Ok(Settled::Unknown),
+            _ => return Ok(Settled::Unknown),
         };
         Ok(if done { Settled::Done } else { Settled::NotDone })
     }
 
-    async fn is_unpacked(&self, id: &DeploymentId, hash: Digest) -> Result<bool, TargetError> {
-        let release = self.releases.whole(id, hash).await.map_err(|error| self.failed(error))?;
-        let note = self.releases.note(id, hash).await.map_err(|error| self.failed(error))?;
+    pub(super) async fn is_unpacked(
+        &self,
+        store: &Releases,
+        id: &DeploymentId,
+        hash: Digest,
+    ) -> Result<bool, TargetError> {
+        let release = store.whole(id, hash).await.map_err(|error| self.failed(error))?;
+        let note = store.note(id, hash).await.map_err(|error| self.failed(error))?;
         Ok(release.is_some() && note.is_some())
     }
 
@@ -59,12 +76,19 @@ impl StaticTarget {
         self.candidates.lock().await.get(id).is_some_and(|(of, _)| *of == hash)
     }
 
-    /// A release that is there and whole needs neither fleet nor registry.
+    /// A release that is there and whole needs neither fleet nor registry. For several servers it is unpacked once.
     pub(super) async fn unpack(&self, context: &Context, hash: Digest) -> Result<(), TargetError> {
         let (id, body) = (&context.rendered.deployment, Body::of(&context.rendered)?);
-        if self.releases.whole(id, hash).await.map_err(|error| self.failed(error))?.is_none() {
+        let store = self.of(&context.rendered);
+        let turn = {
+            let mut unpacking = self.unpacking.lock().await;
+            unpacking.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(unpacking.entry(id.clone()).or_default())
+        };
+        let _one = turn.lock().await;
+        if store.whole(id, hash).await.map_err(|error| self.failed(error))?.is_none() {
             let content = content(&body, context).await?;
-            let prepared = self.releases.prepare(id, hash, content, body.options).await;
+            let prepared = store.prepare(id, hash, content, body.options).await;
             prepared.map_err(|error| self.failed(error))?;
         }
         self.note(context, hash, body.hosts).await
@@ -77,27 +101,32 @@ impl StaticTarget {
         hosts: Vec<String>,
     ) -> Result<(), TargetError> {
         let pins = context.rendered.pins.values().map(|pin| pin.digest).collect();
-        let noted = self.releases.set_note(&context.rendered.deployment, hash, Note { pins, hosts }).await;
+        let noted = self
+            .of(&context.rendered)
+            .set_note(&context.rendered.deployment, hash, Note { pins, hosts })
+            .await;
         noted.map_err(|error| self.failed(error))
     }
 
     /// The release on disk, which an earlier step brought there.
-    pub(super) async fn prepared(&self, id: &DeploymentId, hash: Digest) -> Result<Release, TargetError> {
-        let found = self.releases.find(id, hash).await.map_err(|error| self.failed(error))?;
+    pub(super) async fn prepared(&self, rendered: &Rendered, hash: Digest) -> Result<Release, TargetError> {
+        let id = &rendered.deployment;
+        let found = self.of(rendered).find(id, hash).await.map_err(|error| self.failed(error))?;
         found.ok_or_else(|| {
             TargetError::Blocked(format!("release {} of {id} is not on disk; deploy it again", hash.short()))
         })
     }
 
     /// The socket of the running candidate. Starts it where it does not run, after a restart too.
-    pub(super) async fn candidate(&self, id: &DeploymentId, hash: Digest) -> Result<PathBuf, TargetError> {
+    pub(super) async fn candidate(&self, rendered: &Rendered, hash: Digest) -> Result<PathBuf, TargetError> {
+        let id = &rendered.deployment;
         let mut candidates = self.candidates.lock().await;
         if let Some((of, running)) = candidates.get(id)
             && *of == hash
         {
             return Ok(running.path().to_owned());
         }
-        let release = self.prepared(id, hash).await?;
+        let release = self.prepared(rendered, hash).await?;
         let live = LiveRelease::new(&release, &self.resources);
         let dir = &self.candidates_dir;
         let started = Candidate::start(live, dir)
@@ -119,7 +148,7 @@ impl StaticTarget {
     /// First the hosts, because they may be refused; then the disk, which is the truth; then the web server.
     async fn switch(&self, context: &Context, hash: Digest) -> Result<(), TargetError> {
         let (id, body) = (&context.rendered.deployment, Body::of(&context.rendered)?);
-        let release = self.prepared(id, hash).await?;
+        let release = self.prepared(&context.rendered, hash).await?;
         self.sites.set_hosts(id, &body.hosts).map_err(host_taken)?;
         if let Err(error) = self.releases.switch(id, hash).await {
             // The hosts go back to what the disk says; the failed switch is the answer all the same.
@@ -140,8 +169,7 @@ impl StaticTarget {
     /// Replaces what is damaged in one step. What the web server held of the damaged files is let go.
     async fn mend(&self, context: &Context, hash: Digest) -> Result<(), TargetError> {
         self.unpack(context, hash).await?;
-        let (id, release) =
-            (&context.rendered.deployment, self.prepared(&context.rendered.deployment, hash).await?);
+        let (id, release) = (&context.rendered.deployment, self.prepared(&context.rendered, hash).await?);
         self.sites.set_hosts(id, &Body::of(&context.rendered)?.hosts).map_err(host_taken)?;
         self.releases.switch(id, hash).await.map_err(|error| self.failed(error))?;
         self.sites.set_live(LiveRelease::new(&release, &self.resources)).map(drop).map_err(host_taken)

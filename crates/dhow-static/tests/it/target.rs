@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use dhow_core::fleet::{Deployment, DeploymentSettings, MemoryTree, Probe, Route};
 use dhow_core::noun::{ArtifactName, Digest, Pin, SourceLabels, Tag};
 use dhow_core::port::{
-    CheckAddress, Context, Front, Phase, Place, RenderInput, Rendered, Settled, SourceError, Step, Target,
-    TargetError,
+    CheckAddress, Context, Executor, ExecutorError, Executors, Front, Observed, Phase, Place, RenderInput,
+    Rendered, Settled, SourceError, Step, Target, TargetError,
 };
 use dhow_static::{Sites, StaticTarget, StaticTargetConfig};
 use dhow_testkit::target::Lab;
@@ -23,6 +23,16 @@ use crate::fixture::{archive, file, hash, id};
 use crate::http::{HOST, exchange, get, request};
 
 const FOLDER: &str = "services/shop/static_file/stage";
+
+/// A fleet without servers.
+struct NoServers;
+
+#[async_trait]
+impl Executors for NoServers {
+    async fn at(&self, place: &Place) -> Result<Arc<dyn Executor>, ExecutorError> {
+        Err(ExecutorError::Refused(format!("the fleet has no server {place}")))
+    }
+}
 
 /// Another process over the same folders is another [`Bench::reopen`].
 struct Bench {
@@ -43,7 +53,9 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, sites) = (listener.local_addr().unwrap(), Sites::default());
         let (root, candidates) = (dir.path().join("state"), dir.path().join("c"));
-        let config = StaticTargetConfig { root, candidates, sites: sites.clone(), sites_address: address };
+        let executors = Arc::new(NoServers);
+        let config =
+            StaticTargetConfig { root, candidates, sites: sites.clone(), sites_address: address, executors };
         let target = Arc::new(StaticTarget::open(config).await.unwrap());
         let stop = CancellationToken::new();
         tokio::spawn(dhow_static::web::serve(listener, sites.clone(), stop.clone()));
@@ -429,7 +441,7 @@ async fn an_older_dhow_is_refused_by_every_change_also_after_restart_and_removal
 }
 
 #[tokio::test]
-async fn a_registry_that_is_away_may_come_back_and_a_server_is_not_ours_yet() {
+async fn a_registry_that_is_away_may_come_back_and_an_unknown_server_is_told() {
     let bench = Bench::new().await;
     let context = bench.site("1").await;
     let steps = bench.plan(&context).await;
@@ -443,7 +455,31 @@ async fn a_registry_that_is_away_may_come_back_and_a_server_is_not_ours_yet() {
     bench.target.execute(&steps[0], &context).await.unwrap();
     let place = Place::Server("web1".parse().unwrap());
     let error = bench.target.observe(&context.rendered, &place).await.unwrap_err();
-    assert!(matches!(error, TargetError::Blocked(_)), "{error}");
+    assert!(matches!(&error, TargetError::Blocked(message) if message.contains("no server web1")), "{error}");
+}
+
+#[tokio::test]
+async fn a_site_on_servers_is_planned_as_sent_and_says_who_must_read_it() {
+    let bench = Bench::new().await;
+    let settings =
+        DeploymentSettings { servers: vec!["web1".parse().unwrap()], ..DeploymentSettings::default() };
+    let context = bench.bundle("1", archive(&[file("index.html", "1")]), settings.clone()).await;
+    assert!(context.rendered.notes[0].contains("set `directory:`"), "{:?}", context.rendered.notes);
+    let place = context.rendered.places[0].clone();
+    let seen =
+        Observed { release: None, present: false, running: Default::default(), body: Default::default() };
+    let steps = bench.target.plan(&context.rendered, &context.hash, &place, &seen);
+    let told: Vec<&str> = steps.iter().map(|step| step.summary.as_str()).collect();
+    assert_eq!(told[..2], ["unpack web 1", "send web 1 to web1 and compare it there"]);
+    assert!(steps.is_sorted_by_key(|step| step.phase) && steps.iter().all(|step| step.place == place));
+    let address = bench.target.address(&context.rendered, &context.hash, &place, Front::Door).await.unwrap();
+    assert!(
+        matches!(&address, CheckAddress::Nowhere(why) if why.contains("front: 127.0.0.1:80")),
+        "{address:?}"
+    );
+    assert_eq!(bench.target.default_probe(&context.rendered, &context.hash).await.unwrap(), None);
+    let settings = DeploymentSettings { directory: Some("/srv/www/shop".into()), ..settings };
+    assert_eq!(bench.bundle("2", archive(&[]), settings).await.rendered.notes, [""; 0]);
 }
 
 #[tokio::test]

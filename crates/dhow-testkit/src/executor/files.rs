@@ -1,7 +1,12 @@
 //! Files: whole or not there, and not sent twice.
 
-use dhow_core::port::{Executor, ExecutorError, SentFile};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
 
+use dhow_core::port::{Executor, ExecutorError, PlaceLock, SentFile};
+
+use super::locks::fresh;
 use super::{good, sh};
 
 fn file(path: &str, content: &str, mode: u32) -> SentFile {
@@ -51,6 +56,86 @@ pub async fn a_folder_is_what_was_sent(executor: &dyn Executor, scratch: &str) {
     assert!(executor.list(&folder).await.expect("it is listed").is_empty());
     let left = executor.list(scratch).await.expect("it is listed");
     assert!(left.iter().all(|name| !name.contains("dhow-")), "{left:?}");
+}
+
+/// A folder of this machine arrives as it is; the same again is left alone; other content replaces it; a lower epoch and
+/// what is no file are refused and leave nothing.
+///
+/// # Panics
+///
+/// Where that is not so.
+pub async fn a_folder_of_this_machine_is_what_was_sent(executor: &dyn Executor, scratch: &str) {
+    let here = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, content: &[u8], mode: u32| {
+        let path = here.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
+        fs::write(&path, content).expect("it is written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is set");
+    };
+    let big: Vec<u8> = (0..=255).cycle().take(20 << 20).collect();
+    write("index.html", b"one", 0o600);
+    write("a b/c 'd'/run", b"#!/bin/sh\n", 0o700);
+    write("empty", b"", 0o644);
+    write("big", &big, 0o644);
+    let folder = format!("{scratch}/release 'a' $(b)");
+    let lock: &dyn Fn(u64) -> PlaceLock = &fresh("folder");
+    let send = async |epoch| executor.send_folder(&lock(epoch), &folder, here.path()).await;
+    send(2).await.expect("it is sent");
+    for (path, mode) in [("index.html", 644), ("a b/c 'd'/run", 755), ("empty", 644), ("big", 644)] {
+        let mut sum = sh(r#"sha256sum <"$1""#, &[&format!("{folder}/{path}")]);
+        let there = good(executor, &sum).await.stdout;
+        sum.argv[4] = "/dev/stdin".into();
+        sum.stdin = Some(fs::read(here.path().join(path)).expect("it is read").into());
+        assert_eq!(there, good(executor, &sum).await.stdout, "{path}");
+        assert!(stat(executor, &format!("{folder}/{path}")).await.ends_with(&format!(" {mode}")), "{path}");
+    }
+    let first = stat(executor, &folder).await;
+    send(2).await.expect("it is known");
+    assert_eq!(stat(executor, &folder).await, first, "the same files were sent again");
+    write("index.html", b"two", 0o644);
+    assert!(matches!(send(1).await, Err(ExecutorError::Fenced { seen: 2, ours: 1 })));
+    assert_eq!(
+        executor.read(&format!("{folder}/index.html")).await.expect("it is read").as_deref(),
+        Some(&b"one"[..])
+    );
+    send(3).await.expect("it is sent");
+    assert_eq!(
+        executor.read(&format!("{folder}/index.html")).await.expect("it is read").as_deref(),
+        Some(&b"two"[..])
+    );
+    std::os::unix::fs::symlink("/etc/passwd", here.path().join("link")).expect("it is made");
+    assert!(matches!(send(3).await, Err(ExecutorError::Refused(_))));
+    assert_eq!(executor.list(scratch).await.expect("it is listed"), ["release 'a' $(b)"]);
+}
+
+/// A send that is given up leaves nothing with the folder's name, and nothing beside it.
+///
+/// # Panics
+///
+/// Where it does.
+pub async fn a_folder_that_was_given_up_is_not_there(executor: &dyn Executor, scratch: &str) {
+    let here = tempfile::tempdir().expect("a folder");
+    // Not written, but read: long enough to be given up in the middle of it.
+    fs::File::create(here.path().join("big")).and_then(|file| file.set_len(96 << 20)).expect("it is made");
+    let (folder, lock) = (format!("{scratch}/release"), fresh("given-up"));
+    let (held, newer) = (lock(1), lock(2));
+    let begun = async {
+        let limit = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < limit {
+            let text = r#"find "$1" -name big -size +1M 2>/dev/null || true"#;
+            if !good(executor, &sh(text, &[scratch])).await.stdout.is_empty() {
+                return;
+            }
+        }
+        panic!("it does not begin");
+    };
+    tokio::select! {
+        sent = executor.send_folder(&held, &folder, here.path()) => panic!("it ended: {sent:?}"),
+        () = begun => {}
+    }
+    // The next holder of the lock ends it first.
+    executor.run_locked(&newer, &sh("true", &[]), &()).await.expect("it runs");
+    assert_eq!(executor.list(scratch).await.expect("it is listed"), [""; 0]);
 }
 
 /// What is not there is nothing; a file is replaced whole; what is removed is gone, and may be removed again.

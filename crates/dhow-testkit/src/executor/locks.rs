@@ -7,7 +7,7 @@ use dhow_core::port::{Executor, ExecutorError, PlaceLock};
 use super::{Told, gone, sh};
 
 /// A lock that nobody had before: a place never forgets an epoch.
-fn fresh(name: &str) -> impl Fn(u64) -> PlaceLock + use<> {
+pub(super) fn fresh(name: &str) -> impl Fn(u64) -> PlaceLock + use<> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the clock is set");
     let name = format!("test/{name}/{}", now.as_nanos());
     move |epoch| PlaceLock { name: name.clone(), rollout: 7, epoch }

@@ -99,9 +99,8 @@ fn gib(count: u32) -> u64 {
     u64::from(count) << 30
 }
 
-/// The targets `compose` and `swarm`, on this machine and on the servers of the fleet's head: one connection a server
-/// for both. Nothing is connected yet.
-pub fn targets(config: &FileConfig, state: &Path, source: &Source) -> Result<(ComposeTarget, SwarmTarget)> {
+/// This machine and the servers of the fleet's head, for all targets: one connection a server. Nothing is connected yet.
+pub fn places(config: &FileConfig, state: &Path, source: &Source) -> Result<Arc<Places>> {
     let state = std::path::absolute(state).context("the state directory has no absolute path")?;
     let servers = source.clone();
     let places = Places::new(PlacesConfig {
@@ -110,7 +109,16 @@ pub fn targets(config: &FileConfig, state: &Path, source: &Source) -> Result<(Co
         identities: config.identities.clone(),
         servers: Arc::new(move || servers.servers().servers),
     })?;
-    let places = Arc::new(places);
+    Ok(Arc::new(places))
+}
+
+/// The targets `compose` and `swarm`.
+pub fn targets(
+    config: &FileConfig,
+    places: &Arc<Places>,
+    source: &Source,
+) -> Result<(ComposeTarget, SwarmTarget)> {
+    let places = Arc::clone(places);
     let logins = Arc::new(PullLogins { source: source.clone() });
     let (heads, leases) = (source.clone(), source.clone());
     let routes = Fronts::new(FrontsConfig {

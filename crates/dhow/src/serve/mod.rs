@@ -93,17 +93,19 @@ impl Server {
         let file = config.file.clone();
         let source = Source::new(config.file, &own_hosts, &reachable(listen).to_string(), &own_secret);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let places = docker::places(&file, &config.state, &source)?;
         let sites = Sites::default();
         let target = StaticTarget::open(StaticTargetConfig {
             root: config.state.join("static"),
             candidates: config.state.join("run"),
             sites: sites.clone(),
             sites_address,
+            executors: Arc::clone(&places) as _,
         })
         .await?;
         let mut targets: BTreeMap<TargetType, Arc<dyn Target>> = BTreeMap::new();
         targets.insert(TargetType::StaticFile, Arc::new(target));
-        let (compose, swarm) = docker::targets(&file, &config.state, &source)?;
+        let (compose, swarm) = docker::targets(&file, &places, &source)?;
         targets.insert(TargetType::Compose, Arc::new(compose));
         targets.insert(TargetType::Swarm, Arc::new(swarm));
         let ports = Ports { store, fleet, source: Arc::new(source.clone()), targets, clock };

@@ -40,6 +40,13 @@ fn what_runs_is_in_the_hash() {
         let file = format!("{FOLDER}/dhow.yaml");
         assert_ne!(plain, hash(&[(&file, settings)], "v1", b"1"), "{settings}");
     }
+    let on_server = |more: &str| {
+        let root = ("dhow.yaml", "servers: {web1: {ssh: deploy@web1.acme.dev}}\n");
+        hash(&[root, (&format!("{FOLDER}/dhow.yaml"), &format!("servers: [web1]\n{more}"))], "v1", b"1")
+    };
+    for settings in ["directory: /srv/www/a\n", "front: 127.0.0.1:80\n"] {
+        assert_ne!(on_server(""), on_server(settings), "{settings}");
+    }
     let service = "checks: [{http: {url: \"https://{host}/\"}}]\n";
     assert_ne!(plain, hash(&[("services/a/dhow.yaml", service)], "v1", b"1"), "checks of the service");
 }

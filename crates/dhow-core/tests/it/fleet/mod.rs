@@ -9,6 +9,7 @@ mod layout;
 mod reload;
 mod routes;
 mod rules;
+mod static_servers;
 
 use dhow_core::diagnostic::{Diagnostic, Severity};
 use dhow_core::fleet::{Fleet, MemoryTree, load};

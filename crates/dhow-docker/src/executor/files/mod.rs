@@ -1,6 +1,7 @@
 //! Files at a place, by nothing but a shell and coreutils.
 
 mod here;
+mod pack;
 mod send;
 
 use std::path::PathBuf;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use dhow_core::port::{Command, ExecutorError, Output};
 
-pub(crate) use send::send;
+pub(crate) use pack::Pack;
+pub(crate) use send::{send, send_folder};
 
 use super::request::Input;
 use super::shell::{Shell, Transport};
@@ -32,13 +34,27 @@ async fn script<T: Transport>(
     args: &[&str],
     stdin: Option<Bytes>,
 ) -> Result<Option<Output>, ExecutorError> {
+    let mut command = command(text, args, stdin.as_ref().map_or(0, Bytes::len) as u64);
+    command.stdin = stdin;
+    let output = shell.perform(&command, Input::Stream, None, &()).await?;
+    judged(shell, what, output)
+}
+
+/// A script that is to take so many bytes.
+fn command(text: &str, args: &[&str], size: u64) -> Command {
     let mut command = Command::new(["sh", "-c", text, "dhow"].iter().chain(args).copied());
-    let size = stdin.as_ref().map_or(0, Bytes::len) as u64;
     // A slow line has 100 KB a second.
     command.limit = Duration::from_secs((60 + size / 100_000).min(3600));
-    command.stdin = stdin;
     command.folder = Some("/".into());
-    let output = shell.perform(&command, Input::Stream, None, &()).await?;
+    command
+}
+
+/// What a script's end means.
+fn judged<T: Transport>(
+    shell: &Shell<T>,
+    what: &str,
+    output: Output,
+) -> Result<Option<Output>, ExecutorError> {
     let label = shell.transport.label();
     let said = String::from_utf8_lossy(&output.stderr);
     match output.code {

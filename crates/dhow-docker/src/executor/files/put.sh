@@ -4,6 +4,7 @@ mkdir -p "$parent" || exit 1
 work=$parent.${1##*/}.dhow-$$
 find "$parent" -maxdepth 1 -name ".${1##*/}.dhow-*" -mmin +60 -exec rm -rf {} + 2>/dev/null
 fail() { [ -z "$1" ] || echo "$1" >&2; rm -rf "$work"; exit 1; }
+trap 'fail ""' HUP INT TERM
 mkdir -m 700 "$work" || exit 1
 tar -x -p -o -f - -C "$work" || fail ""
 cd "$work/files" || fail ""

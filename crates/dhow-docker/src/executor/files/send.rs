@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use dhow_core::port::{ExecutorError, SentFile};
+use dhow_core::port::{ExecutorError, PlaceLock, SentFile};
 use sha2::{Digest as _, Sha256};
 
-use super::{checked, here, script};
+use super::{Pack, checked, command, here, judged, script};
+use crate::executor::request::Input;
 use crate::executor::shell::{Shell, Transport};
 
 const SAME: &str = include_str!("same.sh");
 const PUT: &str = include_str!("put.sh");
 /// 1 January 2000: the same files make the same archive.
-const TIME: u64 = 946_684_800;
+pub(super) const TIME: u64 = 946_684_800;
 
 /// Sends what is not there.
 pub(crate) async fn send<T: Transport>(
@@ -22,36 +23,93 @@ pub(crate) async fn send<T: Transport>(
     folder: &str,
     files: &[SentFile],
 ) -> Result<(), ExecutorError> {
-    let folder = checked(folder)?;
-    if folder.matches('/').count() < 2 {
-        return Err(ExecutorError::Refused(format!("{folder} is not replaced: it is too near the root")));
-    }
+    let folder = target(folder)?;
     let manifest = manifest(files)?;
-    let what = format!("{folder} cannot be sent");
     if shell.transport.is_here() {
         let (folder, files) = (PathBuf::from(folder), files.to_vec());
+        let what = unsent(&folder.to_string_lossy());
         let work = move || match here::same(&folder, &files)? {
             true => Ok(()),
             false => here::send(&folder, &files),
         };
         return here::here(what, shell.transport.label(), work).await;
     }
+    let modes = files.iter().map(|file| file.mode);
+    if is_there(shell, folder, manifest.clone(), modes).await? {
+        return Ok(());
+    }
+    let archive = archive(&manifest, files)
+        .map_err(|error| ExecutorError::Refused(format!("{folder} cannot be packed: {error}")))?;
+    let count = files.len().to_string();
+    script(shell, &unsent(folder), PUT, &[folder, &count], Some(archive)).await.map(|_| ())
+}
+
+/// Sends what is not there of a folder of this machine, as a stream.
+pub(crate) async fn send_folder<T: Transport>(
+    shell: &Shell<T>,
+    lock: &PlaceLock,
+    folder: &str,
+    from: &Path,
+) -> Result<(), ExecutorError> {
+    let folder = target(folder)?;
+    let refused = |why: String| ExecutorError::Refused(format!("{}: {why}", unsent(folder)));
+    let root = from.to_owned();
+    let pack = tokio::task::spawn_blocking(move || Pack::of(&root))
+        .await
+        .map_err(|error| refused(format!("the thread that reads it ended early: {error}")))?
+        .map_err(refused)?;
+    if is_there(shell, folder, pack.manifest().to_owned(), pack.modes()).await? {
+        return Ok(());
+    }
+    let count = pack.modes().len().to_string();
+    let command = command(PUT, &[folder, &count], pack.len());
+    let output = shell.perform(&command, Input::Pack(&pack), Some(lock), &()).await;
+    match pack.fault() {
+        Some(why) => Err(refused(why)),
+        None => judged(shell, &unsent(folder), output?).map(|_| ()),
+    }
+}
+
+fn unsent(folder: &str) -> String {
+    format!("{folder} cannot be sent")
+}
+
+/// A folder that may be replaced.
+fn target(folder: &str) -> Result<&str, ExecutorError> {
+    let folder = checked(folder)?;
+    if folder.matches('/').count() < 2 {
+        return Err(ExecutorError::Refused(format!("{folder} is not replaced: it is too near the root")));
+    }
+    Ok(folder)
+}
+
+/// The place has exactly these files already.
+async fn is_there<T: Transport>(
+    shell: &Shell<T>,
+    folder: &str,
+    manifest: String,
+    files: impl ExactSizeIterator<Item = u32>,
+) -> Result<bool, ExecutorError> {
     let count = files.len().to_string();
     let mut modes: BTreeMap<u32, usize> = BTreeMap::new();
-    for file in files {
-        *modes.entry(file.mode).or_default() += 1;
+    for mode in files {
+        *modes.entry(mode).or_default() += 1;
     }
     let modes: Vec<String> =
         modes.iter().flat_map(|(mode, count)| [format!("{mode:o}"), count.to_string()]).collect();
     let mut args = vec![folder, &count];
     args.extend(modes.iter().map(String::as_str));
-    let known = script(shell, &what, SAME, &args, Some(manifest.clone().into())).await?;
-    if known.is_some() {
+    let known = script(shell, &unsent(folder), SAME, &args, Some(manifest.into())).await?;
+    Ok(known.is_some())
+}
+
+/// A path below a folder that can be sent.
+pub(super) fn named(path: &str) -> Result<(), String> {
+    let legal = |part: &str| !part.is_empty() && part != "." && part != "..";
+    if path.split('/').all(legal) && !path.chars().any(char::is_control) {
         return Ok(());
     }
-    let archive = archive(&manifest, files)
-        .map_err(|error| ExecutorError::Refused(format!("{folder} cannot be packed: {error}")))?;
-    script(shell, &what, PUT, &[folder, &count], Some(archive)).await.map(|_| ())
+    Err(format!("a file named {path:?} is not sent: rename it"))
 }
 
 /// What `sha256sum -c` reads.
@@ -59,11 +117,7 @@ fn manifest(files: &[SentFile]) -> Result<String, ExecutorError> {
     let mut names = BTreeSet::new();
     let mut manifest = String::new();
     for file in files {
-        let legal = |part: &str| !part.is_empty() && part != "." && part != "..";
-        if !file.path.split('/').all(legal) || file.path.chars().any(char::is_control) {
-            let path = &file.path;
-            return Err(ExecutorError::Refused(format!("a file named {path:?} is not sent: rename it")));
-        }
+        named(&file.path).map_err(ExecutorError::Refused)?;
         if !names.insert(&file.path) {
             return Err(ExecutorError::Refused(format!("the file {:?} would be sent twice", file.path)));
         }

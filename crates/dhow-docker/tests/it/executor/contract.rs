@@ -48,5 +48,7 @@ contract! {
     locks::a_dropped_command_leaves_its_lock(one);
     files::a_folder_is_what_was_sent(one, scratch);
     files::files_are_read_written_listed_and_removed(one, scratch);
+    files::a_folder_of_this_machine_is_what_was_sent(one, scratch);
+    files::a_folder_that_was_given_up_is_not_there(one, scratch);
     files::odd_paths_are_refused(one, scratch);
 }

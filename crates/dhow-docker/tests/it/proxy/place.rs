@@ -1,7 +1,7 @@
 //! This machine as a place, and what may happen on the way there.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,6 +60,10 @@ impl Executor for Local {
     }
 
     async fn send(&self, _folder: &str, _files: &[SentFile]) -> Result<(), ExecutorError> {
+        Err(failed("a proxy sends no folders"))
+    }
+
+    async fn send_folder(&self, _: &PlaceLock, _: &str, _: &Path) -> Result<(), ExecutorError> {
         Err(failed("a proxy sends no folders"))
     }
 

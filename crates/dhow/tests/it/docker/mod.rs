@@ -3,5 +3,6 @@
 mod demo;
 mod docs;
 mod servers;
+mod static_file;
 mod support;
 mod voyage;

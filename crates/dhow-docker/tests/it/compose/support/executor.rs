@@ -117,6 +117,10 @@ impl Executor for Local {
         std::fs::rename(beside, folder).map_err(refused)
     }
 
+    async fn send_folder(&self, _: &PlaceLock, folder: &str, _: &Path) -> Result<(), ExecutorError> {
+        Err(ExecutorError::Refused(format!("Compose sends no folder of this machine: {folder}")))
+    }
+
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ExecutorError> {
         Ok(std::fs::read(path).ok())
     }

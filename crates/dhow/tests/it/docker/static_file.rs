@@ -1,0 +1,442 @@
+//! Static sites on servers: the target over real SSH, and the voyage to servers whose own web server serves them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use dhow_core::fleet::{Deployment, DeploymentSettings, MemoryTree, Server as FleetServer};
+use dhow_core::noun::{ArtifactName, Digest, Pin, SourceLabels, Tag};
+use dhow_core::port::{Context, Executors as _, Place, RenderInput, Settled, Target, TargetError};
+use dhow_docker::executor::{Identity, Places, PlacesConfig};
+use dhow_static::{Sites, StaticTarget, StaticTargetConfig};
+use dhow_testkit::MemorySource;
+use dhow_testkit::engines::{self, Server};
+use dhow_testkit::target::Lab;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempDir;
+
+use super::support::get;
+use crate::support::fleet::{Fleet, HOST};
+use crate::support::serve::Serve;
+
+/// A folder that no other run has.
+fn fresh() -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    format!("site{now}x{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Bytes that no archive makes smaller.
+fn noise(size: usize) -> Vec<u8> {
+    let mut state = 1u64;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(size).collect()
+}
+
+/// A folder on a server that its user may write and everybody may read; it goes with its value.
+struct Yard {
+    server: Server,
+    directory: String,
+}
+
+impl Yard {
+    fn new(server: &Server, name: &str) -> Self {
+        let directory = format!("/srv/{name}");
+        let yard = Self { server: server.clone(), directory };
+        yard.root(&["install", "-d", "-o", "deploy", "-g", "deploy", "-m", "755", &yard.directory]);
+        yard
+    }
+
+    /// Runs a program as root on the server.
+    fn root(&self, words: &[&str]) {
+        let status = self.server.ssh("root").args(words).stdout(Stdio::null()).status().unwrap();
+        assert!(status.success(), "{words:?}");
+    }
+
+    /// The directory, as this machine sees it.
+    fn files(&self) -> PathBuf {
+        self.server.files.join(self.directory.trim_start_matches('/'))
+    }
+
+    fn page(&self) -> Option<String> {
+        std::fs::read_to_string(self.files().join("current/index.html")).ok()
+    }
+
+    fn releases(&self) -> Vec<String> {
+        let names = std::fs::read_dir(self.files().join("releases")).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            names.map(|name| name.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Yard {
+    fn drop(&mut self) {
+        drop(self.server.ssh("root").args(["rm", "-rf", &self.directory]).status());
+    }
+}
+
+/// The target, with a real server.
+struct Bench {
+    target: Arc<StaticTarget>,
+    source: Arc<MemorySource>,
+    places: Arc<Places>,
+    server: Server,
+    name: String,
+    yard: Yard,
+    _dir: TempDir,
+}
+
+impl Bench {
+    async fn new() -> Option<Self> {
+        let server = engines::servers()?[0].clone();
+        let name = fresh();
+        let dir = TempDir::new().unwrap();
+        let identity = Identity { file: server.identity.clone(), hosts: [server.address.to_string()].into() };
+        let ssh = format!("deploy@{}:{}", server.address, server.port);
+        let known = FleetServer {
+            ssh,
+            jump: None,
+            identity: Some("key".into()),
+            fingerprint: Some(server.fingerprint.clone()),
+            environments: Vec::new(),
+            labels: BTreeMap::new(),
+            proxy: None,
+        };
+        let servers = BTreeMap::from([(server.name.parse().unwrap(), known)]);
+        let config = PlacesConfig {
+            home: dir.path().join("place"),
+            known_hosts: dir.path().join("known_hosts"),
+            identities: [("key".to_owned(), identity)].into(),
+            servers: Arc::new(move || servers.clone()),
+        };
+        let places = Arc::new(Places::new(config).unwrap());
+        let config = StaticTargetConfig {
+            root: dir.path().join("s"),
+            candidates: dir.path().join("c"),
+            sites: Sites::default(),
+            sites_address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            executors: Arc::clone(&places) as _,
+        };
+        let target = Arc::new(StaticTarget::open(config).await.unwrap());
+        let yard = Yard::new(&server, &name);
+        Some(Self { target, source: Arc::default(), places, server, name, yard, _dir: dir })
+    }
+
+    fn place(&self) -> Place {
+        Place::Server(self.server.name.parse().unwrap())
+    }
+
+    /// What a rollout of this version runs under.
+    async fn release(&self, version: &str, bulk: usize) -> Context {
+        let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        for (path, content) in [("index.html", version.as_bytes().to_vec()), ("a/bulk", noise(bulk))] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, path, &content[..]).unwrap();
+        }
+        let content = tar.into_inner().unwrap().finish().unwrap();
+        let (repository, tag) = ("ghcr.io/acme/web".parse().unwrap(), Tag::new(version).unwrap());
+        let digest = self.source.put(&repository, &tag, SourceLabels::default(), content);
+        let pins =
+            BTreeMap::from([(ArtifactName::new("web").unwrap(), Pin { repository, tag: Some(tag), digest })]);
+        let settings = DeploymentSettings {
+            bundle: Some("ghcr.io/acme/web".parse().unwrap()),
+            servers: vec![self.server.name.parse().unwrap()],
+            directory: Some(self.yard.directory.clone()),
+            ..DeploymentSettings::default()
+        };
+        let deployment = Arc::new(Deployment {
+            id: format!("{}/static_file/stage", self.name).parse().unwrap(),
+            folder: "x".into(),
+            spelled_environment: "stage".into(),
+            files: Vec::new(),
+            dependencies: Vec::new(),
+            settings,
+            sites: Vec::new(),
+        });
+        let input = RenderInput { deployment, tree: Arc::new(MemoryTree::default()), pins };
+        Context {
+            rendered: Arc::new(self.target.render(input).await.unwrap()),
+            hash: Digest::of(version.as_bytes()).hex().parse().unwrap(),
+            tree: None,
+            rollout: 1,
+            epoch: 1,
+            bundles: self.source.clone(),
+            keep: Vec::new(),
+            log: Arc::new(()),
+        }
+    }
+
+    async fn roll_out(&self, context: &Context) {
+        let observed = self.target.observe(&context.rendered, &self.place()).await.unwrap();
+        for step in self.target.plan(&context.rendered, &context.hash, &self.place(), &observed) {
+            self.target.execute(&step, context).await.unwrap_or_else(|error| panic!("{}: {error}", step.key));
+        }
+    }
+}
+
+struct ContractLab {
+    bench: Bench,
+    releases: [Context; 2],
+}
+
+#[async_trait]
+impl Lab for ContractLab {
+    fn target(&self) -> Arc<dyn Target> {
+        self.bench.target.clone()
+    }
+
+    fn place(&self) -> Place {
+        self.bench.place()
+    }
+
+    fn release(&self, number: u8) -> Context {
+        self.releases[usize::from(number) - 1].clone()
+    }
+
+    async fn visible(&self) -> Option<String> {
+        self.bench.yard.page()
+    }
+}
+
+#[tokio::test]
+async fn a_static_site_on_a_server_keeps_the_contract_of_targets() {
+    if engines::servers().is_none() {
+        return;
+    }
+    dhow_testkit::target::contract(async || {
+        let bench = Bench::new().await.unwrap();
+        let releases = [bench.release("1", 10).await, bench.release("2", 10).await];
+        ContractLab { bench, releases }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reader_on_the_server_sees_the_old_release_or_the_new_one_and_never_none() {
+    let Some(bench) = Bench::new().await else { return };
+    let (one, two) = (bench.release("1", 10).await, bench.release("2", 10).await);
+    bench.roll_out(&one).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (path, ended) = (bench.yard.files().join("current/index.html"), Arc::clone(&stop));
+    let reader = std::thread::spawn(move || {
+        let mut reads = 0u64;
+        while !ended.load(Ordering::Relaxed) {
+            let text =
+                std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("after {reads}: {error}"));
+            assert!(["1", "2"].contains(&text.as_str()), "{text:?}");
+            reads += 1;
+        }
+        reads
+    });
+    for context in [&two, &one, &two] {
+        bench.roll_out(context).await;
+    }
+    // What somebody else damaged is replaced without a gap, too: here a file that nobody reads.
+    let bulk = bench.yard.files().join("current/a/bulk");
+    std::fs::write(bulk, "damaged").unwrap();
+    let told = bench.target.verify(&two.rendered, &two.hash, &bench.place()).await.unwrap_err();
+    assert!(matches!(&told, TargetError::Failed(why) if why.contains("a/bulk")), "{told}");
+    bench.roll_out(&two).await;
+    bench.target.verify(&two.rendered, &two.hash, &bench.place()).await.unwrap();
+    stop.store(true, Ordering::Relaxed);
+    let reads = reader.join().unwrap();
+    assert!(reads > 100, "{reads}");
+    assert_eq!(bench.yard.releases().len(), 2);
+}
+
+#[tokio::test]
+async fn a_send_that_is_cut_leaves_nothing_half_and_is_done_again() {
+    let Some(bench) = Bench::new().await else { return };
+    bench.roll_out(&bench.release("1", 10).await).await;
+    let big = bench.release("2", 24 << 20).await;
+    let observed = bench.target.observe(&big.rendered, &bench.place()).await.unwrap();
+    let steps = bench.target.plan(&big.rendered, &big.hash, &bench.place(), &observed);
+    bench.target.execute(&steps[0], &big).await.unwrap();
+    let half = async {
+        let releases = bench.yard.files().join("releases");
+        let is_half = || {
+            let mut names = std::fs::read_dir(&releases).unwrap().flatten();
+            names.any(|name| name.file_name().to_string_lossy().starts_with('.'))
+        };
+        while !is_half() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        done = bench.target.execute(&steps[1], &big) => panic!("it was not cut: {done:?}"),
+        () = half => {}
+    }
+    assert!(bench.yard.releases().iter().filter(|name| !name.starts_with('.')).count() == 1);
+    assert_eq!(bench.target.settle(&steps[1], &big).await.unwrap(), Settled::NotDone);
+    for step in &steps[1..] {
+        bench.target.execute(step, &big).await.unwrap();
+    }
+    assert_eq!((bench.yard.page().as_deref(), bench.yard.releases().len()), (Some("2"), 2));
+}
+
+#[tokio::test]
+async fn what_another_tool_left_is_taken_over_and_put_back() {
+    let Some(bench) = Bench::new().await else { return };
+    let files = bench.yard.files();
+    std::fs::create_dir(files.join("old")).unwrap();
+    std::fs::write(files.join("old/index.html"), "old").unwrap();
+    std::os::unix::fs::symlink("old", files.join("current")).unwrap();
+    let context = bench.release("1", 10).await;
+    let observed = bench.target.observe(&context.rendered, &bench.place()).await.unwrap();
+    assert!(observed.present && observed.release.is_none());
+    let steps = bench.target.plan(&context.rendered, &context.hash, &bench.place(), &observed);
+    for step in &steps[..4] {
+        bench.target.execute(step, &context).await.unwrap();
+    }
+    assert_eq!(bench.yard.page().as_deref(), Some("1"));
+    for step in steps[..4].iter().rev() {
+        bench.target.undo(step, &context).await.unwrap();
+    }
+    assert_eq!(bench.yard.page().as_deref(), Some("old"));
+    assert_eq!(bench.yard.releases(), [""; 0]);
+    // A folder of that name is nobody's to replace.
+    std::fs::remove_file(files.join("current")).unwrap();
+    std::fs::create_dir(files.join("current")).unwrap();
+    let told = bench.target.observe(&context.rendered, &bench.place()).await.unwrap_err();
+    assert!(matches!(&told, TargetError::Blocked(why) if why.contains("is no link")), "{told}");
+}
+
+#[tokio::test]
+async fn a_folder_that_may_not_be_written_is_told_with_the_command_that_mends_it() {
+    let Some(bench) = Bench::new().await else { return };
+    bench.yard.root(&["chown", "root", &bench.yard.directory]);
+    let context = bench.release("1", 10).await;
+    let told = bench.target.bring(&context).await.unwrap_err();
+    let wanted = format!("install -d -o USER -m 755 {}", bench.yard.directory);
+    assert!(matches!(&told, TargetError::Blocked(why) if why.contains(&wanted)), "{told}");
+    assert!(bench.places.at(&bench.place()).await.is_ok());
+}
+
+/// A web server on a server. It enters its root once and would never see `current` move: so links in its root lead there.
+struct Httpd(Child);
+
+/// The port that the web servers listen on.
+const PORT: u16 = 18_900;
+
+impl Httpd {
+    fn start(yard: &Yard) -> Option<Self> {
+        let busybox = engines::parts()?.busybox;
+        let root = yard.files().join("www");
+        std::fs::create_dir(&root).unwrap();
+        for name in ["health", "index.html"] {
+            std::os::unix::fs::symlink(format!("../current/{name}"), root.join(name)).unwrap();
+        }
+        let root = format!("{}/www", yard.directory);
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &yard.server.pid.to_string(), "-m", "-n", "--"]).arg(busybox);
+        command.args(["httpd", "-f", "-p", &format!("0.0.0.0:{PORT}"), "-h", &root]);
+        Some(Self(command.stdin(Stdio::null()).spawn().unwrap()))
+    }
+}
+
+impl Drop for Httpd {
+    fn drop(&mut self) {
+        drop((self.0.kill(), self.0.wait()));
+    }
+}
+
+async fn served(yards: &[Yard]) -> Vec<String> {
+    let mut all = Vec::new();
+    for yard in yards {
+        let at = SocketAddr::from((yard.server.address, PORT));
+        all.push(get(at, "/index.html").await.trim().to_owned());
+    }
+    all
+}
+
+async fn publish(serve: &Serve, name: &str, version: &str, health: &str) {
+    let files = [("index.html", format!("{version}\n")), ("health", format!("{health}\n"))];
+    serve.publish(&files, &format!("{name}/web:{version}")).await.ok();
+}
+
+#[tokio::test]
+async fn a_site_goes_to_three_servers_and_is_served_by_their_own_web_servers() {
+    let Some(servers) = engines::servers() else { return };
+    let name = fresh();
+    let yards: Vec<Yard> = servers.iter().map(|server| Yard::new(server, &name)).collect();
+    // Another tool's release is live.
+    for yard in &yards {
+        std::fs::create_dir(yard.files().join("old")).unwrap();
+        std::os::unix::fs::symlink("old", yard.files().join("current")).unwrap();
+    }
+    let mut root = "environments:\n  stage: { update: commit }\nservers:\n".to_owned();
+    for Server { name, address, port, fingerprint, .. } in &servers {
+        root += &format!(
+            "  {name}: {{ ssh: \"deploy@{address}:{port}\", identity: key, fingerprint: \"{fingerprint}\", environments: [stage] }}\n"
+        );
+    }
+    let service = format!(
+        "artifacts:\n  web: {{ bundle: {HOST}/{name}/web, policy: {{ semver: \"*\" }} }}\nchecks:\n  - http: {{ url: \
+         \"http://{{host}}/health\", contains: ok }}\n    limit: 2s\n    retry: 100ms\n"
+    );
+    let own = format!("bundle: {HOST}/{name}/web\ndirectory: /srv/{name}\nfront: 127.0.0.1:{PORT}\n");
+    let fleet = Fleet::empty().await;
+    let (service_file, own_file) =
+        (format!("services/{name}/dhow.yaml"), format!("services/{name}/static_file/stage/dhow.yaml"));
+    let files = [("dhow.yaml", &*root), (&*service_file, &*service), (&*own_file, &*own)];
+    fleet.push("the fleet begins", &files).await;
+    let mut daemons = Vec::new();
+    for yard in &yards {
+        daemons.push(Httpd::start(yard));
+    }
+    if daemons.iter().any(Option::is_none) {
+        return;
+    }
+    let hosts: Vec<String> = servers.iter().map(|server| server.address.to_string()).collect();
+    let identities = format!(
+        "identities: {{ key: {{ file: {}, hosts: [{}] }} }}\n",
+        servers[0].identity.display(),
+        hosts.join(", ")
+    );
+    let serve = fleet.serve().config(&identities).start().await;
+    publish(&serve, &name, "1.0.0", "ok").await;
+    // Something that is not ours is current: nothing is touched until a person says so.
+    let stalled = |s: &serde_json::Value| s["deployments"][0]["phase"] == "stalled";
+    serve.until(&format!("status?service={name}"), stalled).await;
+    serve.dhow(&["sync", &name, "stage"]).await.ok();
+    serve.reaches(&name, "stage", "1.0.0").await;
+    assert_eq!(served(&yards).await, ["1.0.0"; 3]);
+
+    publish(&serve, &name, "1.1.0", "ok").await;
+    serve.reaches(&name, "stage", "1.1.0").await;
+    assert_eq!(served(&yards).await, ["1.1.0"; 3]);
+    let switched: Vec<String> =
+        serve.events("step_done").await.iter().map(|e| e["key"].to_string()).collect();
+    let order: Vec<&str> =
+        switched.iter().filter_map(|key| key.split_once(":switch@").map(|(_, at)| at)).collect();
+    assert_eq!(order.len(), 6, "{switched:?}");
+
+    // A candidate that fails its check is sent, and never served.
+    publish(&serve, &name, "2.0.0", "no").await;
+    let quarantined = format!("{name}/web:2.0.0");
+    serve.until("quarantine", |q| q["quarantined"].to_string().contains(&quarantined)).await;
+    assert_eq!(served(&yards).await, ["1.1.0"; 3]);
+
+    // The folder goes from the fleet: what is ours goes from the servers, and nothing else.
+    fleet.push("no site any more", &[(&own_file, "")]).await;
+    serve.until("history?limit=1000", |h| h.to_string().contains("\"kind\":\"removed\"")).await;
+    for yard in &yards {
+        assert!(
+            yard.files().join("old").is_dir() && std::fs::read_link(yard.files().join("current")).is_err()
+        );
+        assert_eq!(yard.releases(), [""; 0]);
+    }
+}
