@@ -112,6 +112,8 @@ impl Bench {
             environments: Vec::new(),
             labels: BTreeMap::new(),
             proxy: None,
+            address: None,
+            proxy_at: None,
         };
         let servers = BTreeMap::from([(server.name.parse().unwrap(), known)]);
         let config = PlacesConfig {
