@@ -19,6 +19,25 @@ pub trait Lab: Send + Sync {
 
     /// What a visitor sees; `None` where nothing is served.
     async fn visible(&self) -> Option<String>;
+
+    /// After how many of the steps a rollout is cut off: after any of them, where that takes no time.
+    fn cuts(&self, steps: &[Step]) -> Vec<usize> {
+        (0..=steps.len()).collect()
+    }
+}
+
+/// The cuts for labs in which each takes many seconds: before something visible changes, after each step that changes it,
+/// and at the end. With the variable `DHOW_EVERY_DEATH` it is every one.
+pub fn main_cuts(steps: &[Step]) -> Vec<usize> {
+    if std::env::var_os("DHOW_EVERY_DEATH").is_some() {
+        return (0..=steps.len()).collect();
+    }
+    let before = |step: &&Step| step.phase < Phase::Switching;
+    let prepared = steps.iter().take_while(before).count();
+    let switched = steps.iter().take_while(|step| step.phase <= Phase::Switching).count();
+    let mut cuts: Vec<usize> = (prepared..=switched).chain([steps.len()]).collect();
+    cuts.dedup();
+    cuts
 }
 
 /// Runs every test of the contract, each in a new lab. Panics where a promise is broken.
@@ -27,7 +46,7 @@ pub async fn contract<L: Lab>(make: impl AsyncFn() -> L) {
     before_switching_nothing_visible_changes(&make().await).await;
     a_lower_epoch_is_refused(&make().await).await;
     removing_twice_is_removing_once(&make().await).await;
-    for cut in 0..=steps_of_second(&make().await).await {
+    for cut in cuts_of_second(&make().await).await {
         undo_after_a_cut_restores(&make().await, cut).await;
         recovery_after_a_cut_completes(&make().await, cut).await;
     }
@@ -57,9 +76,9 @@ async fn roll_out(lab: &dyn Lab, number: u8) {
     assert_eq!(plan(lab, &context).await, [], "a plan after the rollout is not empty");
 }
 
-async fn steps_of_second(lab: &dyn Lab) -> usize {
+async fn cuts_of_second(lab: &dyn Lab) -> Vec<usize> {
     roll_out(lab, 1).await;
-    plan(lab, &lab.release(2)).await.len()
+    lab.cuts(&plan(lab, &lab.release(2)).await)
 }
 
 async fn a_rollout_ends_with_an_empty_plan(lab: &dyn Lab) {

@@ -3,5 +3,5 @@
 mod contract;
 mod memory;
 
-pub use contract::{Lab, contract};
+pub use contract::{Lab, contract, main_cuts};
 pub use memory::MemoryTarget;

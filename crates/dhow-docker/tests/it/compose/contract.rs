@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dhow_core::fleet::Route;
-use dhow_core::port::{Context, Place, Target};
-use dhow_testkit::target::{Lab as ContractLab, contract};
+use dhow_core::port::{Context, Place, Step, Target};
+use dhow_testkit::target::{Lab as ContractLab, contract, main_cuts};
 
 use crate::compose::support::{Lab, Upstreams, get};
 
@@ -15,6 +15,10 @@ struct Two {
 
 #[async_trait]
 impl ContractLab for Two {
+    fn cuts(&self, steps: &[Step]) -> Vec<usize> {
+        main_cuts(steps)
+    }
+
     fn target(&self) -> Arc<dyn Target> {
         self.lab.target()
     }

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dhow_core::noun::Pin;
-use dhow_core::port::{Context, Place, Target};
-use dhow_testkit::target::{Lab as ContractLab, contract};
+use dhow_core::port::{Context, Place, Step, Target};
+use dhow_testkit::target::{Lab as ContractLab, contract, main_cuts};
 
 use super::lab::Lab;
 
@@ -14,6 +14,10 @@ struct Two {
 
 #[async_trait]
 impl ContractLab for Two {
+    fn cuts(&self, steps: &[Step]) -> Vec<usize> {
+        main_cuts(steps)
+    }
+
     fn target(&self) -> Arc<dyn Target> {
         self.lab.target()
     }

@@ -19,7 +19,7 @@ struct Three {
 }
 
 /// One test at a time has the servers: some cut them off.
-static TURN: Mutex<()> = Mutex::const_new(());
+pub static TURN: Mutex<()> = Mutex::const_new(());
 
 impl Three {
     async fn new() -> Option<Self> {

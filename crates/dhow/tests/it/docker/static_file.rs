@@ -371,6 +371,7 @@ async fn publish(serve: &Serve, name: &str, version: &str, health: &str) {
 
 #[tokio::test]
 async fn a_site_goes_to_three_servers_and_is_served_by_their_own_web_servers() {
+    let _turn = super::servers::TURN.lock().await;
     let Some(servers) = engines::servers() else { return };
     let name = fresh();
     let yards: Vec<Yard> = servers.iter().map(|server| Yard::new(server, &name)).collect();
@@ -431,6 +432,8 @@ async fn a_site_goes_to_three_servers_and_is_served_by_their_own_web_servers() {
     let quarantined = format!("{name}/web:2.0.0");
     serve.until("quarantine", |q| q["quarantined"].to_string().contains(&quarantined)).await;
     assert_eq!(served(&yards).await, ["1.1.0"; 3]);
+    let is_back = |s: &serde_json::Value| s["deployments"][0]["desired"][0]["tag"] == "1.1.0";
+    serve.until(&format!("status?service={name}"), is_back).await;
 
     // The folder goes from the fleet: what is ours goes from the servers, and nothing else.
     fleet.push("no site any more", &[(&own_file, "")]).await;
