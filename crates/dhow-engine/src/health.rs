@@ -6,6 +6,7 @@ use std::time::Duration;
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Front, Instant, Scan, StoreExt as _, Target, TargetError};
 use dhow_core::rollout::{DeploymentRow, Event, Health, Release};
+use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
 
 use crate::check::{self, CheckContext};
@@ -127,13 +128,19 @@ impl Inner {
     }
 
     async fn ails(&self, release: &Release, target: &dyn Target, engine: bool) -> Option<Ailment> {
-        for place in release.rendered.places.iter().filter(|_| engine) {
-            if let Err(error) = target.verify(&release.rendered, &release.hash, place).await {
-                let changed = matches!(error, TargetError::Failed(_));
-                let on = release.rendered.on(place);
-                let reason = if on.is_empty() { error.to_string() } else { format!("{place}: {error}") };
-                return Some(Ailment { reason, changed });
-            }
+        let rendered = &release.rendered;
+        let places = rendered.places.iter().filter(|_| engine);
+        let looks = places.map(async |place| {
+            let error = target.verify(rendered, &release.hash, place).await.err()?;
+            let changed = matches!(error, TargetError::Failed(_));
+            let reason =
+                if rendered.on(place).is_empty() { error.to_string() } else { format!("{place}: {error}") };
+            Some(Ailment { reason, changed })
+        });
+        // A place that does not answer hides no other: what was changed is what can be mended.
+        let found = join_all(looks).await.into_iter().flatten().max_by_key(|ailment| ailment.changed);
+        if found.is_some() {
+            return found;
         }
         let fails = self.fails(release, target).await;
         fails.map(|reason| Ailment { reason, changed: false })
@@ -179,6 +186,9 @@ impl Inner {
                 if row.health == Health::Degraded {
                     row.reason = None;
                     row.since_ms = self.now_ms();
+                }
+                if row.mend_left {
+                    row.take_mend();
                 }
                 self.prove(&mut row, &mut entry).await?;
                 row.healthy_ms += self.healthy_to_store(&row.id);

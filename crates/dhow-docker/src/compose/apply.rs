@@ -2,6 +2,7 @@
 
 use dhow_core::port::{Context, Settled, Step, Stream, TargetError};
 
+use super::api::Facts;
 use super::body::{Action, Body, Change, Current, Manifest, Stack};
 use super::send::{release_name, send};
 use super::site::{Site, Turn};
@@ -73,11 +74,15 @@ impl ComposeTarget {
             Action::Recreate(change) => self.restore(&site, &body, &change, context).await,
             Action::Route { change, beside } => {
                 // It may have been cut off between the proxy and the note of it.
-                self.route_back(&site, &body, &change, &beside.old, context).await?;
+                // What the change left alone ran before, too.
+                let ran = |facts: &Facts| {
+                    beside.old.contains(&facts.id) || !beside.hashes.contains_key(&facts.service)
+                };
+                self.route_back(&site, &body, &change, ran, context).await?;
                 site.set_current(change.current.as_ref()).await
             }
             Action::Reroute { change } => {
-                self.route_back(&site, &body, &change, &[], context).await?;
+                self.route_back(&site, &body, &change, |_| true, context).await?;
                 site.set_current(change.current.as_ref()).await
             }
             Action::Record { change } => site.set_current(change.current.as_ref()).await,

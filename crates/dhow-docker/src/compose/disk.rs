@@ -119,6 +119,8 @@ impl ComposeTarget {
         let full = async || disk(site, api).await.and_then(|disk| disk.no_room(&self.options.disk));
         let Some(told) = full().await.filter(|_| missing) else { return Ok(()) };
         context.log.line(Stream::Err, &format!("{told}; old releases are removed"));
+        // What is removed is removed without a lock: nobody who was taken over may.
+        site.enter(context.into()).await?;
         self.prune(site, body, context, true).await?;
         let Some(told) = full().await else { return Ok(()) };
         let place = match site.place() {
@@ -127,7 +129,7 @@ impl ComposeTarget {
         };
         Err(TargetError::Blocked(format!(
             "{place}: {told}; nothing was pulled and what runs goes on. Make room there (`docker system df` shows what \
-             takes it, `docker image prune` removes images without a name), then resume the deployment"
+             takes it, `docker image prune` removes images without a name), and it goes on by itself within a minute"
         )))
     }
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use dhow_core::fleet::DesiredHash;
 use dhow_core::port::{Observed, Phase, Place, Rendered, Step};
 
-use super::body::{Action, Body, Change, Seen, ServiceSeen, value};
+use super::body::{Action, Beside, Body, Change, Seen, ServiceSeen, value};
 use super::send::spelled;
 use super::strategy::{Strategy, strategy};
 
@@ -48,8 +48,11 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
         let reroute = seen.reroute.as_ref().map(|told| {
             step("route", Phase::Switching, told.clone(), Action::Reroute { change: change.clone() })
         });
-        let drain =
-            step("drain", Phase::Finishing, told(&seen, "stop"), Action::Drain { old, services: Vec::new() });
+        let past = past(&seen, &body, &change, &old);
+        let services = past.iter().flat_map(|_| seen.services.keys().cloned()).collect();
+        let past = past.map(|action| step("switch", Phase::Switching, PAST.to_owned(), action));
+        let drain = step("drain", Phase::Finishing, told(&seen, "stop"), Action::Drain { old, services });
+        let reroute = past.or(reroute);
         let rerouted = reroute.is_some();
         let switch = reroute.unwrap_or(record);
         return match (seen.fits(), noted) {
@@ -139,6 +142,16 @@ fn told(seen: &Seen, verb: &str) -> String {
         parts.push("stop containers that are too many".to_owned());
     }
     parts.join(", ")
+}
+
+/// What the plan says of it.
+const PAST: &str = "route requests past the containers that are too many";
+
+/// What is too many gets no request any more before it is stopped.
+fn past(seen: &Seen, body: &Body, change: &Change, old: &[String]) -> Option<Action> {
+    let routed = seen.routed && body.route.is_some() && !old.is_empty();
+    let beside = Beside { release: change.release.clone(), old: old.to_vec(), ..Beside::default() };
+    routed.then(|| Action::Route { change: change.clone(), beside })
 }
 
 fn old(seen: &Seen) -> Vec<String> {

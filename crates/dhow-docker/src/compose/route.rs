@@ -6,7 +6,7 @@ use dhow_core::fleet::Route;
 use dhow_core::port::{CheckAddress, Context, Front, Rendered, TargetError};
 
 use super::api::Facts;
-use super::body::{Beside, Body, Change, Seen, ServiceSeen};
+use super::body::{Beside, Body, Change, ContainerSeen, Seen, ServiceSeen};
 use super::observe::Look;
 use super::routes::{Instance, RouteChange};
 use super::site::Site;
@@ -31,13 +31,13 @@ impl ComposeTarget {
         }
     }
 
-    /// Sends requests to the old containers, by the route that the proxy had; without `old`, these are all that run.
+    /// Sends requests to the containers that ran before, by the route that the proxy had.
     pub(super) async fn route_back(
         &self,
         site: &Site,
         body: &Body,
         change: &Change,
-        old: &[String],
+        ran: impl Fn(&Facts) -> bool,
         context: &Context,
     ) -> Result<(), TargetError> {
         let had = change.current.as_ref().and_then(|current| current.route.clone());
@@ -48,8 +48,7 @@ impl ComposeTarget {
             return self.routes.remove(&context.rendered.deployment, &site.place(), context.epoch).await;
         };
         let containers = site.api().await?.containers(&body.project).await?;
-        let is_old = |facts: &Facts| old.is_empty() || old.contains(&facts.id);
-        let old = instances(&route, &containers, is_old);
+        let old = instances(&route, &containers, ran);
         let back = self.change(context, site, route, (old, Vec::new()));
         self.routes.undo(&back).await
     }
@@ -116,7 +115,11 @@ impl ComposeTarget {
         let route = body.route.clone().filter(|_| look.seen.routed)?;
         let matches = |facts: &Facts| {
             let service = look.seen.services.get(&facts.service);
-            service.is_some_and(|service| service.containers.iter().any(|c| c.id == facts.id && c.matches))
+            service.is_some_and(|service| {
+                let is_it = |container: &&ContainerSeen| container.id == facts.id;
+                service.containers.iter().any(|c| is_it(&c) && c.matches)
+                    && !service.surplus().any(|c| is_it(&c))
+            })
         };
         let new = instances(&route, &look.facts, matches);
         let (deployment, place) = (rendered.deployment.clone(), look.site.place());

@@ -80,7 +80,7 @@ impl ComposeTarget {
             (Some(before), true) => {
                 let up = self.up(site, body, before, &["--remove-orphans".to_owned()]);
                 site.change(turn, "starting what ran before", &up).await?;
-                self.route_back(site, body, change, &[], context).await?;
+                self.route_back(site, body, change, |_| true, context).await?;
             }
             (None, true) if by_us => {
                 return Err(TargetError::Blocked(format!(
@@ -91,7 +91,8 @@ impl ComposeTarget {
             }
             (None, true) => {}
             (_, false) => {
-                self.route_back(site, body, change, &[], context).await?;
+                // Nothing ran: a route would lead to what is taken away now.
+                self.routes.remove(&context.rendered.deployment, &site.place(), context.epoch).await?;
                 super::remove::down(site, turn, &body.project).await?;
             }
         }

@@ -186,7 +186,7 @@ fn full_disk(text: &str) -> bool {
 
 fn full(said: &str) -> String {
     format!(
-        "the disk there is full: {said}; make room (`docker system df` shows what takes it), then resume the deployment"
+        "the disk there is full: {said}; make room (`docker system df` shows what takes it), and it goes on by itself within a minute"
     )
 }
 

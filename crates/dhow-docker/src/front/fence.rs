@@ -1,16 +1,38 @@
 //! Effects that are no commands run while a command holds a lock of the place.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dhow_core::port::{Command, Executor, ExecutorError, Lines, Output, PlaceLock, Stream, TargetError};
-use tokio::sync::Notify;
+use dhow_core::port::{
+    Command, Executor, ExecutorError, Lines, Output, Place, PlaceLock, Stream, TargetError,
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::of_proxy;
 
 /// Longest time that a lock is held.
 const LIMIT: Duration = Duration::from_secs(3600);
+/// Locks that are held at a place at once: each takes one of the few sessions of its connection, and what is done under it
+/// needs others.
+const AT_ONCE: usize = 2;
+
+/// Whose turn it is at each place.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<BTreeMap<Place, Arc<Semaphore>>>);
+
+impl Turns {
+    /// Waits for a turn, until it is dropped.
+    pub(super) async fn take(&self, place: &Place) -> Option<OwnedSemaphorePermit> {
+        let turns = {
+            let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(places.entry(place.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))
+        };
+        turns.acquire_owned().await.ok()
+    }
+}
 
 /// Runs an effect under a lock of the executor's place. Whoever comes with a higher epoch ends the command that holds it,
 /// and with that the effect is dropped; a lower epoch never begins it. A crash lets go of the lock.

@@ -25,6 +25,7 @@ use secrecy::SecretString;
 use crate::compose::{Instance, Prepared, RouteChange, Routes};
 use crate::proxy::{self, Leaving, Proxy, ProxyError, Site, Switch};
 
+use fence::Turns;
 use keep::Keeper;
 use upstreams::Part;
 
@@ -64,7 +65,7 @@ pub struct Fronts {
 impl Fronts {
     /// Says nothing to any proxy yet.
     pub fn new(config: FrontsConfig) -> Self {
-        let doors = Arc::new(Doors { config });
+        let doors = Arc::new(Doors { config, turns: Turns::default() });
         Self { keeper: Keeper::new(Arc::clone(&doors)), doors }
     }
 }
@@ -72,6 +73,7 @@ impl Fronts {
 /// The way to the proxies.
 struct Doors {
     config: FrontsConfig,
+    turns: Turns,
 }
 
 /// The proxy in front of a place, and what it takes to speak to it.
@@ -142,6 +144,7 @@ impl Doors {
             let changed = switch.switch(self.config.ready).await.map_err(of_proxy)?;
             Ok(changed != proxy::Change::None)
         };
+        let _turn = self.turns.take(&door.front.at).await;
         fence::hold(door.executor.as_ref(), &lock, effect).await
     }
 
@@ -248,6 +251,7 @@ impl Routes for Fronts {
         let door = self.doors.at(deployment, place).await?;
         let part = Part::of(&door.front, place).await?;
         let effect = async { part.leave(door.proxy.as_ref(), deployment).await };
+        let _turn = self.doors.turns.take(&door.front.at).await;
         fence::hold(door.executor.as_ref(), &lock(deployment, 0, epoch), effect).await
     }
 

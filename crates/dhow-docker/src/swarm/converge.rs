@@ -80,7 +80,7 @@ impl Wait<'_> {
             if now != moved.0 {
                 moved = (now, Instant::now());
             }
-            let limit = if look.works() { WORK } else { self.still };
+            let limit = if look.works() { WORK } else { self.still + look.rests() };
             if moved.1.elapsed() >= limit {
                 return Err(TargetError::Failed(format!("{}, and nothing moved for {limit:?}", look.open())));
             }
@@ -203,6 +203,21 @@ impl Look {
         use bollard::models::ServiceUpdateStatusStateEnum::UPDATING;
         let services = self.services.iter().filter(|service| service.update == Some(UPDATING));
         services.map(|service| service.monitor).max().unwrap_or_default()
+    }
+
+    /// How long Swarm may stand still as its services' files want it: between two tasks, while one stops, before one is
+    /// started again.
+    fn rests(&self) -> Duration {
+        let nanos =
+            |said: Option<i64>| Duration::from_nanos(said.and_then(|n| u64::try_from(n).ok()).unwrap_or(0));
+        let of = |service: &ServiceFacts| {
+            let task = service.spec.task_template.as_ref();
+            let update = service.spec.update_config.as_ref().and_then(|config| config.delay);
+            let grace = task.and_then(|t| t.container_spec.as_ref()).and_then(|c| c.stop_grace_period);
+            let restart = task.and_then(|t| t.restart_policy.as_ref()).and_then(|policy| policy.delay);
+            nanos(update) + nanos(grace) + nanos(restart)
+        };
+        self.services.iter().map(of).max().unwrap_or_default()
     }
 
     /// Swarm itself still watches an update.

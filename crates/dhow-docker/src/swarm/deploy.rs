@@ -55,7 +55,8 @@ async fn run(
 ) -> Result<Output, TargetError> {
     let file = format!("{}/{FILE}", site.release(release));
     let command = |detach: &[&str]| {
-        let first = ["stack", "deploy", "--with-registry-auth", "--prune"];
+        // What has no digest is not looked up anew where its reference did not change.
+        let first = ["stack", "deploy", "--with-registry-auth", "--prune", "--resolve-image", "changed"];
         let all = first.iter().chain(detach).copied().chain(["-c", file.as_str(), stack]);
         let mut command = site.docker(all);
         command.env.extend(logins.map(|folder| ("DOCKER_CONFIG".to_owned(), folder.to_owned())));
@@ -71,6 +72,14 @@ async fn run(
 
 fn failed(stack: &str, output: &Output) -> TargetError {
     let what = format!("docker stack deploy {stack}");
+    let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    // The manager's own trouble says nothing of what is deployed.
+    let passing =
+        ["update out of sequence", "deadline exceeded", "does not have a leader", "code = unavailable"];
+    if passing.iter().any(|sign| said.contains(sign)) {
+        let said: String = said.trim().chars().take(1_000).collect();
+        return TargetError::Passing(format!("{what}: the swarm did not take it now: {said}"));
+    }
     match error::docker(&what, output) {
         TargetError::Failed(told) if told.contains("is already in use by service") => {
             TargetError::Blocked(format!("{told}; give another port, or remove that service"))

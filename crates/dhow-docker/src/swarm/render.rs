@@ -29,7 +29,14 @@ pub(super) fn render(input: &RenderInput) -> Result<Rendered, TargetError> {
         true => vec![Place::Local],
         false => settings.servers.iter().cloned().map(Place::Server).collect(),
     };
-    let notes = notes::all(&files, &found.inputs, &found.mounted, &content);
+    let mut notes = notes::all(&files, &found.inputs, &found.mounted, &content);
+    if input.deployment.settings.route.is_some() {
+        notes.push(
+            "no proxy is told of a stack's `route`: its host, service and port are used by checks; publish a port for \
+             visitors, or put the stack's own proxy before it"
+                .to_owned(),
+        );
+    }
     let body = Body {
         stack: deployment.project(),
         folder: deployment.folder.clone(),

@@ -25,6 +25,11 @@ pub(super) fn stuck(service: &str, said: &str) -> TargetError {
              (`docker service ls` shows ports)",
         ));
     }
+    if said.contains("not available for new tasks") && !said.contains("constraints") {
+        return TargetError::Passing(told(
+            "a node is down, drained or paused: see `docker node ls`; it goes on as soon as one takes tasks",
+        ));
+    }
     TargetError::Failed(match () {
         () if said.contains("unsupported platform") => {
             told("its image is built for another architecture than the nodes have; build it for theirs too")

@@ -112,12 +112,14 @@ impl Inner {
 
     /// A person wants what runs brought back, however often it was.
     async fn mend_again(self: &Arc<Self>, held: &Held, row: &mut DeploymentRow) -> Result<bool, EngineError> {
-        row.mended_ms.clear();
+        if row.mend.is_some() {
+            return Ok(true);
+        }
+        row.take_mend();
         let mut entry = Entry::new();
         let reason = row.reason.clone().unwrap_or_default();
         let mends = self.stage_mend(held, row, &reason, &mut entry).await?;
         if mends {
-            row.waiting_for = None;
             entry.put(row)?;
             self.journal.write(entry).await?;
             self.kick(&row.id);

@@ -31,8 +31,7 @@ impl Inner {
             return Ok(Turn::On);
         }
         if rollout.is_rollback {
-            self.step_to(&held, &mut rollout, Transition::Begin, None, Entry::new()).await?;
-            return Ok(Turn::On);
+            return self.begin(&held, rollout).await;
         }
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
         if let Some(hold) = hold.filter(|h| h.holds(id, &rollout.hash)) {
@@ -55,7 +54,18 @@ impl Inner {
             self.tell_waiting(&held, &rollout, format!("{first} to be healthy, as `after` says")).await?;
             return Ok(Turn::After(AFTER));
         }
-        self.step_to(&held, &mut rollout, Transition::Begin, None, Entry::new()).await?;
+        self.begin(&held, rollout).await
+    }
+
+    /// It begins, from what runs now: while it waited, others came through. What was to be brought back is not any more.
+    async fn begin(self: &Arc<Self>, held: &Held, mut rollout: Rollout) -> Result<Turn, EngineError> {
+        let mut row = self.row(&rollout.deployment).await?;
+        rollout.before = row.running;
+        row.mend = None;
+        let mut entry = Entry::new();
+        self.stage_move(held, &mut rollout, &mut row, Transition::Begin, None, &mut entry)?;
+        entry.put(&rollout)?.put(&row)?;
+        self.journal.write(entry).await?;
         Ok(Turn::On)
     }
 

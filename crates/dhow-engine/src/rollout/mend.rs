@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Context, Phase, Place, Step, StoreExt as _, Target, TargetError};
-use dhow_core::rollout::{DeploymentRow, Event, Hold, Mend, Release, State};
+use dhow_core::rollout::{DeploymentRow, Event, Hold, Mend, Release};
+use futures::future::join_all;
 
 use super::Turn;
+use super::phases::error_at;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
@@ -35,7 +37,7 @@ impl Inner {
         };
         let id = &row.id;
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
-        let is_left = row.phase == Some(State::Stalled) || row.removal.is_some();
+        let is_left = row.mend_left || row.removal.is_some();
         if row.mend.is_some() || is_left || hold.is_some_and(|hold| hold.holds(id, &running)) {
             return Ok(false);
         }
@@ -47,7 +49,7 @@ impl Inner {
                  `dhow sync {} {}` brings it back once more",
                 id.service, id.environment
             );
-            row.waiting_for.get_or_insert(told);
+            row.leave_mend(told);
             return Ok(false);
         }
         tracing::warn!(deployment = %id, reason, "what runs was changed without dhow; it is brought back");
@@ -95,7 +97,6 @@ impl Inner {
             Ok(()) => {
                 row.mend = None;
                 row.mended_ms.push(self.now_ms());
-                row.waiting_for = None;
                 entry.event(Event::MendDone { deployment });
                 return Turn::On;
             }
@@ -117,8 +118,7 @@ impl Inner {
             return Turn::Retry;
         }
         row.mend = None;
-        row.mended_ms = vec![self.now_ms(); MAX_MENDS];
-        row.waiting_for = Some(format!(
+        row.leave_mend(format!(
             "a person: bringing it back failed {MAX_TRIES} times ({error}); `dhow sync {} {}` tries again",
             row.id.service, row.id.environment
         ));
@@ -132,12 +132,15 @@ impl Inner {
         rollout: u64,
     ) -> Result<Result<(), TargetError>, EngineError> {
         let (target, context) = self.context_of(release, rollout).await?;
-        for place in &release.rendered.places {
-            if let Err(error) = bring_back_at(target.as_ref(), release, &context, place).await {
-                return Ok(Err(error));
-            }
-        }
-        Ok(Ok(()))
+        // One place that does not answer holds up no other.
+        let places = release.rendered.places.iter();
+        let ended = places.map(async |place| {
+            let ended = bring_back_at(target.as_ref(), release, &context, place).await;
+            ended.map_err(|error| error_at(&release.rendered, place, error))
+        });
+        let failed = join_all(ended).await.into_iter().filter_map(Result::err);
+        // What passes by itself says the least.
+        Ok(failed.min_by_key(|error| matches!(error, TargetError::Passing(_))).map_or(Ok(()), Err))
     }
 }
 

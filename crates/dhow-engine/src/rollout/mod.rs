@@ -133,13 +133,18 @@ impl Inner {
             self.remove_now(id).await?;
             return Ok(Turn::On);
         }
-        if row.mend.is_some() {
+        let Some(waiting) = open.last() else {
+            return if row.mend.is_some() { self.mend_now(id).await } else { Ok(Turn::Rest) };
+        };
+        // A mending that does not come to its end holds up nothing that may begin.
+        if row.mend.as_ref().is_some_and(|mend| mend.tries == 0) {
             return self.mend_now(id).await;
         }
-        match open.last() {
-            Some(waiting) => self.try_begin(waiting.number, id).await,
-            None => Ok(Turn::Rest),
+        let turn = self.try_begin(waiting.number, id).await?;
+        if turn != Turn::On && row.mend.is_some() {
+            return self.mend_now(id).await;
         }
+        Ok(turn)
     }
 
     /// Moves a rollout and its deployment's row, in one batch with whatever else belongs to it.

@@ -66,17 +66,22 @@ impl Stop {
 
 /// Why a phase ended at a place; a server is named.
 pub(super) fn stop_at(rendered: &Rendered, place: &Place, error: TargetError) -> Stop {
+    stop_of(error_at(rendered, place, error))
+}
+
+/// What went wrong at a place; a server is named.
+pub(super) fn error_at(rendered: &Rendered, place: &Place, error: TargetError) -> TargetError {
     let named = |reason: String| match rendered.on(place).is_empty() || reason.starts_with(&place.to_string())
     {
         true => reason,
         false => format!("{place}: {reason}"),
     };
-    stop_of(match error {
+    match error {
         TargetError::Passing(reason) => TargetError::Passing(named(reason)),
         TargetError::Failed(reason) => TargetError::Failed(named(reason)),
         TargetError::Blocked(reason) => TargetError::Blocked(named(reason)),
         fenced @ TargetError::Fenced { .. } => fenced,
-    })
+    }
 }
 
 /// What becomes of the other places of a rollout that fails; empty where there is one only.

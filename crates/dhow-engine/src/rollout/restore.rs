@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
-use dhow_core::port::{Place, StoreExt as _};
+use dhow_core::port::{Context, Place, StoreExt as _, Target};
 use dhow_core::rollout::{
     DeploymentRow, End, Event, Health, Hold, HoldReason, Quarantined, Release, Restore, Rollout, StepState,
     Transition, UpdateRow, Why,
 };
+
+use futures::future::join_all;
+use tokio::sync::Mutex;
 
 use super::Turn;
 use super::steps::{done, failed, started};
@@ -22,34 +25,9 @@ impl Inner {
     /// Takes the steps back, then draws the conclusions.
     pub(super) async fn roll_back(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
         let (_, target, context) = self.context(&rollout).await?;
-        let mut troubles: BTreeMap<Place, String> = BTreeMap::new();
-        for at in (0..rollout.steps.len()).rev() {
-            let step = rollout.steps[at].step.clone();
-            let untouched = matches!(rollout.steps[at].state, StepState::Planned | StepState::Undone);
-            // One place that cannot go back holds up no other.
-            if untouched || troubles.contains_key(&step.place) {
-                continue;
-            }
-            let mut entry = Entry::new();
-            entry.event(started(&rollout, &step, true));
-            self.journal.write(entry).await?;
-            if let Err(error) = target.undo(&step, &context).await {
-                let on = context.rendered.on(&step.place);
-                let reason = format!("going back failed{on}: {error}");
-                let mut entry = Entry::new();
-                entry.event(failed(&rollout, &step, true, reason.clone()));
-                self.journal.write(entry).await?;
-                troubles.insert(step.place, reason);
-                continue;
-            }
-            rollout.steps[at].state = StepState::Undone;
-            let mut entry = Entry::new();
-            entry.event(done(&rollout, &step, true)).put(&rollout)?;
-            self.journal.write(entry).await?;
-        }
+        let troubles = self.undo_all(&mut rollout, target.as_ref(), &context).await?;
         if !troubles.is_empty() {
-            let reasons: Vec<String> = troubles.into_values().collect();
-            self.tell(&mut rollout, &reasons.join("; ")).await?;
+            self.tell(&mut rollout, &troubles.join("; ")).await?;
             return Ok(Turn::Retry);
         }
         let id = rollout.deployment.clone();
@@ -64,6 +42,75 @@ impl Inner {
         self.updates_ready.notify_one();
         self.select_downstream(&id.service, &id.environment);
         Ok(Turn::On)
+    }
+
+    /// Takes every step back that was begun: place beside place, each place's last step first. One that cannot go back
+    /// holds up no other. The answer: what does not work.
+    async fn undo_all(
+        &self,
+        rollout: &mut Rollout,
+        target: &dyn Target,
+        context: &Context,
+    ) -> Result<Vec<String>, EngineError> {
+        let mut lanes: BTreeMap<Place, Vec<usize>> = BTreeMap::new();
+        for (at, record) in rollout.steps.iter().enumerate().rev() {
+            if !matches!(record.state, StepState::Planned | StepState::Undone) {
+                lanes.entry(record.step.place.clone()).or_default().push(at);
+            }
+        }
+        let shared = Mutex::new(rollout);
+        let lanes = lanes.into_values().map(|lane| {
+            let shared = &shared;
+            async move {
+                for at in lane {
+                    if let Some(trouble) = self.undo_step(shared, at, target, context).await? {
+                        return Ok(Some(trouble));
+                    }
+                }
+                Ok(None)
+            }
+        });
+        let ended: Vec<Result<Option<String>, EngineError>> = join_all(lanes).await;
+        let troubles: Result<Vec<Option<String>>, EngineError> = ended.into_iter().collect();
+        Ok(troubles?.into_iter().flatten().collect())
+    }
+
+    async fn undo_step(
+        &self,
+        rollout: &Mutex<&mut Rollout>,
+        at: usize,
+        target: &dyn Target,
+        context: &Context,
+    ) -> Result<Option<String>, EngineError> {
+        let step = {
+            let rollout = rollout.lock().await;
+            let step = rollout.steps[at].step.clone();
+            let mut entry = Entry::new();
+            entry.event(started(&rollout, &step, true));
+            self.journal.write(entry).await?;
+            step
+        };
+        let undone = target.undo(&step, context).await;
+        let mut rollout = rollout.lock().await;
+        let mut entry = Entry::new();
+        let trouble = match undone {
+            Ok(()) => {
+                rollout.steps[at].state = StepState::Undone;
+                entry.event(done(&rollout, &step, true)).put(&**rollout)?;
+                None
+            }
+            Err(error) => {
+                let on = context.rendered.on(&step.place);
+                let reason = format!("going back failed{on}: {error}");
+                // What fails in the same way again is no news.
+                if !rollout.reason.as_deref().is_some_and(|told| told.contains(&reason)) {
+                    entry.event(failed(&rollout, &step, true, reason.clone()));
+                }
+                Some(reason)
+            }
+        };
+        self.journal.write(entry).await?;
+        Ok(trouble)
     }
 
     /// Stores what follows from going back, in one batch. The answer: other deployments that have to act.

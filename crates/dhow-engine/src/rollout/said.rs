@@ -8,7 +8,7 @@ use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Lines, Stream};
 use dhow_core::rollout::Event;
 
-use crate::engine::{EngineError, Inner};
+use crate::engine::Inner;
 use crate::journal::Entry;
 
 /// How often it is stored.
@@ -60,7 +60,7 @@ impl Inner {
         said: &Said,
         about: &About,
         effect: impl Future<Output = T> + Send,
-    ) -> Result<T, EngineError> {
+    ) -> T {
         let mut effect = std::pin::pin!(effect);
         loop {
             let ended = tokio::select! {
@@ -74,10 +74,12 @@ impl Inner {
                 let (deployment, rollout, key) = (deployment.clone(), *rollout, key.clone());
                 let mut entry = Entry::new();
                 entry.event(Event::StepSaid { deployment, rollout, key, lines });
-                self.journal.write(entry).await?;
+                if let Err(error) = self.journal.write(entry).await {
+                    tracing::warn!(%error, "what a step said could not be stored; the step goes on");
+                }
             }
             if let Some(ended) = ended {
-                return Ok(ended);
+                return ended;
             }
         }
     }

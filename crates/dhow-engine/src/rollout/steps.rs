@@ -179,7 +179,7 @@ impl Inner {
             let rollout = rollout.lock().await;
             About { deployment: rollout.deployment.clone(), rollout: rollout.number, key: key(&step) }
         };
-        match self.telling(&said, &about, target.execute(&step, &context)).await? {
+        match self.telling(&said, &about, target.execute(&step, &context)).await {
             Ok(()) => Ok(self.step_done(rollout, at).await?),
             Err(error) => {
                 let rollout = rollout.lock().await;

@@ -178,7 +178,7 @@ impl Site {
             None => Ok(()),
             Some(differs) => Err(TargetError::Blocked(format!(
                 "the files of {} that were sent to {} on {} are not those of the release: {differs}; nothing was switched. \
-                 Look at the disks here and there, then resume the deployment",
+                 Look at the disks here and there, and it goes on by itself within a minute",
                 self.id,
                 folder,
                 self.executor.place()

@@ -29,7 +29,7 @@ pub(super) fn of_script(
     let advice = if output.code == Some(LACKS) {
         return TargetError::Blocked(format!("{place} lacks {said}: install it there, then resume {id}"));
     } else if said.contains("No space left") || said.contains("quota") {
-        "the disk there is full: make room, then resume the deployment".to_owned()
+        "the disk there is full: make room, and it goes on by itself within a minute".to_owned()
     } else if said.contains("Permission denied") || said.contains("Operation not permitted") {
         format!(
             "the user that Dhow logs in as may not write there: as root, \
@@ -38,7 +38,7 @@ pub(super) fn of_script(
     } else if said.contains("is no link") {
         "move it away: Dhow needs this name for its own link".to_owned()
     } else {
-        "mend it there, then resume the deployment".to_owned()
+        "mend it there, and it goes on by itself within a minute".to_owned()
     };
     TargetError::Blocked(format!("{directory} of {id} on {place} cannot {what}: {said}; {advice}"))
 }

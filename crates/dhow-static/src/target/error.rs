@@ -53,7 +53,7 @@ pub(super) fn blocked_by_disk(action: &str, path: &Path, error: &io::Error, root
     let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     TargetError::Blocked(match full {
         true => format!(
-            "{failed}; the disk of {} has {} left: make room there, then resume the deployment",
+            "{failed}; the disk of {} has {} left: make room there, and it goes on by itself within a minute",
             root.display(),
             free(root)
         ),

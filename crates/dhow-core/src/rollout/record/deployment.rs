@@ -113,12 +113,29 @@ pub struct DeploymentRow {
     /// Somebody else changed what runs: it is to be brought back to its release.
     #[serde(default)]
     pub mend: Option<Mend>,
+    /// It is left to a person to bring it back; `waiting_for` says why.
+    #[serde(default)]
+    pub mend_left: bool,
     /// When it was brought back of late, milliseconds since 1970, newest last.
     #[serde(default)]
     pub mended_ms: Vec<i64>,
 }
 
 impl DeploymentRow {
+    /// Leaves it to a person to bring it back. What it waits for already is not hidden.
+    pub fn leave_mend(&mut self, told: String) {
+        self.mend_left = true;
+        self.waiting_for.get_or_insert(told);
+    }
+
+    /// It is as it should be, or a person has spoken: bringing it back is Dhow's again.
+    pub fn take_mend(&mut self) {
+        if std::mem::take(&mut self.mend_left) {
+            self.waiting_for = None;
+        }
+        self.mended_ms.clear();
+    }
+
     /// A deployment of which nothing is known.
     pub fn new(id: DeploymentId, since_ms: i64) -> Self {
         Self {
@@ -142,6 +159,7 @@ impl DeploymentRow {
             authors: BTreeSet::new(),
             stop: None,
             mend: None,
+            mend_left: false,
             mended_ms: Vec::new(),
         }
     }

@@ -142,14 +142,23 @@ fn fill(work: &Path, files: &[SentFile]) -> io::Result<()> {
     let top = work.join("files");
     let folders = DirBuilder::new().mode(0o755).create(&top);
     folders?;
+    readable(&top)?;
     for file in files {
         let path = top.join(&file.path);
         if let Some(parent) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+            for folder in parent.ancestors().take_while(|folder| *folder != top) {
+                readable(folder)?;
+            }
         }
         put(&path, &file.content, file.mode)?;
     }
     sync(&top)
+}
+
+/// Containers read what is sent as other people do, whatever the umask of this process is.
+fn readable(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, Permissions::from_mode(0o755))
 }
 
 fn put(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
