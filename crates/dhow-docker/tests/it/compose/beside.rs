@@ -90,3 +90,47 @@ async fn replicas_are_doubled_while_both_run_and_halved_after() {
     assert_eq!(serving.len(), 2);
     assert_eq!(lab.plan(&second).await.unwrap(), []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_that_is_taken_back_leaves_the_route_where_it_was() {
+    let Some((lab, table)) = routed().await else { return };
+    let one = lab.version("1").await;
+    let image = format!("{}:1", lab.repository("web"));
+    let file = |mark: &str| {
+        format!(
+            "services:\n  web: {{ image: \"{image}\" }}\n  worker:\n    image: \"{image}\"\n    environment: {{ MARK: \
+             \"{mark}\" }}\n"
+        )
+    };
+    lab.roll_out(&lab.release(&[("compose.yaml", &file("1"))], &one).await).await.unwrap();
+    let serving = table.0.lock().unwrap().clone();
+    let second = lab.release(&[("compose.yaml", &file("2"))], &one).await;
+    let (target, context) = (lab.target(), &second.0);
+    let steps = lab.plan(&second).await.unwrap();
+    let done: Vec<_> = steps.iter().filter(|step| step.phase <= Phase::Switching).collect();
+    for step in &done {
+        target.execute(step, context).await.unwrap();
+    }
+    for step in done.iter().rev() {
+        target.undo(step, context).await.unwrap();
+        assert_eq!(*table.0.lock().unwrap(), serving, "after {}", step.key);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_too_many_gets_no_request_before_it_is_stopped() {
+    let Some((lab, table)) = routed().await else { return };
+    let one = lab.version("1").await;
+    let file = |replicas: u8| {
+        let image = format!("{}:1", lab.repository("web"));
+        format!("services:\n  web:\n    image: {image}\n    deploy: {{ replicas: {replicas} }}\n")
+    };
+    lab.roll_out(&lab.release(&[("compose.yaml", &file(2))], &one).await).await.unwrap();
+    assert_eq!(lab.ids("web").await.len(), 2);
+    let fewer = lab.release(&[("compose.yaml", &file(1))], &one).await;
+    // The table itself refuses to drain what it still leads to.
+    lab.roll_out(&fewer).await.unwrap();
+    assert_eq!(lab.ids("web").await.len(), 1);
+    assert_eq!(table.0.lock().unwrap()[&fewer.0.rendered.deployment].len(), 1);
+    assert_eq!(lab.plan(&fewer).await.unwrap(), []);
+}
