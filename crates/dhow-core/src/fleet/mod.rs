@@ -18,7 +18,7 @@ mod load;
 mod model;
 mod networks;
 mod part;
-mod path;
+pub mod path;
 mod pattern;
 mod proxy;
 mod root;

@@ -244,6 +244,14 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// Where it runs: its servers in their order, else this machine.
+    pub fn places(&self) -> Vec<Place> {
+        match self.settings.servers.is_empty() {
+            true => vec![Place::Local],
+            false => self.settings.servers.iter().cloned().map(Place::Server).collect(),
+        }
+    }
+
     /// The Compose project or Swarm stack: `<environment>_<service>` as the folder spells them, unless `project:`
     /// says otherwise; lower case, and only what Compose allows in a project name.
     pub fn project(&self) -> String {

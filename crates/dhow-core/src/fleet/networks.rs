@@ -10,7 +10,6 @@ use super::root::read_optional;
 use super::tree::Tree;
 use crate::diagnostic::Diagnostic;
 use crate::noun::{DeploymentId, TargetType};
-use crate::port::Place;
 use crate::yaml::{self, Node, Position};
 
 /// The Docker network in which a proxy in a container meets the isolated sites of its place. No way leads out of it.
@@ -52,11 +51,7 @@ fn isolation(fleet: &Fleet, deployment: &Deployment, all: bool) -> Option<Isolat
     if deployment.id.target != TargetType::Compose || !deployment.settings.isolated.unwrap_or(all) {
         return None;
     }
-    let servers = &deployment.settings.servers;
-    let places: Vec<Place> = match servers.is_empty() {
-        true => vec![Place::Local],
-        false => servers.iter().cloned().map(Place::Server).collect(),
-    };
+    let places = deployment.places();
     let fronts = || places.iter().filter_map(|place| fleet.front(place));
     if fronts().any(|front| front.settings.service.as_ref() == Some(&deployment.id.service)) {
         return Some(Isolation::Proxy);

@@ -1,7 +1,7 @@
 //! Paths within a fleet: `/` between names, no `.`, no `..`, no slash at either end.
 
 /// Joins a folder and what is relative to it. `None` where the result leaves the fleet or is absolute.
-pub(crate) fn resolve(folder: &str, relative: &str) -> Option<String> {
+pub fn resolve(folder: &str, relative: &str) -> Option<String> {
     if relative.starts_with('/') || relative.contains('\0') {
         return None;
     }
@@ -23,8 +23,8 @@ pub(crate) fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-/// The folder of a path.
-pub(crate) fn parent(path: &str) -> &str {
+/// The folder of a path; empty at the root.
+pub fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn is_within(path: &str, folder: &str) -> bool {
 }
 
 /// The last name of a path.
-pub(crate) fn name(path: &str) -> &str {
+pub fn name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 

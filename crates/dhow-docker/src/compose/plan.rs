@@ -1,9 +1,7 @@
-use std::collections::BTreeMap;
-
 use dhow_core::fleet::DesiredHash;
 use dhow_core::port::{Observed, Phase, Place, Rendered, Step};
 
-use super::body::{Action, Beside, Body, Change, Seen, ServiceSeen, value};
+use super::body::{Action, Beside, Body, Change, Current, Seen, ServiceSeen, value};
 use super::send::spelled;
 use super::strategy::{Strategy, strategy};
 
@@ -11,12 +9,8 @@ use super::strategy::{Strategy, strategy};
 /// so when it is executed.
 pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, observed: &Observed) -> Vec<Step> {
     let seen = Seen::of(observed);
-    let step = |name: &str, phase, summary: String, action: Action| Step {
-        key: format!("{}:{name}", hash.short()),
-        phase,
-        place: place.clone(),
-        summary,
-        action: value(&action),
+    let step = |name: &str, phase, summary: String, action: Action| {
+        new_step((hash, place), name, phase, summary, action)
     };
     let Ok(body) = Body::of(rendered) else {
         return vec![step("files", Phase::Preparing, "read the release".into(), Action::Prune)];
@@ -36,42 +30,9 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
     };
     let prune = step("prune", Phase::Finishing, pruned, Action::Prune);
     if seen.services.values().all(ServiceSeen::satisfied) && !seen.services.is_empty() {
-        let noted =
-            seen.current.as_ref().is_none_or(|current| current.hash.is_none_or(|noted| noted == *hash));
-        let record = step(
-            "record",
-            Phase::Switching,
-            "note the release; no container changes".into(),
-            Action::Record { change: change.clone() },
-        );
-        let old = old(&seen);
-        let reroute = seen.reroute.as_ref().map(|told| {
-            step("route", Phase::Switching, told.clone(), Action::Reroute { change: change.clone() })
-        });
-        let past = past(&seen, &body, &change, &old);
-        let services = past.iter().flat_map(|_| seen.services.keys().cloned()).collect();
-        let past = past.map(|action| step("switch", Phase::Switching, PAST.to_owned(), action));
-        let drain = step("drain", Phase::Finishing, told(&seen, "stop"), Action::Drain { old, services });
-        let reroute = past.or(reroute);
-        let rerouted = reroute.is_some();
-        let switch = reroute.unwrap_or(record);
-        return match (seen.fits(), noted) {
-            (true, true) if !rerouted => Vec::new(),
-            (true, _) => vec![send, switch, prune],
-            (false, _) => vec![send, switch, drain, prune],
-        };
+        return without_new(&seen, &body, change, (hash, place), (send, prune));
     }
-    let platforms: BTreeMap<_, _> =
-        seen.services.values().map(|service| (service.image.clone(), service.platform.clone())).collect();
-    let pull = Action::Pull { platforms, in_the_way: seen.in_the_way().is_some() };
-    let pulled = match seen.missing_images.len() {
-        0 => "look whether the images can run there".to_owned(),
-        _ => {
-            let room = seen.no_room.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
-            format!("pull {}{room}", seen.missing_images.join(", "))
-        }
-    };
-    let mut steps = vec![send, step("pull", Phase::Preparing, pulled, pull)];
+    let mut steps = vec![send, step("pull", Phase::Preparing, pulled(&seen), pull(&seen))];
     let told = told(&seen, "recreate");
     let stable = step("stable", Phase::Verifying, "see that it stays up".into(), Action::Stable);
     match strategy(&body, &seen) {
@@ -110,6 +71,62 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
     }
     steps.push(prune);
     steps
+}
+
+fn new_step(
+    (hash, place): (&DesiredHash, &Place),
+    name: &str,
+    phase: Phase,
+    summary: String,
+    action: Action,
+) -> Step {
+    let key = format!("{}:{name}", hash.short());
+    Step { key, phase, place: place.clone(), summary, action: value(&action) }
+}
+
+/// Everything runs as wanted: nothing is started. What is too many goes, the route follows its settings, and the release
+/// is noted.
+fn without_new(
+    seen: &Seen,
+    body: &Body,
+    change: Change,
+    at: (&DesiredHash, &Place),
+    (send, prune): (Step, Step),
+) -> Vec<Step> {
+    let noted = |current: &Current| current.hash.is_none_or(|noted| noted == *at.0);
+    let noted = seen.current.as_ref().is_none_or(noted);
+    let old = old(seen);
+    let past = past(seen, body, &change, &old);
+    let services = past.iter().flat_map(|_| seen.services.keys().cloned()).collect();
+    let (name, told_of, action, rerouted) = match (past, &seen.reroute) {
+        (Some(past), _) => ("switch", PAST.to_owned(), past, true),
+        (None, Some(told)) => ("route", told.clone(), Action::Reroute { change }, true),
+        (None, None) => {
+            ("record", "note the release; no container changes".to_owned(), Action::Record { change }, false)
+        }
+    };
+    let switch = new_step(at, name, Phase::Switching, told_of, action);
+    let drain = Action::Drain { old, services };
+    match (seen.fits(), noted) {
+        (true, true) if !rerouted => Vec::new(),
+        (true, _) => vec![send, switch, prune],
+        (false, _) => {
+            vec![send, switch, new_step(at, "drain", Phase::Finishing, told(seen, "stop"), drain), prune]
+        }
+    }
+}
+
+fn pull(seen: &Seen) -> Action {
+    let platforms = seen.services.values().map(|service| (service.image.clone(), service.platform.clone()));
+    Action::Pull { platforms: platforms.collect(), in_the_way: seen.in_the_way().is_some() }
+}
+
+fn pulled(seen: &Seen) -> String {
+    if seen.missing_images.is_empty() {
+        return "look whether the images can run there".to_owned();
+    }
+    let room = seen.no_room.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+    format!("pull {}{room}", seen.missing_images.join(", "))
 }
 
 /// What changes with a gap, and why there is one; nothing of it where nothing that runs is replaced.

@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
 use dhow_core::diagnostic::Diagnostic;
-use dhow_core::port::{Place, RenderInput, Rendered, TargetError};
+use dhow_core::port::{RenderInput, Rendered, TargetError};
 
 use super::body::{Body, value};
-use super::content::contents;
+use super::content::{contents, fleet_files};
 use super::walk::Walk;
 use super::which::compose_files;
 
@@ -19,14 +19,9 @@ pub(super) fn render(input: &RenderInput) -> Result<Rendered, TargetError> {
     }
     let found = Walk::all(input.tree.as_ref(), &deployment.folder, &files)?;
     let content = contents(input.tree.as_ref(), &deployment.folder, &found.mounted)?;
-    let fleet_files: BTreeSet<String> =
-        content.values().flat_map(|content| content.files.iter().map(|file| file.from.clone())).collect();
+    let fleet_files = fleet_files(&content);
     let reads: BTreeSet<String> = found.inputs.keys().chain(&fleet_files).cloned().collect();
     let settings = &deployment.settings;
-    let places = match settings.servers.is_empty() {
-        true => vec![Place::Local],
-        false => settings.servers.iter().cloned().map(Place::Server).collect(),
-    };
     let data = found.mounted.iter().filter(|path| !content.contains_key(*path));
     let notes = data.map(|path| {
         format!(
@@ -47,7 +42,7 @@ pub(super) fn render(input: &RenderInput) -> Result<Rendered, TargetError> {
     };
     Ok(Rendered {
         deployment: deployment.id.clone(),
-        places,
+        places: deployment.places(),
         pins: input.pins.clone(),
         reads: reads.into_iter().collect(),
         fleet_files: fleet_files.into_iter().collect(),

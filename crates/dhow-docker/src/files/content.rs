@@ -1,7 +1,7 @@
 //! What containers mount from the fleet: a folder named by its content, so that unchanged content keeps its path and
 //! its container. What is not in the fleet is data, which all releases share and nothing prunes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use dhow_core::fleet::{EntryKind, Tree};
@@ -40,6 +40,11 @@ pub(crate) struct ContentFile {
     pub executable: bool,
     /// Hash of its bytes.
     pub digest: String,
+}
+
+/// The fleet's files that content is made of.
+pub(crate) fn fleet_files(content: &BTreeMap<String, Content>) -> BTreeSet<String> {
+    content.values().flat_map(|content| content.files.iter().map(|file| file.from.clone())).collect()
 }
 
 /// The content of each mounted path that the fleet has; paths that are data are left out.

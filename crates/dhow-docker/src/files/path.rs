@@ -1,32 +1,6 @@
-//! Paths within a fleet: `/` between names, no `.`, no `..`, no slash at either end.
+//! Paths within a fleet, and the same below a folder of a place.
 
-/// Joins a folder and what is relative to it. `None` where the result leaves the fleet or is absolute.
-pub(crate) fn resolve(folder: &str, relative: &str) -> Option<String> {
-    if relative.starts_with('/') || relative.contains('\0') {
-        return None;
-    }
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in relative.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            name => parts.push(name),
-        }
-    }
-    Some(parts.join("/"))
-}
-
-/// The folder of a path; empty at the root.
-pub(crate) fn parent(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-/// The last name of a path.
-pub(crate) fn name(path: &str) -> &str {
-    path.rsplit_once('/').map_or(path, |(_, name)| name)
-}
+pub(crate) use dhow_core::fleet::path::{name, parent, resolve};
 
 /// The path of something in a folder.
 pub(crate) fn join(folder: &str, name: &str) -> String {
@@ -49,14 +23,6 @@ pub(crate) fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_never_leaves_the_fleet() {
-        assert_eq!(resolve("a/b", "../../c"), Some("c".into()));
-        assert_eq!(resolve("a/b", "../../../c"), None);
-        assert_eq!(resolve("a/b", "."), Some("a/b".into()));
-        assert_eq!(resolve("a", "/etc/passwd"), None);
-    }
 
     #[test]
     fn below_a_folder_is_not_beside_it() {

@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 
 use dhow_core::diagnostic::Diagnostic;
-use dhow_core::port::{Place, RenderInput, Rendered, TargetError};
+use dhow_core::port::{RenderInput, Rendered, TargetError};
 
 use super::body::Body;
 use super::notes;
-use crate::files::content::contents;
+use crate::files::content::{contents, fleet_files};
 use crate::files::walk::Walk;
 use crate::files::which::stack_files;
 use crate::stored::value;
@@ -21,14 +21,9 @@ pub(super) fn render(input: &RenderInput) -> Result<Rendered, TargetError> {
     }
     let found = Walk::all(input.tree.as_ref(), &deployment.folder, &files)?;
     let content = contents(input.tree.as_ref(), &deployment.folder, &found.mounted)?;
-    let fleet_files: BTreeSet<String> =
-        content.values().flat_map(|content| content.files.iter().map(|file| file.from.clone())).collect();
+    let fleet_files = fleet_files(&content);
     let reads: BTreeSet<String> = found.inputs.keys().chain(&fleet_files).cloned().collect();
     let settings = &deployment.settings;
-    let places = match settings.servers.is_empty() {
-        true => vec![Place::Local],
-        false => settings.servers.iter().cloned().map(Place::Server).collect(),
-    };
     let mut notes = notes::all(&files, &found.inputs, &found.mounted, &content);
     if input.deployment.settings.route.is_some() {
         notes.push(
@@ -47,7 +42,7 @@ pub(super) fn render(input: &RenderInput) -> Result<Rendered, TargetError> {
     };
     Ok(Rendered {
         deployment: deployment.id.clone(),
-        places,
+        places: deployment.places(),
         pins: input.pins.clone(),
         reads: reads.into_iter().collect(),
         fleet_files: fleet_files.into_iter().collect(),

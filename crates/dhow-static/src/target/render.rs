@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use dhow_core::fleet::Deployment;
 use dhow_core::noun::{ArtifactName, ImageReference, Pin};
-use dhow_core::port::{Place, RenderInput, Rendered, TargetError};
+use dhow_core::port::{RenderInput, Rendered, TargetError};
 
 use super::body::{Body, Source};
 use crate::manifest::ServeOptions;
@@ -31,10 +31,6 @@ pub(super) fn render(input: RenderInput) -> Result<Rendered, TargetError> {
             hosts.push(host.clone());
         }
     }
-    let places = match settings.servers.is_empty() {
-        true => vec![Place::Local],
-        false => settings.servers.iter().cloned().map(Place::Server).collect(),
-    };
     let mut notes = Vec::new();
     if !settings.servers.is_empty() && settings.directory.is_none() {
         notes.push(format!(
@@ -45,7 +41,7 @@ pub(super) fn render(input: RenderInput) -> Result<Rendered, TargetError> {
     }
     Ok(Rendered {
         deployment: deployment.id.clone(),
-        places,
+        places: deployment.places(),
         pins,
         reads: fleet_files.clone(),
         fleet_files,

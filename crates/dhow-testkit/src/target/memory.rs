@@ -140,14 +140,9 @@ impl Target for MemoryTarget {
         let mut reads = [deployment.files.clone(), deployment.dependencies.clone()].concat();
         reads.sort();
         reads.dedup();
-        let servers = &deployment.settings.servers;
-        let places = match servers.is_empty() {
-            true => vec![Place::Local],
-            false => servers.iter().cloned().map(Place::Server).collect(),
-        };
         Ok(Rendered {
             deployment: deployment.id.clone(),
-            places,
+            places: deployment.places(),
             pins: input.pins,
             reads,
             fleet_files: Vec::new(),
