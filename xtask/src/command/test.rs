@@ -1,7 +1,8 @@
 //! `cargo xtask test`: every test, with the engines that they need.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -23,12 +24,37 @@ impl Test {
         let state = engines::State::usual_dir()?;
         let ours = !state.exists();
         let file = engines::up_for_tests(&ENGINES)?;
-        let tested = run(cargo_test(&self.cargo).env("DHOW_ENGINES", file));
+        let tested = self.tests(&file);
         // What somebody else started is left as it was found.
         let down = if ours { engines::down(&state) } else { Ok(()) };
         tested.and(down)
     }
+
+    /// Runs them, and the few that failed in a whole run once more, one after another.
+    ///
+    /// Tests of engines wait for machines that do other things too. One that passes by itself is
+    /// named in the last line, for somebody to look at: it is slow, or it found a race.
+    fn tests(&self, engines: &Path) -> anyhow::Result<()> {
+        let first = run(cargo_test(&self.cargo).env("DHOW_ENGINES", engines))?;
+        println!("{}", first.totals);
+        let Err(failed) = first.passed() else { return Ok(()) };
+        if !self.cargo.is_empty() || first.failed.is_empty() || first.failed.len() > AGAIN {
+            return Err(failed);
+        }
+        let names = first.failed.join(", ");
+        println!("once more: {names}");
+        let again = run(cargo_again(&first.failed).env("DHOW_ENGINES", engines))?;
+        again.passed()?;
+        if again.totals.passed < first.failed.len() as u64 {
+            return Err(failed);
+        }
+        println!("{}; passed only when run again: {names}", first.totals);
+        Ok(())
+    }
 }
+
+/// So many failed tests may be run again; where more fail, something is broken.
+const AGAIN: usize = 3;
 
 /// What the tests speak to.
 const ENGINES: [Engine; 7] = [
@@ -56,32 +82,60 @@ fn cargo_test(args: &[String]) -> Command {
     cargo
 }
 
+/// The tests of these names alone, in whichever program they are.
+fn cargo_again(names: &[String]) -> Command {
+    let mut cargo = cargo_test(&[]);
+    cargo.env("RUST_TEST_THREADS", "1").args(["--", "--exact"]).args(names);
+    cargo
+}
+
+/// What a run of tests printed.
+struct Ran {
+    shown: String,
+    status: ExitStatus,
+    totals: Totals,
+    /// The names of those that failed.
+    failed: Vec<String>,
+}
+
+impl Ran {
+    fn passed(&self) -> anyhow::Result<()> {
+        let Self { shown, status, totals, .. } = self;
+        if !status.success() {
+            bail!("tests failed: `{shown}` ended with {status}");
+        }
+        if totals.programs == 0 {
+            bail!("no test ran: `{shown}` printed no result");
+        }
+        Ok(())
+    }
+}
+
 /// Runs the tests and shows all that they say but the names of those that passed.
-fn run(cargo: &mut Command) -> anyhow::Result<()> {
+fn run(cargo: &mut Command) -> anyhow::Result<Ran> {
     let shown = process::show(cargo);
     let started = || format!("cannot run `{shown}`");
     let mut child = cargo.stdout(Stdio::piped()).spawn().with_context(started)?;
-    let mut totals = Totals::default();
+    let (mut totals, mut failed) = (Totals::default(), Vec::new());
     if let Some(output) = child.stdout.take() {
         let mut stdout = std::io::stdout().lock();
         for line in BufReader::new(output).split(b'\n') {
             let line = line.with_context(started)?;
             let line = String::from_utf8_lossy(&line);
             totals.read(&line);
+            failed.extend(failure(&line).map(str::to_owned));
             if !is_a_pass(&line) {
                 writeln!(stdout, "{line}").context("cannot write to stdout")?;
             }
         }
     }
     let status = child.wait().with_context(started)?;
-    println!("{totals}");
-    if !status.success() {
-        bail!("tests failed: `{shown}` ended with {status}");
-    }
-    if totals.programs == 0 {
-        bail!("no test ran: `{shown}` printed no result");
-    }
-    Ok(())
+    Ok(Ran { shown, status, totals, failed })
+}
+
+/// The name in a line such as `test fleet::reads_it ... FAILED`.
+fn failure(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
 fn is_a_pass(line: &str) -> bool {
@@ -150,6 +204,14 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_is_run_again_by_its_exact_name() {
+        assert_eq!(failure("test fleet::reads_it ... FAILED"), Some("fleet::reads_it"));
+        assert_eq!(failure("test fleet::reads_it ... ok"), None);
+        let shown = process::show(&cargo_again(&["fleet::reads_it".to_owned()]));
+        assert!(shown.ends_with("--workspace -- --exact fleet::reads_it"), "{shown}");
+    }
+
+    #[test]
     fn tests_may_not_pass_over_a_missing_engine() {
         let command = cargo_test(&[]);
         let required = command.get_envs().find(|(name, _)| *name == "DHOW_REQUIRE_ENGINES");
@@ -165,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_failing_run_is_an_error() {
-        let error = run(process::cargo().args(["test", "--no-such-flag"]).stderr(Stdio::null())).unwrap_err();
+        let ran = run(process::cargo().args(["test", "--no-such-flag"]).stderr(Stdio::null())).unwrap();
+        let error = ran.passed().unwrap_err();
         assert!(error.to_string().starts_with("tests failed"), "{error}");
     }
 }
