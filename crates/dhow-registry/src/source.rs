@@ -21,9 +21,11 @@ fn source_error(error: Error) -> SourceError {
         ErrorKind::Refused { status, .. } if status >= 500 => {
             SourceError::Unavailable { message, retry_after: None }
         }
-        ErrorKind::NotARegistry(_)
-        | ErrorKind::WrongDigest { .. }
-        | ErrorKind::TooLarge { .. }
+        // A login page, or content that is not what its digest says, is no word about the version.
+        ErrorKind::NotARegistry(_) | ErrorKind::WrongDigest { .. } => {
+            SourceError::Unavailable { message, retry_after: None }
+        }
+        ErrorKind::TooLarge { .. }
         | ErrorKind::Refused { .. }
         | ErrorKind::Invalid(_) => SourceError::Invalid(message),
     }

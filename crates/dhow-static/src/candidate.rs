@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::web::{Always, LiveRelease, serve_with};
+use crate::web::{LiveRelease, serve_candidate};
 
 /// A socket's path must fit the system's address (108 bytes with its end on Linux, 104 elsewhere).
 const MAX_PATH: usize = 100;
@@ -58,7 +58,7 @@ impl Candidate {
         let (listener, path) = socket.into_parts();
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         let stop = CancellationToken::new();
-        let task = tokio::spawn(serve_with(listener, Always(release), stop.clone()));
+        let task = tokio::spawn(serve_candidate(listener, release, stop.clone()));
         Ok(Self { path, stop: stop.drop_guard(), task })
     }
 

@@ -57,8 +57,9 @@ impl Test {
 const AGAIN: usize = 3;
 
 /// What the tests speak to.
-const ENGINES: [Engine; 7] = [
+const ENGINES: [Engine; 8] = [
     Engine::Docker,
+    Engine::Spare,
     Engine::Compose,
     Engine::Swarm,
     Engine::Sshd,

@@ -16,17 +16,40 @@ use super::state::State;
 use super::{machine, net};
 use crate::process;
 
+/// The disk of the spare engine, in MiB.
+const SMALL: u32 = 64;
+
 /// The engine "on this machine": containers publish their ports on the machine's own loopback.
 pub fn up(state: &mut State) -> anyhow::Result<Value> {
-    let mut host = Host::up(state, "docker", Kind::Machine)?;
+    let host = Host::up(state, "docker", Kind::Machine)?;
+    let bridge = net::bridge(state.slot()?);
+    on_machine(state, host, json!({ "bridge": bridge }))
+}
+
+/// One more, for tests that stop it or fill its disk: all that it writes lies on a small disk in memory, and its
+/// containers go on without it.
+pub fn spare(state: &mut State) -> anyhow::Result<Value> {
+    let host = Host::up(state, "spare", Kind::Beside)?;
+    let data = host.dir.join("data");
+    let mounted = host.command("busybox")?.args(["mountpoint", "-q"]).arg(&data).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
+        let options = format!("size={SMALL}m,mode=710");
+        let mut mount = host.command("busybox")?;
+        process::run(mount.args(["mount", "-t", "tmpfs", "-o", &options, "dhow"]).arg(&data))?;
+    }
+    on_machine(state, host, json!({ "bridge": "none", "live-restore": true }))
+}
+
+/// Starts an engine on the machine's own network, with more in its configuration.
+fn on_machine(state: &mut State, mut host: Host, more: Value) -> anyhow::Result<Value> {
     let socket = host.dir.join("docker.sock");
     let slot = state.slot()?;
-    let config = json!({
+    let mut config = json!({
         "data-root": host.dir.join("data"),
         "exec-root": host.dir.join("exec"),
         "pidfile": host.dir.join("docker.pid"),
         "hosts": [format!("unix://{}", socket.display())],
-        "bridge": net::bridge(slot),
         "insecure-registries": ["10.213.0.0/16"],
         "dns": [net::nobody(slot)],
         // Rules of the machine's firewall, and whether it forwards, are none of our business: ports are published
@@ -34,6 +57,9 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
         "iptables": false,
         "ip-forward": false,
     });
+    if let (Some(config), Value::Object(more)) = (config.as_object_mut(), more) {
+        config.extend(more);
+    }
     let mut command = command(state, &host, config)?;
     host.start(state, "dockerd", &mut command, || answers(&socket))?;
     host.wait("dockerd", || answers(&socket))?;

@@ -31,8 +31,10 @@ pub struct Host {
 /// What a host shares with the machine.
 #[derive(Clone, Copy)]
 pub enum Kind<'a> {
-    /// The machine's network and files: an engine "on this machine".
+    /// The machine's network and files, and a bridge for containers: an engine "on this machine".
     Machine,
+    /// The same without that bridge: one more engine.
+    Beside,
     /// The machine's programs only: a server with this number.
     Server {
         /// Unique in the state folder.
@@ -47,7 +49,7 @@ impl Host {
     pub fn up(state: &mut State, name: &str, kind: Kind<'_>) -> anyhow::Result<Self> {
         let slot = state.slot()?;
         let net = match kind {
-            Kind::Machine => None,
+            Kind::Machine | Kind::Beside => None,
             Kind::Server { number, .. } => Some(Net::new(slot, number, name)),
         };
         let dir = state.dir().join(name);
@@ -63,14 +65,19 @@ impl Host {
     }
 
     fn make(&mut self, state: &mut State, slot: u8, kind: Kind<'_>) -> anyhow::Result<()> {
-        let link = self.net.as_ref().map_or_else(|| net::bridge(slot), |net| net.link.clone());
+        let link = match (&self.net, kind) {
+            (Some(net), _) => Some(net.link.clone()),
+            (None, Kind::Machine) => Some(net::bridge(slot)),
+            (None, _) => None,
+        };
         let netns = self.net.as_ref().map(|net| net.netns.clone());
-        self.noted = Noted { netns, links: vec![link], ..Noted::default() };
+        self.noted = Noted { netns, links: link.into_iter().collect(), ..Noted::default() };
         state.note(&self.name, self.noted.clone())?;
         fence::make(slot)?;
-        match &self.net {
-            Some(net) => net.make()?,
-            None => net::make_bridge(slot)?,
+        match (&self.net, kind) {
+            (Some(net), _) => net.make()?,
+            (None, Kind::Machine) => net::make_bridge(slot)?,
+            (None, _) => {}
         }
         fs::create_dir_all(self.dir.join("fs"))
             .with_context(|| format!("cannot make {}", self.dir.display()))?;
@@ -82,7 +89,7 @@ impl Host {
                 mounts::make(&self.fs(), plugin)?;
                 mounts::mount(self, &self.fs(), plugin)?;
             }
-            Kind::Machine => mounts::shield(self)?,
+            Kind::Machine | Kind::Beside => mounts::shield(self)?,
         }
         state.note(&self.name, self.noted.clone())
     }

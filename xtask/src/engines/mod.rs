@@ -40,8 +40,12 @@ pub enum Engine {
     Skopeo,
     /// OpenSSH, client and server
     Ssh,
+    /// A library that shows a process another wall clock
+    Faketime,
     /// A Docker Engine of its own, on this machine's network
     Docker,
+    /// One more Docker Engine on this machine's network, with a small disk: tests stop it and fill it
+    Spare,
     /// `docker compose` v2
     Compose,
     /// A Docker Engine in a network of its own, manager of a swarm of one
@@ -58,7 +62,7 @@ pub enum Engine {
 
 impl Engine {
     /// Those that are programs only: installed from Debian, never started.
-    pub const PROGRAMS: [Self; 3] = [Self::Git, Self::Skopeo, Self::Ssh];
+    pub const PROGRAMS: [Self; 4] = [Self::Git, Self::Skopeo, Self::Ssh, Self::Faketime];
 
     /// Its name, as the command line and `engines.json` have it.
     pub fn name(self) -> String {
@@ -68,8 +72,9 @@ impl Engine {
     /// Brings it up, or finds it up, and says where it is: what `engines.json` holds under its name.
     fn up(self, state: &mut State) -> anyhow::Result<Value> {
         match self {
-            Self::Git | Self::Skopeo | Self::Ssh => programs::found(self),
+            Self::Git | Self::Skopeo | Self::Ssh | Self::Faketime => programs::found(self),
             Self::Docker => docker::up(state),
+            Self::Spare => docker::spare(state),
             Self::Compose => compose::up(state),
             Self::Swarm => swarm::up(state),
             Self::Sshd => sshd::up(state),

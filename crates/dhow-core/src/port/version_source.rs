@@ -17,7 +17,8 @@ pub enum SourceError {
     /// The source does not let us in; a person must act.
     #[error("{0}")]
     Denied(String),
-    /// The source cannot be reached, answers with an error of its own, or asks to be left alone for a while.
+    /// The source cannot be reached, answers with an error of its own or with what no registry answers, hands out content
+    /// that is not what its digest says, or asks to be left alone for a while. It says nothing of the version.
     #[error("{message}")]
     Unavailable {
         /// What was asked, what came, what to do.
@@ -25,7 +26,7 @@ pub enum SourceError {
         /// When the source wants to be asked again.
         retry_after: Option<Duration>,
     },
-    /// The source answers what no registry answers, or content that is not what its digest says.
+    /// What was published is not what it should be: no manifest, no bundle, larger than is taken.
     #[error("{0}")]
     Invalid(String),
 }

@@ -50,7 +50,7 @@ impl Stored {
 }
 
 /// Puts the path into an error that the system gave without it.
-fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error + '_ {
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error + '_ {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 

@@ -105,9 +105,23 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// There is no room for what was pushed.
+    pub fn is_full(&self) -> bool {
+        self.status == StatusCode::INSUFFICIENT_STORAGE
+    }
+}
+
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         tracing::error!(%error, "the registry cannot use its disk");
+        if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "UNKNOWN",
+                "the registry's disk is full; nothing was stored: make room there, then push again",
+            );
+        }
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "UNKNOWN",

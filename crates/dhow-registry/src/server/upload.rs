@@ -18,7 +18,7 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
-use super::disk::{Disk, names_in, present};
+use super::disk::{Disk, at, names_in, present};
 use super::path::RepositoryPath;
 use super::refusal::Refusal;
 
@@ -84,7 +84,7 @@ impl Uploads {
         }
         let id = Uuid::now_v7();
         let path = self.path(repository, id);
-        tokio::fs::File::create_new(&path).await?;
+        tokio::fs::File::create_new(&path).await.map_err(at(&path))?;
         let session = Session { path: path.clone(), hasher: Sha256::new(), length: 0 };
         self.sessions().insert(path, Arc::new(tokio::sync::Mutex::new(session)));
         Ok(id)
@@ -125,7 +125,13 @@ impl Uploads {
         let limits = self.limits;
         let written = tokio::spawn(write(held, body, limits)).await.map_err(io::Error::other)?;
         let (held, outcome) = written;
-        outcome?;
+        if let Err(refusal) = outcome {
+            if refusal.is_full() {
+                // Half of what did not fit would keep the disk full, for everybody, until it is found idle.
+                self.cancel(held).await?;
+            }
+            return Err(refusal);
+        }
         let length = held.length;
         if at.is_some_and(|span| span.end != length) {
             return Err(Refusal::upload_invalid("the body is not as long as its Content-Range says"));
@@ -147,9 +153,8 @@ impl Uploads {
         }
         let path = held.path.clone();
         super::blocking(move || {
-            let file = std::fs::File::options().write(true).open(&held.path)?;
-            file.set_len(held.length)?;
-            file.sync_all()?;
+            let file = std::fs::File::options().write(true).open(&held.path).map_err(at(&held.path))?;
+            file.set_len(held.length).and_then(|()| file.sync_all()).map_err(at(&held.path))?;
             disk.place(&held.path, &disk.content(&expected))
         })
         .await?;
@@ -224,9 +229,11 @@ async fn write(mut held: Held, body: Body, limits: Limits) -> (Held, Result<(), 
 }
 
 async fn write_body(session: &mut Session, body: Body, limits: Limits) -> Result<(), Refusal> {
-    let mut file = tokio::fs::File::options().write(true).open(&session.path).await?;
-    file.set_len(session.length).await?;
-    file.seek(SeekFrom::Start(session.length)).await?;
+    let path = session.path.clone();
+    let at = || at(&path);
+    let mut file = tokio::fs::File::options().write(true).open(&path).await.map_err(at())?;
+    file.set_len(session.length).await.map_err(at())?;
+    file.seek(SeekFrom::Start(session.length)).await.map_err(at())?;
     let mut body = body.into_data_stream();
     loop {
         let next = tokio::time::timeout(limits.idle, body.next());
@@ -234,11 +241,11 @@ async fn write_body(session: &mut Session, body: Body, limits: Limits) -> Result
             Ok(None) => break,
             Ok(Some(Ok(chunk))) => chunk,
             Ok(Some(Err(error))) => {
-                file.flush().await?;
+                file.flush().await.map_err(at())?;
                 return Err(Refusal::upload_invalid(format!("the body ended early: {error}")));
             }
             Err(_) => {
-                file.flush().await?;
+                file.flush().await.map_err(at())?;
                 return Err(Refusal::new(
                     http::StatusCode::REQUEST_TIMEOUT,
                     "BLOB_UPLOAD_INVALID",
@@ -249,11 +256,11 @@ async fn write_body(session: &mut Session, body: Body, limits: Limits) -> Result
         if session.length + chunk.len() as u64 > limits.bytes {
             return Err(Refusal::too_large("SIZE_INVALID", limits.bytes));
         }
-        file.write_all(&chunk).await?;
+        file.write_all(&chunk).await.map_err(at())?;
         session.hasher.update(&chunk);
         session.length += chunk.len() as u64;
     }
-    file.flush().await?;
+    file.flush().await.map_err(at())?;
     Ok(())
 }
 

@@ -29,5 +29,5 @@ mod stall;
 pub use live::LiveRelease;
 pub use resources::Resources;
 pub use serve::serve;
-pub(crate) use serve::{Always, serve_with};
+pub(crate) use serve::serve_candidate;
 pub use sites::{HostTaken, Sites};

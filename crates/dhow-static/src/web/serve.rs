@@ -2,7 +2,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,23 +26,26 @@ use super::stall::Stall;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// For running requests when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
-/// Connections at once. More wait to be accepted.
-const CONNECTIONS: usize = 4096;
+/// Connections at once to a candidate: only checks come there.
+const CANDIDATE: usize = 64;
 /// The head of a request, in bytes.
 const MAX_HEAD: usize = 32 << 10;
 /// After accepting failed, because no descriptor is free for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// That all connections are taken is told again after this time.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// Serves the live sites over HTTP/1.1 until `stop` is cancelled. Then no connection is accepted any more, idle ones
-/// are closed, and running requests get 10 s to end.
+/// are closed, and running requests get 10 s to end. It has at most so many `connections` at once; more wait to be
+/// accepted.
 ///
 /// A crash in it breaks running connections and nothing else.
-pub async fn serve(listener: TcpListener, sites: Sites, stop: CancellationToken) {
-    serve_with(listener, sites, stop).await;
+pub async fn serve(listener: TcpListener, sites: Sites, connections: usize, stop: CancellationToken) {
+    serve_with(listener, sites, connections, stop).await;
 }
 
 /// Finds the release that answers a request.
-pub(crate) trait Resolve: Clone + Send + Sync + 'static {
+trait Resolve: Clone + Send + Sync + 'static {
     fn resolve(&self, request: &Request<Incoming>) -> Result<Arc<LiveRelease>, Box<Response<SiteBody>>>;
 }
 
@@ -55,7 +58,7 @@ impl Resolve for Sites {
 
 /// One release, whatever the host.
 #[derive(Clone)]
-pub(crate) struct Always(pub(crate) Arc<LiveRelease>);
+struct Always(Arc<LiveRelease>);
 
 impl Resolve for Always {
     fn resolve(&self, _: &Request<Incoming>) -> Result<Arc<LiveRelease>, Box<Response<SiteBody>>> {
@@ -64,7 +67,7 @@ impl Resolve for Always {
 }
 
 /// A socket that connections come from.
-pub(crate) trait Accept: Send + 'static {
+trait Accept: Send + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
@@ -85,13 +88,31 @@ impl Accept for UnixListener {
     }
 }
 
-pub(crate) async fn serve_with<L: Accept>(listener: L, resolver: impl Resolve, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+/// Serves one candidate, for checks, until `stop` is cancelled.
+pub(crate) async fn serve_candidate(listener: UnixListener, live: Arc<LiveRelease>, stop: CancellationToken) {
+    serve_with(listener, Always(live), CANDIDATE, stop).await;
+}
+
+/// A place among those that are served at once; a word where all are taken.
+async fn slot(slots: &Arc<Semaphore>, most: usize, told: &mut Option<Instant>) -> Option<OwnedSemaphorePermit> {
+    if let Ok(slot) = slots.clone().try_acquire_owned() {
+        return Some(slot);
+    }
+    if told.is_none_or(|told| told.elapsed() > AGAIN) {
+        *told = Some(Instant::now());
+        tracing::warn!("all {most} connections to the sites are taken; more wait to be accepted");
+    }
+    // Never closed, so this waits and does not fail.
+    slots.clone().acquire_owned().await.ok()
+}
+
+async fn serve_with<L: Accept>(listener: L, resolver: impl Resolve, most: usize, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(most));
+    let mut told = None;
     let connections = TaskTracker::new();
     loop {
         let accepted = async {
-            // Never closed, so this waits and does not fail.
-            let slot = slots.clone().acquire_owned().await.ok();
+            let slot = slot(&slots, most, &mut told).await;
             (slot, listener.accept().await)
         };
         tokio::select! {

@@ -86,7 +86,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sites, stop) = (Sites::default(), CancellationToken::new());
-        let task = tokio::spawn(dhow_static::web::serve(listener, sites.clone(), stop.clone()));
+        let task = tokio::spawn(dhow_static::web::serve(listener, sites.clone(), 100, stop.clone()));
         let server = Self { releases, resources: Arc::default(), sites, address, stop, task, dir };
         let live = server.load("1", files(content), options).await;
         server.releases.switch(&id(), hash("1")).await.unwrap();

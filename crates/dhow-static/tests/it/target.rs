@@ -58,7 +58,7 @@ impl Bench {
             StaticTargetConfig { root, candidates, sites: sites.clone(), sites_address: address, executors };
         let target = Arc::new(StaticTarget::open(config).await.unwrap());
         let stop = CancellationToken::new();
-        tokio::spawn(dhow_static::web::serve(listener, sites.clone(), stop.clone()));
+        tokio::spawn(dhow_static::web::serve(listener, sites.clone(), 100, stop.clone()));
         Self { target, source, sites, address, dir, _stop: stop.drop_guard() }
     }
 

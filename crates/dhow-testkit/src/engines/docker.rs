@@ -63,6 +63,15 @@ impl Docker {
         Path::new(self.host.strip_prefix("unix://").unwrap_or(&self.host))
     }
 
+    /// Where an engine that `cargo xtask` started on this machine's network keeps its images and containers, as this
+    /// machine sees it.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.pid));
+        let data = self.socket().with_file_name("data");
+        root.join(data.strip_prefix("/").unwrap_or(&data))
+    }
+
     pub(super) fn answers(&self) -> bool {
         UnixStream::connect(self.socket()).is_ok()
     }

@@ -59,6 +59,13 @@ pub fn docker() -> Option<Docker> {
     found::<Docker>("docker", Docker::answers)
 }
 
+/// One more engine on this machine's network, for tests that stop it ([`mend`] starts it again; its containers go on
+/// without it) or fill its disk. One test at a time.
+#[must_use]
+pub fn spare() -> Option<Docker> {
+    found::<Docker>("spare", Docker::answers)
+}
+
 /// The plugin `docker compose`; [`Docker::command`] has it.
 #[must_use]
 pub fn compose() -> Option<Compose> {

@@ -1,6 +1,7 @@
 //! The control plane: adapters, engine and listeners, put together. `serve` and `demo` run the same.
 
 pub mod config;
+mod connections;
 mod docker;
 mod registry;
 mod secrets;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use config::FileConfig;
+use connections::Bounded;
 pub use source::Source;
 
 /// What `serve` is told.
@@ -124,7 +126,9 @@ impl Server {
             stop.clone(),
         ));
         let app = api.merge(server::router(registry));
+        let shares = connections::shares();
         let shutdown = stop.clone();
+        let listener = Bounded::new(listener, shares.api);
         tasks.spawn(async move {
             let served = axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await;
             if let Err(error) = served {
@@ -132,7 +136,7 @@ impl Server {
             }
         });
         let shutdown = stop.clone();
-        tasks.spawn(async move { dhow_static::web::serve(sites_listener, sites, shutdown).await });
+        tasks.spawn(async move { dhow_static::web::serve(sites_listener, sites, shares.sites, shutdown).await });
         let voyage = engine.clone();
         tasks.spawn(async move {
             if let Err(error) = voyage.run().await {

@@ -8,6 +8,7 @@ mod bad_input;
 mod crash;
 mod demo;
 mod docker;
+mod faults;
 mod fleets;
 mod offline;
 mod publish;

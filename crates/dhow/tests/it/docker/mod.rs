@@ -4,5 +4,5 @@ mod demo;
 mod docs;
 mod servers;
 mod static_file;
-mod support;
+pub mod support;
 mod voyage;

@@ -2,8 +2,11 @@
 
 pub mod engines;
 pub mod fleet;
+pub mod outside;
 pub mod process;
 pub mod serve;
+pub mod tmpfs;
+pub mod visitors;
 
 use std::time::Duration;
 

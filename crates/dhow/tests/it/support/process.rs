@@ -46,6 +46,14 @@ pub fn dhow(home: &Path) -> Command {
     clean(Command::new(env!("CARGO_BIN_EXE_dhow")), home)
 }
 
+/// The same, started by another program, which becomes it: `prlimit --nofile=200:200`.
+pub fn dhow_under(by: &[&str], home: &Path) -> Command {
+    let Some((program, arguments)) = by.split_first() else { return dhow(home) };
+    let mut command = clean(Command::new(program), home);
+    command.args(arguments).arg(env!("CARGO_BIN_EXE_dhow"));
+    command
+}
+
 /// `git`, in the same world.
 pub fn git(home: &Path) -> Command {
     let mut git = clean(Command::new("git"), home);

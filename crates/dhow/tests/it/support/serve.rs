@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::fleet::HOST;
-use super::process::{Said, dhow, run};
+use super::process::{Said, dhow, dhow_under, run};
 use super::{DEADLINE, Fleet};
 
 /// The configuration of every `serve`: as by default, but quicker.
@@ -37,6 +37,7 @@ pub struct Start<'a> {
     listen: String,
     config: String,
     environment: Vec<(String, String)>,
+    under: &'a [&'a str],
 }
 
 impl Fleet {
@@ -49,11 +50,12 @@ impl Fleet {
             listen: "127.0.0.1:0".into(),
             config: format!("registry_hosts: [{HOST}]\n{CONFIG}"),
             environment: Vec::new(),
+            under: &[],
         }
     }
 }
 
-impl Start<'_> {
+impl<'a> Start<'a> {
     /// On another address of the fleet.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
@@ -85,11 +87,17 @@ impl Start<'_> {
         self
     }
 
+    /// Started by another program, which becomes it.
+    pub fn under(mut self, by: &'a [&'a str]) -> Self {
+        self.under = by;
+        self
+    }
+
     /// The command, not started.
     pub fn command(&self) -> Command {
         let config = self.fleet.folder().join("serve.yaml");
         std::fs::write(&config, &self.config).unwrap();
-        let mut command = dhow(&self.fleet.home());
+        let mut command = dhow_under(self.under, &self.fleet.home());
         command.args(["serve", "--listen", &self.listen, "--sites", "127.0.0.1:0", "--fleet", &self.url]);
         command.arg("--state").arg(&self.state).arg("--config").arg(config);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

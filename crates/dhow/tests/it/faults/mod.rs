@@ -1,0 +1,69 @@
+//! What goes wrong outside of Dhow, through the real binary. In each: visitors are served by the old version and
+//! counted, what went wrong is told with its place, and what goes away by itself needs no person afterwards.
+
+mod beside;
+mod clock;
+mod descriptors;
+mod disk;
+mod engine;
+mod flood;
+mod git;
+mod registry;
+mod state;
+mod stop;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{DEADLINE, Fleet, SHOP, Serve, site};
+
+/// Where the shop's visitors go.
+const HOST: &str = "shop.stage.localhost";
+
+/// The page of a version.
+fn page(text: &str) -> String {
+    format!("<h1>{text}</h1>")
+}
+
+/// The shop, with version `1.0.0` live, from the embedded registry.
+async fn shop(fleet: &Fleet) -> Serve {
+    let serve = fleet.serve().start().await;
+    serve.publish(&site("one"), "shop/web:1.0.0").await.ok();
+    serve.reaches("shop", "stage", "1.0.0").await;
+    serve
+}
+
+/// Waits until `status` says all of these words.
+async fn told(serve: &Serve, words: &[&str]) -> Value {
+    serve.until("status", |s| words.iter().all(|word| s.to_string().contains(word))).await
+}
+
+/// Every version came into the fleet and was rolled out once, and none was blamed.
+async fn once_each(fleet: &Fleet, serve: &Serve, versions: &[&str]) {
+    let log = fleet.log().await;
+    for version in versions {
+        let commits = log.iter().filter(|subject| subject.contains(&format!("web {version}"))).count();
+        assert_eq!(commits, 1, "{version}: {log:#?}");
+    }
+    let queued = serve.events("rollout_queued").await;
+    assert_eq!(queued.len(), versions.len(), "{queued:#?}");
+    let quarantine = serve.get("quarantine").await;
+    assert_eq!(quarantine["quarantined"].as_array().unwrap().len(), 0, "{quarantine:#}");
+}
+
+/// The fleet with the shop.
+async fn fleet() -> Fleet {
+    Fleet::with(&SHOP).await
+}
+
+/// Waits until the log of `serve` has these words: where its API cannot be asked.
+async fn told_in_the_log(serve: &Serve, words: &str) {
+    let look = async {
+        while !serve.said().contains(words) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let found = tokio::time::timeout(DEADLINE, look).await;
+    assert!(found.is_ok(), "{words:?} is not in what serve said: {}", serve.said());
+}
