@@ -10,6 +10,8 @@ use gix::refs::transaction::PreviousValue;
 use gix::sec::Trust;
 use gix::{ObjectId, Repository, ThreadSafeRepository};
 
+use crate::network::DISK;
+
 /// The reference that holds the remote's head as it was last seen.
 pub(crate) const HEAD: &str = "refs/dhow/head";
 
@@ -98,9 +100,13 @@ fn open(path: &Path, config: &[String]) -> gix::Result<ThreadSafeRepository> {
     options.config_overrides(config.iter().map(String::as_str)).open(path)
 }
 
-/// The error for an object or a reference that cannot be read.
+/// The error for an object or a reference that cannot be read, or be written for want of room.
 pub(crate) fn damaged(what: impl Display, error: impl Display) -> FleetRepoError {
-    FleetRepoError::Damaged(format!("{what}: {error}"))
+    let said = format!("{what}: {error}");
+    match DISK.iter().any(|sign| said.contains(sign)) {
+        true => FleetRepoError::Disk(said),
+        false => FleetRepoError::Damaged(said),
+    }
 }
 
 /// Git's form of a commit id.

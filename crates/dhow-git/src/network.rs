@@ -1,5 +1,6 @@
 //! Asking, fetching and pushing, by the git command.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::remote::Remote;
 
 /// The remote's name in the configuration that git gets; its URL thus is in no argument.
 pub(crate) const NAME: &str = "dhow-fleet";
+/// What the system says of a disk that takes nothing more.
+pub(crate) const DISK: [&str; 3] = ["No space left on device", "Disk quota exceeded", "Read-only file system"];
 /// How long the question for a branch's head may take.
 const QUESTION: Duration = Duration::from_secs(60);
 
@@ -67,8 +70,16 @@ impl Network {
         } else if output.stderr.contains("couldn't find remote ref") {
             Err(FleetRepoError::NoCommits { remote: self.remote.shown.clone(), branch: branch.to_string() })
         } else {
-            Err(self.remote.unreachable(&output.stderr))
+            Err(self.own_disk(&output.stderr).unwrap_or_else(|| self.remote.unreachable(&output.stderr)))
         }
+    }
+
+    /// The error where our own disk is the reason, and not the remote's.
+    fn own_disk(&self, said: &str) -> Option<FleetRepoError> {
+        let ours = |line: &&str| !line.starts_with("remote:") && DISK.iter().any(|sign| line.contains(sign));
+        let line = said.lines().find(ours)?;
+        let mirror = self.git.git_dir.as_deref().unwrap_or(Path::new("")).display();
+        Some(FleetRepoError::Disk(format!("{mirror}: {}", self.remote.words(line))))
     }
 
     /// Pushes one refspec; with `expect`, only if the remote's reference is there.

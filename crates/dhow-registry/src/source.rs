@@ -65,3 +65,22 @@ impl VersionSource for Client {
         Ok(stream)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_before_a_registry_says_nothing_of_a_version() {
+        let of = |kind| source_error(Error { registry: "a.dev".into(), asked: "blob".into(), kind });
+        let digest = Digest::of(b"");
+        for kind in [
+            ErrorKind::NotARegistry("an HTML page".into()),
+            ErrorKind::WrongDigest { expected: digest, came: digest },
+            ErrorKind::Refused { status: 502, code: String::new(), message: String::new() },
+        ] {
+            assert!(matches!(of(kind), SourceError::Unavailable { .. }));
+        }
+        assert!(matches!(of(ErrorKind::Invalid("two layers".into())), SourceError::Invalid(_)));
+    }
+}

@@ -4,15 +4,29 @@ use std::path::Path;
 
 use dhow_core::port::StoreError;
 
-/// The usual error of a statement.
-pub(crate) fn failed(error: sqlx::Error) -> StoreError {
-    StoreError::Failed(error.to_string())
+/// SQLite's code of an error, without its extension.
+fn code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<u32>().ok());
+    code.map(|c| c & 0xff)
 }
 
-/// A damaged file: `SQLITE_CORRUPT` (11) and `SQLITE_NOTADB` (26), with their extended codes.
+/// The usual error of a statement. A disk that is full or cannot be written (`SQLITE_FULL`, 13, and `SQLITE_READONLY`,
+/// 8) undoes the statement and nothing else.
+pub(crate) fn failed(error: sqlx::Error) -> StoreError {
+    StoreError::Failed(match code(&error) {
+        Some(13) => format!(
+            "the disk of the state directory is full ({error}); make room there, and it goes on by itself"
+        ),
+        Some(8) => format!(
+            "the state directory cannot be written ({error}); mount it so that it can, and see whose it is"
+        ),
+        _ => error.to_string(),
+    })
+}
+
+/// A damaged file: `SQLITE_CORRUPT` (11) and `SQLITE_NOTADB` (26).
 fn is_damage(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<u32>().ok());
-    matches!(code.map(|c| c & 0xff), Some(11 | 26))
+    matches!(code(error), Some(11 | 26))
 }
 
 /// What a failure to open or to read a database file means.

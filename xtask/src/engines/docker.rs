@@ -31,7 +31,8 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
 pub fn spare(state: &mut State) -> anyhow::Result<Value> {
     let host = Host::up(state, "spare", Kind::Beside)?;
     let data = host.dir.join("data");
-    let mounted = host.command("busybox")?.args(["mountpoint", "-q"]).arg(&data).status();
+    let line = format!(" {} tmpfs ", data.display());
+    let mounted = host.command("grep")?.args(["-qF", &line, "/proc/self/mounts"]).status();
     if !mounted.is_ok_and(|status| status.success()) {
         fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
         let options = format!("size={SMALL}m,mode=710");

@@ -209,6 +209,9 @@ pub enum FleetRepoError {
         "the mirror of the fleet is damaged: {0}; stop dhow, remove the folder and start again: it is fetched anew"
     )]
     Damaged(String),
+    /// The disk of the mirror is full or cannot be written; it goes on by itself when that is over.
+    #[error("the mirror of the fleet cannot be written: {0}; it goes on by itself when that is over")]
+    Disk(String),
     /// The way it was asked for cannot work.
     #[error("{0}")]
     Refused(String),

@@ -26,6 +26,24 @@ fn two() -> World {
     world
 }
 
+#[test]
+fn ten_thousand_nudges_at_once_become_one_look_and_lose_nothing() {
+    let mut world = two();
+    let looks = |world: &mut World, nudges: usize| {
+        let before = world.source.calls(SourceCall::Tags);
+        for _ in 0..nudges {
+            world.nudge("shop/web");
+        }
+        world.settle();
+        world.source.calls(SourceCall::Tags) - before
+    };
+    let idle = looks(&mut world, 0);
+    world.content_of("shop/web", "1.1.0");
+    let flooded = looks(&mut world, 10_000);
+    assert!(flooded <= idle + 2, "{flooded} looks, {idle} without a nudge");
+    assert_eq!(world.running(STAGE), "1.1.0");
+}
+
 fn change(file: (String, String)) -> FileChange {
     FileChange { path: file.0, content: Some(file.1.into_bytes()) }
 }

@@ -28,7 +28,7 @@ struct Account {
 
 /// Counts what comes in.
 struct Packed<'a> {
-    source: StreamReader,
+    source: &'a mut StreamReader,
     account: &'a RefCell<Account>,
 }
 
@@ -72,18 +72,21 @@ impl<R: Read> Read for Guarded<'_, R> {
 
 /// Writes every file of the archive.
 pub(super) fn read(
-    source: StreamReader,
+    mut source: StreamReader,
     writer: &mut Writer<'_>,
     limits: &Limits,
 ) -> Result<(), UnpackError> {
     let account = RefCell::new(Account::default());
-    let packed = Packed { source, account: &account };
+    let packed = Packed { source: &mut source, account: &account };
     let guarded = Guarded { inner: MultiGzDecoder::new(packed), account: &account, limits };
     let result = entries(guarded, writer, limits);
     // The decoders only know that a read failed. What made it fail is the answer.
-    match account.into_inner().stopped {
-        Some(stopped) => Err(stopped),
-        None => result,
+    let result = account.into_inner().stopped.map_or(result, Err);
+    match result {
+        // Only at its end the source knows whether these are the bytes that were asked for. Where they are not, the
+        // archive is not to blame.
+        Err(error) if error.blames_content() => Err(source.failure().map_or(error, UnpackError::Source)),
+        result => result,
     }
 }
 

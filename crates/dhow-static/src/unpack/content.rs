@@ -99,6 +99,18 @@ pub(crate) struct StreamReader {
     pub(crate) end: Option<SourceEnd>,
 }
 
+impl StreamReader {
+    /// Reads what is left, and why it ended early if it did.
+    pub(crate) fn failure(&mut self) -> Option<io::Error> {
+        let mut buffer = vec![0; 64 << 10];
+        while self.read(&mut buffer).is_ok_and(|read| read > 0) {}
+        match self.end.take() {
+            Some(SourceEnd::Failed(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 impl Read for StreamReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {

@@ -112,6 +112,19 @@ pub enum UnpackError {
 }
 
 impl UnpackError {
+    /// Whether it says that the content is not what it should be.
+    pub(super) fn blames_content(&self) -> bool {
+        match self {
+            Self::Entry { .. }
+            | Self::TooManyFiles { .. }
+            | Self::TooBig { .. }
+            | Self::Bomb { .. }
+            | Self::Empty
+            | Self::Damaged(_) => true,
+            Self::Source(_) | Self::Cancelled | Self::Disk { .. } | Self::Worker(_) => false,
+        }
+    }
+
     pub(super) fn entry(name: &[u8], refusal: Refusal) -> Self {
         Self::Entry { name: String::from_utf8_lossy(name).chars().take(200).collect(), refusal }
     }

@@ -146,6 +146,17 @@ async fn a_broken_source_is_told_from_a_damaged_archive() {
 }
 
 #[tokio::test]
+async fn content_that_turns_out_not_to_be_what_was_asked_for_is_the_sources_fault() {
+    let mut packed = archive(&[file("index.html", "hello")]);
+    let half = packed.len() / 2;
+    packed[half..].iter_mut().for_each(|byte| *byte ^= 1);
+    let wrong = io::Error::other("the content has another digest");
+    let chunks = vec![Ok(Bytes::from(packed)), Err(wrong)];
+    let result = try_unpack(Content::archive(futures::stream::iter(chunks)), &Limits::default()).await;
+    assert!(matches!(result, Err(UnpackError::Source(_))), "{result:?}");
+}
+
+#[tokio::test]
 async fn no_files_at_all_are_refused() {
     for content in [stream(archive(&[])), files(&[])] {
         assert!(matches!(try_unpack(content, &Limits::default()).await, Err(UnpackError::Empty)));

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::serve::Listener;
+use socket2::{SockRef, TcpKeepalive};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +24,8 @@ const API: u64 = 1024;
 const LEAST: u64 = 16;
 /// After accepting failed, because no descriptor is free for example.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The other side of a connection on which nothing happens is asked for after this time: one that is gone frees its place.
+const ALIVE: Duration = Duration::from_secs(60);
 /// That all are taken is told again after this time.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -97,7 +100,13 @@ impl Listener for Bounded {
         let slot = self.slot().await;
         loop {
             match self.listener.accept().await {
-                Ok((stream, from)) => return (Connection { stream, _slot: slot }, from),
+                Ok((stream, from)) => {
+                    let there = TcpKeepalive::new().with_time(ALIVE);
+                    if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&there) {
+                        tracing::debug!(%error, "a connection is not looked after");
+                    }
+                    return (Connection { stream, _slot: slot }, from);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection to the API could not be accepted");
                     tokio::time::sleep(PAUSE).await;

@@ -228,6 +228,13 @@ impl World {
         digest
     }
 
+    /// The registry says that something was pushed there.
+    pub fn nudge(&self, repository: &str) {
+        if let Some(engine) = &self.engine {
+            engine.nudge_repository(&format!("r.test/{repository}").parse().unwrap());
+        }
+    }
+
     /// A version is published whose checks fail wherever it is rolled out.
     pub fn publish_broken(&self, repository: &str, tag: &str) -> Digest {
         let digest = Digest::of(format!("{repository}:{tag}").as_bytes());

@@ -16,7 +16,7 @@ async fn connections_that_take_every_descriptor_are_told_and_visitors_who_are_th
     visitors.answered(1).await;
     let mut idle = Vec::new();
     for address in [&serve.sites, &serve.api] {
-        for _ in 0..300 {
+        for _ in 0..120 {
             idle.push(TcpStream::connect(address).await.unwrap());
         }
     }
