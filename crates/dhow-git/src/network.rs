@@ -15,7 +15,8 @@ use crate::remote::Remote;
 /// The remote's name in the configuration that git gets; its URL thus is in no argument.
 pub(crate) const NAME: &str = "dhow-fleet";
 /// What the system says of a disk that takes nothing more.
-pub(crate) const DISK: [&str; 3] = ["No space left on device", "Disk quota exceeded", "Read-only file system"];
+pub(crate) const DISK: [&str; 3] =
+    ["No space left on device", "Disk quota exceeded", "Read-only file system"];
 /// How long the question for a branch's head may take.
 const QUESTION: Duration = Duration::from_secs(60);
 

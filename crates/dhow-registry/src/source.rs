@@ -25,9 +25,9 @@ fn source_error(error: Error) -> SourceError {
         ErrorKind::NotARegistry(_) | ErrorKind::WrongDigest { .. } => {
             SourceError::Unavailable { message, retry_after: None }
         }
-        ErrorKind::TooLarge { .. }
-        | ErrorKind::Refused { .. }
-        | ErrorKind::Invalid(_) => SourceError::Invalid(message),
+        ErrorKind::TooLarge { .. } | ErrorKind::Refused { .. } | ErrorKind::Invalid(_) => {
+            SourceError::Invalid(message)
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn executor(error: ExecutorError) -> TargetError {
 
 /// What the Engine API said.
 pub(crate) fn api(error: &bollard::errors::Error) -> TargetError {
-    let text = error.to_string();
+    let text = with_causes(error);
     let lower = text.to_lowercase();
     if lower.contains("is too old") || lower.contains("is too new") {
         return TargetError::Blocked(format!(
@@ -32,6 +32,20 @@ pub(crate) fn api(error: &bollard::errors::Error) -> TargetError {
         return TargetError::Blocked(known);
     }
     TargetError::Passing(format!("the Docker Engine did not answer as it should: {text}"))
+}
+
+/// The words of an error and of all that caused it: the client's own say only where it failed.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 /// What a command of Docker said that ended with another code than 0.
@@ -149,16 +163,17 @@ fn tools(lower: &str) -> Option<String> {
 }
 
 fn socket(lower: &str) -> Option<String> {
-    if lower.contains("permission denied") && lower.contains("socket")
-        || lower.contains("connect: permission denied")
-    {
+    let at_connect = ["socket", "client error (connect)"].iter().any(|sign| lower.contains(sign));
+    if lower.contains("permission denied") && at_connect || lower.contains("connect: permission denied") {
         return Some(
             "this user may not use the Docker Engine: no permission on its socket; add the user to the group docker \
              there (`usermod -aG docker USER`) and log in again"
                 .to_owned(),
         );
     }
-    let down = lower.contains("cannot connect to the docker daemon") || lower.contains("socket not found");
+    let down = ["cannot connect to the docker daemon", "socket not found", "client error (connect)"]
+        .iter()
+        .any(|sign| lower.contains(sign));
     down.then(|| {
         "the Docker Engine does not run there, or listens elsewhere; start it (`systemctl start docker`)"
             .to_owned()

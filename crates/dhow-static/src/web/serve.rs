@@ -94,7 +94,11 @@ pub(crate) async fn serve_candidate(listener: UnixListener, live: Arc<LiveReleas
 }
 
 /// A place among those that are served at once; a word where all are taken.
-async fn slot(slots: &Arc<Semaphore>, most: usize, told: &mut Option<Instant>) -> Option<OwnedSemaphorePermit> {
+async fn slot(
+    slots: &Arc<Semaphore>,
+    most: usize,
+    told: &mut Option<Instant>,
+) -> Option<OwnedSemaphorePermit> {
     if let Ok(slot) = slots.clone().try_acquire_owned() {
         return Some(slot);
     }

@@ -136,7 +136,9 @@ impl Server {
             }
         });
         let shutdown = stop.clone();
-        tasks.spawn(async move { dhow_static::web::serve(sites_listener, sites, shares.sites, shutdown).await });
+        tasks.spawn(
+            async move { dhow_static::web::serve(sites_listener, sites, shares.sites, shutdown).await },
+        );
         let voyage = engine.clone();
         tasks.spawn(async move {
             if let Err(error) = voyage.run().await {

@@ -10,7 +10,10 @@ use crate::support::{Fleet, SHOP, Serve, broken_site, site};
 
 /// A service like the shop, of another name.
 fn like_the_shop(name: &str, limit: &str) -> [(String, String); 2] {
-    let service = SHOP[0].1.replace("shop/web", &format!("{name}/web")).replace("limit: 1s", &format!("limit: {limit}"));
+    let service = SHOP[0]
+        .1
+        .replace("shop/web", &format!("{name}/web"))
+        .replace("limit: 1s", &format!("limit: {limit}"));
     [
         (format!("services/{name}/dhow.yaml"), service),
         (format!("services/{name}/static_file/stage/dhow.yaml"), format!("bundle: dhow.test/{name}/web\n")),
@@ -47,7 +50,8 @@ async fn a_check_that_hangs_is_ended_told_and_its_version_taken_back() {
 
 /// Processes of this name that `serve` is the parent of.
 fn children(serve: &Serve, name: &str) -> Vec<String> {
-    let list = std::process::Command::new("ps").args(["-o", "comm=", "--ppid", &serve.pid()]).output().unwrap();
+    let list =
+        std::process::Command::new("ps").args(["-o", "comm=", "--ppid", &serve.pid()]).output().unwrap();
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
     list.lines().filter(|line| line.trim() == name).map(str::to_owned).collect()
 }

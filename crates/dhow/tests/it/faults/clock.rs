@@ -84,5 +84,6 @@ async fn a_clock_that_jumps_by_hours_neither_shortens_nor_stops_a_soak_and_loses
 fn jumped(times: &[&Value]) -> bool {
     let times: Vec<jiff::Timestamp> = times.iter().map(|at| at.as_str().unwrap().parse().unwrap()).collect();
     let hours = |a: &jiff::Timestamp, b: &jiff::Timestamp| b.duration_since(*a).as_hours();
-    times.windows(2).any(|two| hours(&two[0], &two[1]) >= 4) && times.windows(2).any(|two| hours(&two[0], &two[1]) <= -8)
+    times.windows(2).any(|two| hours(&two[0], &two[1]) >= 4)
+        && times.windows(2).any(|two| hours(&two[0], &two[1]) <= -8)
 }

@@ -9,7 +9,8 @@ use crate::support::visitors::Visitors;
 /// Files that need more than the last bytes of a disk.
 fn heavy(text: &str) -> Vec<(&'static str, String)> {
     // What repeats would be packed away.
-    let noise: String = (0..20_000u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let noise: String =
+        (0..20_000u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
     [site(text), vec![("noise.txt", noise)]].concat()
 }
 

@@ -104,12 +104,18 @@ async fn an_engine_that_stops_restarts_or_has_a_full_disk_is_told_and_what_runs_
     shop.until(&serve, |row| row["health"] == "healthy").await;
     visitors.saw_only(&["2.0.0"]).await;
     let (after, visitors) = shop.visitors().await;
-    assert_eq!(after, container, "the container was replaced");
+    assert_eq!(
+        after,
+        container,
+        "it was replaced: {:#}",
+        serve.get("history?limit=1000&newest_first=true").await
+    );
 
     // Its disk full while a version comes, and Dhow stopped in the middle of that rollout.
     let ballast = fill(&shop.engine);
     let noise = shop.yard.fleet.folder().join("noise");
-    let bytes: Vec<u8> = (0..1u64 << 20).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    let bytes: Vec<u8> =
+        (0..1u64 << 20).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
     std::fs::write(&noise, bytes).unwrap();
     shop.yard.push(&serve, shop.yard.version("3.0.0").file(&noise, "/noise"), "3.0.0").await;
     let row = shop.until(&serve, |row| row["reason"].to_string().contains("no space left on device")).await;

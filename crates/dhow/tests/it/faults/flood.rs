@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
 
 use super::{HOST, fleet, once_each, page, shop};
-use crate::support::visitors::Visitors;
 use crate::support::tmpfs::Tmpfs;
+use crate::support::visitors::Visitors;
 use crate::support::{Serve, site};
 
 const EVENTS: usize = 10_000;

@@ -94,8 +94,10 @@ async fn a_registry_that_wants_fewer_calls_is_left_alone_and_asked_again() {
 async fn a_slow_registry_holds_up_its_own_deployments_and_no_others() {
     let (outside, fleet, serve) = begin().await;
     let near = SHOP[0].1.replace("/shop/web", "/near/web");
-    let files =
-        [("services/near/dhow.yaml", &*near), ("services/near/static_file/stage/dhow.yaml", "bundle: dhow.test/near/web\n")];
+    let files = [
+        ("services/near/dhow.yaml", &*near),
+        ("services/near/static_file/stage/dhow.yaml", "bundle: dhow.test/near/web\n"),
+    ];
     fleet.push("a neighbour", &files).await;
     let visitors = Visitors::of_site(&serve, HOST);
     outside.breaks(Part::Blob, Fault::Drip(Duration::from_millis(50)));

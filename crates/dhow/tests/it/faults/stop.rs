@@ -44,11 +44,8 @@ async fn a_stop_while_the_new_version_is_verified_goes_on_with_the_same_rollout(
     let fleet = Fleet::empty().await;
     let (go, count) = (fleet.folder().join("go"), fleet.folder().join("count"));
     // Twice before it goes live, and then when it is let.
-    let script = format!(
-        "echo >> {0}; test $(wc -l < {0}) -le 2 || test -e {1}",
-        count.display(),
-        go.display()
-    );
+    let script =
+        format!("echo >> {0}; test $(wc -l < {0}) -le 2 || test -e {1}", count.display(), go.display());
     let checks = format!(
         "artifacts:\n  web: {{ bundle: dhow.test/shop/web, policy: {{ semver: \"*\" }} }}\nchecks:\n  - command: [sh, -c, \
          \"{script}\"]\n    retry: 100ms\n    limit: 10m\n"

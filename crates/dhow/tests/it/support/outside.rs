@@ -49,8 +49,12 @@ pub struct Outside {
 impl Outside {
     pub async fn open() -> Self {
         let disk = tempfile::tempdir().unwrap();
-        let registry =
-            Registry::open(Settings::new(disk.path()), Arc::new(Open), Arc::new(NothingInUse), Arc::new(Silent));
+        let registry = Registry::open(
+            Settings::new(disk.path()),
+            Arc::new(Open),
+            Arc::new(NothingInUse),
+            Arc::new(Silent),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let good = listener.local_addr().unwrap().to_string();
         let app = router(registry.unwrap());
