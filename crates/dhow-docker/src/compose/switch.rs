@@ -85,7 +85,7 @@ impl ComposeTarget {
             (None, true) if by_us => {
                 return Err(TargetError::Blocked(format!(
                     "{} was not started by Compose files that are known, so what ran before cannot be brought back; \
-                     start it by hand, or roll out a release",
+                     start it by hand, or commit a version that runs",
                     body.project
                 )));
             }
