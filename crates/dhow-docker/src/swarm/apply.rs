@@ -133,8 +133,38 @@ impl SwarmTarget {
         let before = self.before(site, api, body).await?;
         let (logins, turn) = (self.logins.as_ref(), Turn::from(context));
         deploy::deploy(site, logins, &body.stack, release, of_release.images.values(), turn).await?;
+        self.replaced(site, api, body, &before, turn).await?;
         let names: Vec<String> = of_release.hashes.into_keys().collect();
         self.wait(api, body, &names, &before).converge().await
+    }
+
+    /// Swarm leaves tasks alone where both their ports and where they may run have changed, and the node still fits: it
+    /// looks at the latter first, and not at the ports then. They are made anew by our word.
+    async fn replaced(
+        &self,
+        site: &Site,
+        api: &Api,
+        body: &Body,
+        before: &Before,
+        turn: Turn<'_>,
+    ) -> Result<(), TargetError> {
+        let (services, tasks) = api.stack(&body.stack).await?;
+        for service in &services {
+            let left_alone = |task: &&TaskFacts| {
+                let made_for = before.endpoints.get(&task.id);
+                task.service_id == service.id
+                    && !ended(task)
+                    && made_for.is_some_and(|made_for| *made_for != service.endpoint)
+                    && task.made_of == service.tasks_of
+                    && task.placed != service.placed
+            };
+            if tasks.iter().any(|task| left_alone(&task)) {
+                let name = format!("{}_{}", body.stack, service.name);
+                let command = site.docker(["service", "update", "--force", "--detach", name.as_str()]);
+                site.change(turn, &format!("making the tasks of {name} anew"), &command).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What stands before a change is handed over. For what running tasks were made is noted at the place: whoever takes

@@ -56,7 +56,9 @@ impl Scene<'_> {
     pub(super) fn is_present(&self, service: &ServiceFacts, task: &TaskFacts) -> bool {
         let placed = || {
             let node = self.nodes.iter().find(|node| Some(&node.id) == task.node.as_ref());
-            task.placed == service.placed || node.is_some_and(|node| fits(&service.constraints, node))
+            task.placed == service.placed
+                || service.constraints.is_empty()
+                || node.is_some_and(|node| fits(&service.constraints, node))
         };
         let endpoint = self.before.endpoints.get(&task.id);
         task.made_of == service.tasks_of && endpoint.is_none_or(|made| *made == service.endpoint) && placed()
@@ -339,6 +341,10 @@ mod tests {
         };
         let judged =
             |mode, tasks: &[TaskFacts]| judge(&placed(mode), Scene { tasks, nodes: &nodes, before: &before });
+        let anywhere = service(Mode::Replicated(1));
+        let tasks = [TaskFacts { placed: "other platforms".into(), ..on("1", "b") }];
+        let free = judge(&anywhere, Scene { tasks: &tasks, nodes: &[], before: &before });
+        assert_eq!(free, Stand::Converged);
         assert_eq!(judged(Mode::Replicated(1), &[on("1", "a")]), Stand::Converged);
         assert!(matches!(judged(Mode::Replicated(1), &[on("1", "b")]), Stand::Waits(_)));
         assert_eq!(judged(Mode::Global, &[on("1", "a")]), Stand::Converged);
