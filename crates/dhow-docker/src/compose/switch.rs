@@ -31,6 +31,8 @@ impl ComposeTarget {
         let turn = Turn::from(context);
         let stack = stack_of(site, body, change);
         let up = self.up(site, body, &stack, &["--remove-orphans".to_owned()]);
+        // Nobody meets an address that is dead, or another's by now.
+        let away = self.suspend(site, change, context).await?;
         let begun = SystemTime::now();
         let output = site.try_change(turn, &up).await?;
         if !output.ok() {
@@ -48,7 +50,8 @@ impl ComposeTarget {
             });
         }
         let routed = self.listening_and_routed(site, body, change, context).await?;
-        let gap = site.api().await?.gap(&body.project, begun, routed.as_deref()).await;
+        let gap =
+            site.api().await?.gap(&body.project, begun, routed.as_deref().map(|name| (name, away))).await;
         let gap_ms = gap.filter(|_| change.present).and_then(|gap| u64::try_from(gap.as_millis()).ok());
         if let Some(gap_ms) = gap_ms {
             context.log.line(Stream::Out, &format!("there was no service for {gap_ms} ms"));
@@ -79,6 +82,7 @@ impl ComposeTarget {
             (Some(_), true) if change.current.is_none() && !by_us => {}
             (Some(before), true) => {
                 let up = self.up(site, body, before, &["--remove-orphans".to_owned()]);
+                self.suspend(site, change, context).await?;
                 site.change(turn, "starting what ran before", &up).await?;
                 self.route_back(site, body, change, |_| true, context).await?;
             }
@@ -92,7 +96,7 @@ impl ComposeTarget {
             (None, true) => {}
             (_, false) => {
                 // Nothing ran: a route would lead to what is taken away now.
-                self.routes.remove(&context.rendered.deployment, &site.place(), context.epoch).await?;
+                self.routes.remove(&super::route::end(site, None, context)).await?;
                 super::remove::down(site, turn, &body.project).await?;
             }
         }

@@ -83,8 +83,14 @@ async fn whoever_was_taken_over_changes_no_route() {
     release.0.epoch = 7;
     harbor.deploy(&release).await.unwrap();
     let (deployment, place) = (&release.0.rendered.deployment, &harbor.lab.place);
-    let error =
-        dhow_docker::compose::Routes::remove(&*harbor.fronts, deployment, place, 6).await.unwrap_err();
+    let end = dhow_docker::compose::RouteEnd {
+        deployment: deployment.clone(),
+        place: place.clone(),
+        places: Vec::new(),
+        proxy: None,
+        epoch: 6,
+    };
+    let error = dhow_docker::compose::Routes::remove(&*harbor.fronts, &end).await.unwrap_err();
     assert!(matches!(error, dhow_core::port::TargetError::Fenced { seen: 7, ours: 6 }), "{error}");
     assert_eq!(harbor.version().await, "1");
 }
