@@ -1,5 +1,6 @@
 //! Steps are done here. Every effect runs under the deployment's lock at the place.
 
+use dhow_core::fleet::Isolation;
 use dhow_core::port::{Context, Settled, Step, Stream, TargetError};
 
 use super::api::Facts;
@@ -26,7 +27,8 @@ impl ComposeTarget {
             Action::Files { override_file, content, data } => {
                 let look = self.look(&context.rendered, &body, &step.place).await?;
                 let manifest = Manifest { content, ..look.manifest };
-                isolate::internal_network(&site, &body, context.into()).await?;
+                isolate::made(&site, &body, context.into()).await?;
+                isolate::met(&site, &body, context.into()).await?;
                 send(&site, &body, &manifest, &override_file, &data, context).await
             }
             Action::Pull { platforms, in_the_way } => {
@@ -61,6 +63,9 @@ impl ComposeTarget {
             }
             Action::Prune => {
                 self.leave_former(&site, context).await?;
+                if body.isolation != Isolation::Site {
+                    isolate::left(&site, &body.project, context.into()).await?;
+                }
                 let full = Self::fullness(&self.options, &site, &site.api().await?).await.0;
                 if let Some(told) = &full {
                     context

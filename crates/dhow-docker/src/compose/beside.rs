@@ -42,6 +42,7 @@ impl ComposeTarget {
         let services: Vec<String> = beside.replicas.keys().chain(&beside.created).cloned().collect();
         more.extend(services.iter().cloned());
         site.change(turn, &step.summary, &self.up(site, body, &stack, &more)).await?;
+        super::isolate::met(site, body, turn).await?;
         self.ready(site, body, &services, beside).await?;
         match self.route_change(site, body, (None, &beside.old), context).await? {
             Some(change) => self.listening(site, body, &change, &services, beside, context).await,

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dhow_core::fleet::INTERNAL_NETWORK;
 use dhow_core::noun::{Digest, ImageReference};
 use dhow_core::port::{Command, Observed, Place, Rendered, TargetError};
 
@@ -291,7 +290,7 @@ fn things(seen: &mut Seen, model: &Model, section: &str, kind: &str, there: &BTr
     for (name, external) in model.names(section) {
         match there.contains(&name) {
             true => {}
-            false if external && name != INTERNAL_NETWORK => {
+            false if external && !super::isolate::is_made(&name) => {
                 seen.missing_external.push(format!("{kind} {name}"))
             }
             false => seen.create.push(format!("{kind} {name}")),

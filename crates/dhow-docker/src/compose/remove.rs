@@ -39,6 +39,7 @@ impl ComposeTarget {
         }
         if let Some(project) = project(&site).await? {
             down(&site, turn, &project).await?;
+            super::isolate::left(&site, &project, turn).await?;
         }
         for folder in ["current.json", "project", "releases", "content", "seen"] {
             site.executor.remove(&format!("{}/{folder}", site.root)).await.map_err(error::executor)?;

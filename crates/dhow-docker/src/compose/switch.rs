@@ -49,6 +49,7 @@ impl ComposeTarget {
                 }
             });
         }
+        super::isolate::met(site, body, turn).await?;
         let routed = self.listening_and_routed(site, body, change, context).await?;
         let gap =
             site.api().await?.gap(&body.project, begun, routed.as_deref().map(|name| (name, away))).await;
@@ -84,6 +85,7 @@ impl ComposeTarget {
                 let up = self.up(site, body, before, &["--remove-orphans".to_owned()]);
                 self.suspend(site, change, context).await?;
                 site.change(turn, "starting what ran before", &up).await?;
+                super::isolate::met(site, body, turn).await?;
                 self.route_back(site, body, change, |_| true, context).await?;
             }
             (None, true) if by_us => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use dhow_core::fleet::{Front, INTERNAL_NETWORK};
+use dhow_core::fleet::{Front, SITE_NETWORK};
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Place, TargetError};
 
@@ -74,8 +74,9 @@ impl Part {
                      of the routed service is not in it; add the network to the service in its Compose file"
                 )));
             }
-            let network = self.network.as_deref().unwrap_or(INTERNAL_NETWORK);
-            return instance.address(Some(network)).ok_or_else(|| {
+            let own = || instance.addresses.keys().find(|name| name.starts_with(SITE_NETWORK));
+            let network = self.network.as_ref().or_else(own).map(String::as_str);
+            return instance.address(network).ok_or_else(|| {
                 TargetError::Blocked("a container of the routed service has no address in any network".into())
             });
         };
@@ -162,8 +163,7 @@ mod tests {
     }
 
     fn instance(published: Option<&str>) -> Instance {
-        let addresses =
-            [("a_default", "172.18.0.2"), (INTERNAL_NETWORK, "172.30.0.2"), ("edge", "172.31.0.2")];
+        let addresses = [("a_default", "172.18.0.2"), ("dhow_site_a", "172.30.0.2"), ("edge", "172.31.0.2")];
         Instance {
             addresses: addresses.map(|(name, ip)| (name.to_owned(), ip.parse().unwrap())).into(),
             port: 8080,
