@@ -224,3 +224,90 @@ async fn mend(doors: &Doors, key: &Key, kept: &Kept, all: &All) -> Result<Option
     let change = RouteChange { epoch, rollout: 0, ..kept.change.clone() };
     doors.lead(&change, &[], &change.new, &still).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use dhow_core::fleet::{Route, SecretReference};
+    use dhow_core::port::{Executor, ExecutorError, Executors};
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::front::fence::Turns;
+    use crate::front::{FrontsConfig, Secrets};
+
+    struct Nowhere;
+
+    #[async_trait]
+    impl Executors for Nowhere {
+        async fn at(&self, place: &Place) -> Result<Arc<dyn Executor>, ExecutorError> {
+            Err(ExecutorError::Refused(format!("there is no {place}")))
+        }
+    }
+
+    #[async_trait]
+    impl Secrets for Nowhere {
+        async fn secret(&self, _: &SecretReference, _: &str) -> Result<SecretString, String> {
+            Err("there is none".into())
+        }
+    }
+
+    fn keeper() -> Keeper {
+        let config = FrontsConfig {
+            executors: Arc::new(Nowhere),
+            fronts: Arc::new(|_| None),
+            secrets: Arc::new(Nowhere),
+            epoch: Arc::new(|| None),
+            ready: Duration::ZERO,
+            pause: Duration::from_secs(3_600),
+        };
+        Keeper::new(Arc::new(Doors { config, turns: Turns::default() }))
+    }
+
+    fn change(rollout: u64) -> RouteChange {
+        RouteChange {
+            deployment: "shop/compose/stage".parse().unwrap(),
+            place: Place::Local,
+            places: Vec::new(),
+            route: Route::default(),
+            old: Vec::new(),
+            new: Vec::new(),
+            rollout,
+            epoch: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_before_a_route_was_changed_is_not_kept() {
+        let (keeper, one) = (keeper(), change(1));
+        let kept = || keeper.all.lock().kept.values().map(|kept| kept.change.rollout).collect::<Vec<_>>();
+        let before = keeper.ticket();
+        let changing = keeper.changing(&one.deployment, &one.place);
+        let meanwhile = keeper.ticket();
+        keeper.doubt(change(8), meanwhile);
+        assert!(kept().is_empty(), "it is being changed");
+        changing.keep(one.clone());
+        for stale in [before, meanwhile] {
+            keeper.doubt(change(9), stale);
+            assert_eq!(kept(), [1]);
+        }
+        keeper.doubt(change(2), keeper.ticket());
+        assert_eq!(kept(), [2], "what was seen after it is");
+        drop(keeper.changing(&one.deployment, &one.place));
+        assert!(kept().is_empty(), "whoever fails to change it leaves nothing to be kept");
+        keeper.doubt(change(3), keeper.ticket());
+        assert_eq!(kept(), [3]);
+    }
+
+    #[tokio::test]
+    async fn a_doubt_stays_while_nothing_may_be_mended() {
+        let keeper = keeper();
+        keeper.doubt(change(1), keeper.ticket());
+        let kept = keeper.all.lock().kept.clone();
+        let (key, one) = kept.first_key_value().unwrap();
+        assert!(matches!(mend(&keeper.doors, key, one, &keeper.all).await, Ok(None)));
+        assert!(keeper.all.lock().kept[key].doubtful);
+    }
+}

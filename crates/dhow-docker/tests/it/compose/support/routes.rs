@@ -8,9 +8,9 @@ use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Place, TargetError};
 use dhow_docker::compose::{Instance, Noted, Prepared, RouteChange, RouteEnd, Routes};
 
-/// A proxy that is a table.
+/// A proxy that is a table; and what was drained last.
 #[derive(Default)]
-pub struct Upstreams(pub Mutex<BTreeMap<DeploymentId, Vec<SocketAddr>>>);
+pub struct Upstreams(pub Mutex<BTreeMap<DeploymentId, Vec<SocketAddr>>>, pub Mutex<Vec<SocketAddr>>);
 
 #[async_trait]
 impl Routes for Upstreams {
@@ -48,6 +48,7 @@ impl Routes for Upstreams {
     async fn drain(&self, change: &RouteChange) -> Result<Option<String>, TargetError> {
         let (table, old) = (self.0.lock().unwrap(), addresses(&change.old));
         assert!(table[&change.deployment].iter().all(|to| !old.contains(to)), "old ones still serve");
+        *self.1.lock().unwrap() = old;
         Ok(None)
     }
 
