@@ -137,10 +137,8 @@ impl Room {
                         }
                     }
                     Came::Line(id, line) => {
-                        if let Some(one) = known.get_mut(&id) {
-                            if !one.is_new(line.at.as_deref()) {
-                                continue;
-                            }
+                        if known.get_mut(&id).is_some_and(|one| !one.is_new(line.at.as_deref())) {
+                            continue;
                         }
                         if tell.send(Ok(line)).await.is_err() {
                             return Ok(());
