@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::health::Look;
-use crate::looks::Looking;
 use crate::journal::Journal;
 use crate::locks::Locks;
+use crate::looks::Looking;
 use crate::permits::Permits;
 use crate::rollout::Heard;
 use crate::sync::Progress;

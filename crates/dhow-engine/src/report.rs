@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin, ServiceName};
 use dhow_core::port::{EventQuery, Place, Scan, StoreExt as _};
-use dhow_core::report::{ArtifactStatus, DebtStatus, DeploymentStatus, HistoryEntry, PlaceStatus, Status, rfc3339};
+use dhow_core::report::{
+    ArtifactStatus, DebtStatus, DeploymentStatus, HistoryEntry, PlaceStatus, Status, rfc3339,
+};
 use dhow_core::rollout::{Debt, DeploymentRow, Event, FleetCursor, Progress, Proposal, Rollout, State};
 
 use crate::engine::{Engine, EngineError};

@@ -124,7 +124,12 @@ impl Inner {
             wanted.push((id, row, desired));
         }
         for (id, mut row, desired) in wanted {
-            if self.open_rollouts(&id).await?.iter().any(|r| r.hash == desired && r.state != State::RollingBack) {
+            if self
+                .open_rollouts(&id)
+                .await?
+                .iter()
+                .any(|r| r.hash == desired && r.state != State::RollingBack)
+            {
                 continue;
             }
             let rollout = self.new_rollout(&mut row, &desired, &view.commit, false);

@@ -144,7 +144,10 @@ impl Inner {
         debt: &Debt,
     ) -> Result<Result<(), TargetError>, EngineError> {
         let Some(target) = self.target(id.target) else {
-            return Ok(Err(TargetError::Blocked(format!("this dhow does not run deployments of type {}", id.target))));
+            return Ok(Err(TargetError::Blocked(format!(
+                "this dhow does not run deployments of type {}",
+                id.target
+            ))));
         };
         let paid = async {
             match debt.owes {
@@ -324,7 +327,8 @@ impl Inner {
         // Also where nothing is owed any more: what was begun there comes to its end first.
         let _effects = self.effects.lock(&(id.clone(), place.clone())).await;
         let row = self.row(id).await?;
-        let Some(debt) = row.debt(place).filter(|debt| matches!(debt.owes, Owed::Undo { .. })).cloned() else {
+        let Some(debt) = row.debt(place).filter(|debt| matches!(debt.owes, Owed::Undo { .. })).cloned()
+        else {
             return Ok(());
         };
         let undo = async {

@@ -100,7 +100,8 @@ impl Inner {
                 (None, _) => self.stage_settled(held, row, place, entry),
                 (Some(_), Some(Debt { owes: Owed::Undo { .. } | Owed::Release, .. })) => {}
                 (Some(left), _) => {
-                    let runs = rollout.before.filter(|_| rollout.at(place) == dhow_core::rollout::Progress::Old);
+                    let runs =
+                        rollout.before.filter(|_| rollout.at(place) == dhow_core::rollout::Progress::Old);
                     told.push_str(&self.stage_debt(held, row, debt(left, Owed::Release, runs), entry).await?);
                 }
             }

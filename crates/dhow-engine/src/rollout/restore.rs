@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dhow_core::port::{Context, Place, Target};
-use dhow_core::rollout::{
-    Debt, End, Health, LeftBehind, Owed, Progress, Rollout, StepState, Transition,
-};
+use dhow_core::rollout::{Debt, End, Health, LeftBehind, Owed, Progress, Rollout, StepState, Transition};
 use futures::future::join_all;
 use tokio::sync::Mutex;
 

@@ -151,7 +151,8 @@ impl Inner {
         self.make_ready(rollout, place).await?;
         let rendered = &release.rendered;
         let observed = tokio::time::timeout(ANSWER, target.observe(rendered, place)).await;
-        let observed = observed.map_err(|_| silent(place, ANSWER))?.map_err(|error| stop_at(rendered, place, error))?;
+        let observed =
+            observed.map_err(|_| silent(place, ANSWER))?.map_err(|error| stop_at(rendered, place, error))?;
         Ok(target.plan(rendered, &release.hash, place, &observed))
     }
 

@@ -10,8 +10,8 @@ use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::port::{Place, StoreExt as _};
 use dhow_core::rollout::{
-    CheckFailure, DeploymentRow, End, Event, Hold, HoldReason, Progress, Quarantined, Release, Restore, Rollout,
-    Transition, UpdateRow, Verdict, Why,
+    CheckFailure, DeploymentRow, End, Event, Hold, HoldReason, Progress, Quarantined, Release, Restore,
+    Rollout, Transition, UpdateRow, Verdict, Why,
 };
 
 use crate::engine::{EngineError, Inner};

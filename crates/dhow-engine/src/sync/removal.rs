@@ -171,7 +171,9 @@ impl Inner {
             Some((place.clone(), error))
         });
         let failed: Vec<(Place, TargetError)> = join_all(tried).await.into_iter().flatten().collect();
-        if let Some((_, fenced)) = failed.iter().find(|(_, error)| matches!(error, TargetError::Fenced { .. })) {
+        if let Some((_, fenced)) =
+            failed.iter().find(|(_, error)| matches!(error, TargetError::Fenced { .. }))
+        {
             tracing::error!(deployment = %id, reason = %fenced, "this dhow stops");
             self.stop.cancel();
             return Err(EngineError::Refused(fenced.to_string()));
@@ -198,7 +200,8 @@ impl Inner {
             self.stage_gone(&held, &mut row, &mut entry).await?;
         } else {
             row.removal = Some(Removal::Owed);
-            let told: Vec<String> = debts.iter().map(|debt| format!("{}: {}", debt.place, debt.error)).collect();
+            let told: Vec<String> =
+                debts.iter().map(|debt| format!("{}: {}", debt.place, debt.error)).collect();
             row.reason = Some(format!("it could not be removed everywhere: {}", told.join("; ")));
             row.waiting_for = None;
             self.supersede_waiting(&held, &mut row, &mut entry).await?;

@@ -33,7 +33,11 @@ fn fails(world: &World, at: &str) {
 
 fn without_web3() -> [File; 2] {
     let root = root();
-    let text = root.1.lines().filter(|line| !line.contains("web3")).fold(String::new(), |all, line| all + line + "\n");
+    let text = root
+        .1
+        .lines()
+        .filter(|line| !line.contains("web3"))
+        .fold(String::new(), |all, line| all + line + "\n");
     [(root.0, text), settings("servers: [web1, web2]\n")]
 }
 
@@ -74,7 +78,8 @@ fn a_rollout_ends_without_a_place_that_hangs_and_tells_what_still_runs_there() {
     assert_eq!(row.health, Health::Degraded);
     assert!(row.reason.unwrap().contains("web2, to be taken back there: it still runs api 1.1.0"));
     assert!(waits(&mut world).contains("`dhow server forget web2` writes it off"), "{}", waits(&mut world));
-    let told = world.told(|event| matches!(event, Event::DebtIncurred { reason, .. } if reason.contains("api 1.1.0")));
+    let told = world
+        .told(|event| matches!(event, Event::DebtIncurred { reason, .. } if reason.contains("api 1.1.0")));
     assert_eq!(told, 1);
 
     world.dock(STAGE).find_all();
@@ -181,7 +186,10 @@ fn leaves(world: &mut World) {
 #[test]
 fn a_removal_goes_on_without_a_dead_server_says_so_and_ends_when_it_answers() {
     let mut world = three(None);
-    world.push_by("alice", [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")]);
+    world.push_by(
+        "alice",
+        [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")],
+    );
     world.publish("blog/api", "1.0.0");
     world.settle();
     world.dock(STAGE).lose(server("web2"), false);
@@ -201,7 +209,10 @@ fn a_removal_goes_on_without_a_dead_server_says_so_and_ends_when_it_answers() {
 #[test]
 fn a_removal_ends_when_the_dead_server_is_written_off() {
     let mut world = three(None);
-    world.push_by("alice", [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")]);
+    world.push_by(
+        "alice",
+        [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")],
+    );
     world.publish("blog/api", "1.0.0");
     world.settle();
     world.dock(STAGE).lose(server("web2"), true);
@@ -214,12 +225,18 @@ fn a_removal_ends_when_the_dead_server_is_written_off() {
 #[test]
 fn what_comes_back_while_a_dead_server_owes_its_removal_is_created_again() {
     let mut world = three(None);
-    world.push_by("alice", [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")]);
+    world.push_by(
+        "alice",
+        [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")],
+    );
     world.publish("blog/api", "1.0.0");
     world.settle();
     world.dock(STAGE).lose(server("web2"), false);
     leaves(&mut world);
-    world.push_by("alice", [stack("shop", "compose", "stage", "1.0.0"), settings("servers: [web1, web2, web3]\n")]);
+    world.push_by(
+        "alice",
+        [stack("shop", "compose", "stage", "1.0.0"), settings("servers: [web1, web2, web3]\n")],
+    );
     world.settle();
     world.dock(STAGE).find_all();
     world.pass(LONG);
@@ -290,7 +307,8 @@ fn a_persons_word_counts_more_than_what_fails_at_the_same_time() {
     assert_eq!(world.phase(STAGE), "checking");
     let (alice, shop, stage) =
         (crate::support::actor("alice"), crate::support::name("shop"), crate::support::place("stage"));
-    world.try_ask(async |engine| engine.reject(&alice, &shop, &stage, None, None).await).unwrap().unwrap();
+    let to = dhow_engine::command::RollbackTo::Version("1.0.0".into());
+    world.try_ask(async |engine| engine.rollback(&alice, &shop, &stage, &to).await).unwrap().unwrap();
     world.dock(STAGE).let_go(&id);
     world.settle();
     assert_eq!(world.runs(STAGE).last().unwrap(), "1.1.0 cancelled");
@@ -301,6 +319,7 @@ fn a_persons_word_counts_more_than_what_fails_at_the_same_time() {
 /// answer again.
 fn voyage(cut: Option<Cut>) -> World {
     let mut world = three(cut);
+    world.patience = Duration::from_secs(70);
     fails(&world, "web3");
     let away = TargetError::Passing("web2 cannot be reached".into());
     world.dock(STAGE).target.fail_undo_at(server("web2"), Phase::Switching, away);
@@ -319,7 +338,8 @@ fn voyage(cut: Option<Cut>) -> World {
 #[test]
 fn killed_at_any_instant_with_a_debt_outstanding_all_is_paid_in_the_end() {
     let undisturbed = voyage(None);
-    let expected = (undisturbed.runs(STAGE), undisturbed.own_commits(), undisturbed.list::<Quarantined>("").len());
+    let expected =
+        (undisturbed.runs(STAGE), undisturbed.own_commits(), undisturbed.list::<Quarantined>("").len());
     assert_eq!(runs(&undisturbed), ["1.0.0", "1.0.0", ""]);
     assert_eq!(expected.0, ["1.0.0 succeeded", "1.1.0 rolled_back", "1.0.0 succeeded"]);
     for at in deaths(&undisturbed.store.batches()) {
@@ -337,7 +357,11 @@ fn killed_at_any_instant_with_a_debt_outstanding_all_is_paid_in_the_end() {
 /// The same for a way back that one server does not take part in, and for a removal that one server owes.
 fn second_voyage(cut: Option<Cut>) -> World {
     let mut world = three(cut);
-    world.push_by("alice", [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")]);
+    world.patience = Duration::from_secs(70);
+    world.push_by(
+        "alice",
+        [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")],
+    );
     world.publish("blog/api", "1.0.0");
     world.publish("shop/api", "1.1.0");
     world.settle();

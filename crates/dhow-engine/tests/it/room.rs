@@ -121,7 +121,8 @@ fn a_command_goes_past_approvals_only_with_the_role_admin() {
 fn ps_of_many_deployments_on_a_silent_server_ends_soon_and_names_what_did_not_answer() {
     const COUNT: usize = 200;
     let servers = "servers:\n  web1: { ssh: a@web1.test }\n  web2: { ssh: a@web2.test }\n";
-    let mut files = vec![("dhow.yaml".to_owned(), format!("environments:\n  stage: {{ update: commit }}\n{servers}"))];
+    let mut files =
+        vec![("dhow.yaml".to_owned(), format!("environments:\n  stage: {{ update: commit }}\n{servers}"))];
     for at in 0..COUNT {
         let (name, server) = (format!("s{at}"), if at % 2 == 0 { "web1" } else { "web2" });
         files.push(image_service(&name, "{ semver: '>=0' }"));

@@ -13,8 +13,8 @@ use dhow_core::noun::{
     DeploymentId, Digest, EnvironmentName, PersonName, Repository, ServiceName, SourceLabels, Tag, TargetType,
 };
 use dhow_core::port::{
-    Batch, BranchName, CommitId, EventQuery, Expect, FileChange, FleetRepo, Place, Record, Scan, Store, StoreExt,
-    Target,
+    Batch, BranchName, CommitId, EventQuery, Expect, FileChange, FleetRepo, Place, Record, Scan, Store,
+    StoreExt, Target,
 };
 use dhow_core::rollout::{DeploymentRow, Event, Hold, Proposal, Quarantined, Release, Rollout};
 use dhow_engine::command::{Actor, Outcome, RollbackTo};
