@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod bench;
 mod check;
 mod engines;
 mod test;
@@ -9,6 +10,7 @@ use clap::Subcommand;
 /// The commands of `cargo xtask`.
 #[derive(Subcommand)]
 pub enum Command {
+    Bench(bench::Bench),
     Check(check::Check),
     Engines(engines::Engines),
     Test(test::Test),
@@ -18,6 +20,7 @@ impl Command {
     /// Runs the command. An error says which step failed and what to do.
     pub fn run(self) -> anyhow::Result<()> {
         match self {
+            Self::Bench(bench) => bench.run(),
             Self::Check(check) => check.run(),
             Self::Engines(engines) => engines.run(),
             Self::Test(test) => test.run(),
