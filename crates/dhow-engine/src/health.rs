@@ -123,7 +123,8 @@ impl Inner {
         let Some(_room) = self.looking.room(&places).filter(|_| !(nudged && silent)) else {
             return Ok(Looked::NoRoom);
         };
-        let engine = nudged || self.observe_is_due(id);
+        // What ails is asked again with every look: it is not well because nobody asks.
+        let engine = self.observe_is_due(id) || nudged || row.health == Health::Degraded;
         let mut trouble = self.ails(&release, target.as_ref(), &places, engine).await;
         if trouble.as_ref().is_none_or(|found| !found.changed)
             && let Some(debt) = row.debts.iter().find(|debt| release.rendered.places.contains(&debt.place))

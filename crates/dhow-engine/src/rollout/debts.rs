@@ -4,7 +4,8 @@
 //! *Races.* Whoever does something to a deployment at a place that owes holds that place's lock (`effects`): the task
 //! here, a rollout while it makes the place ready to be planned for, and whoever clears it. What is to be done is decided
 //! under the lock of service and environment after that, and so is what came of it: a debt that somebody wrote off, or
-//! that is another one by then, is left alone. While a rollout that names the place runs, it is the rollout's.
+//! that is another one by then, is left alone. While a rollout runs that
+//! names the place, or leaves it, it is the rollout's.
 //!
 //! *Crash.* The debt stands in the deployment's row, which is open; all of it may be done again.
 
@@ -124,7 +125,9 @@ impl Inner {
             return Ok(false);
         }
         let open = self.open_rollouts(&row.id).await?;
-        let mut named_by: Vec<_> = open.iter().filter(|r| !r.state.is_waiting()).map(|r| r.hash).collect();
+        let running = open.iter().filter(|r| !r.state.is_waiting());
+        // Also where it ran before: the rollout clears what it leaves.
+        let mut named_by: Vec<_> = running.flat_map(|r| r.before.into_iter().chain([r.hash])).collect();
         // What left a place and is wanted there again is not removed.
         if debt.owes == Owed::Removal && row.removal != Some(Removal::Owed) {
             named_by.extend(row.running.into_iter().chain(row.desired));

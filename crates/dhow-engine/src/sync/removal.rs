@@ -166,7 +166,7 @@ impl Inner {
         places.extend(self.row(id).await?.debts.into_iter().map(|debt| debt.place));
         let tried = places.iter().map(async |place| {
             // What no target runs was never there.
-            let Some(target) = self.target(id.target) else { return None };
+            let target = self.target(id.target)?;
             let error = self.clear(id, place, target.as_ref(), leave::LIMIT).await.err()?;
             Some((place.clone(), error))
         });

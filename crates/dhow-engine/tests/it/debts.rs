@@ -159,6 +159,31 @@ fn what_is_wanted_again_where_it_was_to_be_removed_is_not_removed() {
 }
 
 #[test]
+fn what_a_rollout_has_cleared_is_not_brought_back_by_what_was_owed_before() {
+    let mut world = three(None);
+    let target = &world.dock(STAGE).target;
+    target.fail_at(server("web3"), Phase::Switching, TargetError::Failed("it is full".into()));
+    let away = TargetError::Passing("web3 cannot be reached".into());
+    target.fail_undo_at(server("web3"), Phase::Switching, away);
+    world.publish("shop/api", "1.1.0");
+    world.settle();
+    assert_eq!(debts(&mut world).len(), 1);
+    world.dock(STAGE).target.heal();
+    let busy = TargetError::Passing("web1 is busy".into());
+    world.dock(STAGE).target.fail_at(server("web1"), Phase::Finishing, busy);
+    // The edit back has a release of its own: these files differ.
+    world.push_by("alice", [settings("servers: [web1, web2]\n"), stack("shop", "compose", "stage", "1.2.0")]);
+    world.content_of("shop/api", "1.2.0");
+    world.settle();
+    assert_eq!(world.phase(STAGE), "finishing");
+    assert_eq!(runs(&world), ["1.2.0", "1.2.0", ""]);
+    world.dock(STAGE).target.heal();
+    world.pass(LONG);
+    assert_eq!(runs(&world), ["1.2.0", "1.2.0", ""]);
+    assert!(world.row(STAGE).debts.is_empty());
+}
+
+#[test]
 fn a_person_writes_off_what_a_server_owes_and_history_says_who() {
     let mut world = three(None);
     let told = world.forget_server("root", "web3").unwrap_err().to_string();
@@ -313,6 +338,22 @@ fn a_persons_word_counts_more_than_what_fails_at_the_same_time() {
     world.settle();
     assert_eq!(world.runs(STAGE).last().unwrap(), "1.1.0 cancelled");
     assert!(world.list::<Quarantined>("").is_empty(), "a cancel was taken for a failure");
+}
+
+#[test]
+fn one_word_ends_the_checks_on_all_servers_of_a_turn() {
+    let mut world = three(None);
+    // Nobody listens there.
+    let checks = "servers: [web1, web2, web3]\nparallel: 3\nchecks:\n  - tcp: { port: 1 }\n";
+    world.push_by("alice", [settings(checks)]);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.phase(STAGE), "checking");
+    let (alice, shop, stage) =
+        (crate::support::actor("alice"), crate::support::name("shop"), crate::support::place("stage"));
+    let to = dhow_engine::command::RollbackTo::Version("1.0.0".into());
+    world.try_ask(async |engine| engine.rollback(&alice, &shop, &stage, &to).await).unwrap().unwrap();
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.phase(STAGE), "cancelled", "the check of another server was waited for");
 }
 
 /// A version fails on one server while another one does not go back; the third leaves the list while it is dead. Then all
