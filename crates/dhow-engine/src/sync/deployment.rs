@@ -132,7 +132,9 @@ impl Inner {
             return Ok(());
         }
         row.authors.extend(wrote.people.iter().cloned());
-        let first_sight = row.desired.is_none() && row.rollout.is_none() && row.running.is_none();
+        // What is left of a removal is no stranger's.
+        let unknown = row.desired.is_none() && row.rollout.is_none() && row.running.is_none();
+        let first_sight = unknown && row.debts.is_empty();
         let key = Hold::key_of(&id.service, &id.environment);
         let known: Option<Hold> = self.ports.store.load(&key).await?;
         let mut hold = known.clone();

@@ -9,7 +9,7 @@ use dhow_core::rollout::{DeploymentRow, Event, Health, Hold, KnownServers, Quara
 
 use crate::crash::deaths;
 use crate::servers::{STAGE, root, runs, server, settings, three};
-use crate::support::fleet::{image_service, stack, stack_path};
+use crate::support::fleet::{stack, stack_path};
 use crate::support::{Cut, File, World};
 
 const SWARM: &str = "shop/swarm/stage";
@@ -211,12 +211,6 @@ fn leaves(world: &mut World) {
 #[test]
 fn a_removal_goes_on_without_a_dead_server_says_so_and_ends_when_it_answers() {
     let mut world = three(None);
-    world.push_by(
-        "alice",
-        [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")],
-    );
-    world.publish("blog/api", "1.0.0");
-    world.settle();
     world.dock(STAGE).lose(server("web2"), false);
     leaves(&mut world);
     assert_eq!(runs(&world), ["", "1.0.0", ""]);
@@ -234,12 +228,6 @@ fn a_removal_goes_on_without_a_dead_server_says_so_and_ends_when_it_answers() {
 #[test]
 fn a_removal_ends_when_the_dead_server_is_written_off() {
     let mut world = three(None);
-    world.push_by(
-        "alice",
-        [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")],
-    );
-    world.publish("blog/api", "1.0.0");
-    world.settle();
     world.dock(STAGE).lose(server("web2"), true);
     leaves(&mut world);
     world.forget_server("root", "web2").unwrap();
@@ -250,12 +238,6 @@ fn a_removal_ends_when_the_dead_server_is_written_off() {
 #[test]
 fn what_comes_back_while_a_dead_server_owes_its_removal_is_created_again() {
     let mut world = three(None);
-    world.push_by(
-        "alice",
-        [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")],
-    );
-    world.publish("blog/api", "1.0.0");
-    world.settle();
     world.dock(STAGE).lose(server("web2"), false);
     leaves(&mut world);
     world.push_by(
@@ -399,11 +381,6 @@ fn killed_at_any_instant_with_a_debt_outstanding_all_is_paid_in_the_end() {
 fn second_voyage(cut: Option<Cut>) -> World {
     let mut world = three(cut);
     world.patience = Duration::from_secs(70);
-    world.push_by(
-        "alice",
-        [image_service("blog", "{ semver: '>=0' }"), stack("blog", "compose", "stage", "1.0.0")],
-    );
-    world.publish("blog/api", "1.0.0");
     world.publish("shop/api", "1.1.0");
     world.settle();
     world.dock(STAGE).lose(server("web1"), false);
