@@ -112,7 +112,7 @@ impl State {
     pub fn all_found(self) -> anyhow::Result<Map<String, Value>> {
         let mut found = self.ledger.found;
         for host in self.ledger.hosts.iter().filter(|(_, noted)| !host::is_up(noted)).map(|(name, _)| name) {
-            let engine = if matches!(host.as_str(), "docker" | "swarm") { host } else { "sshd" };
+            let engine = if matches!(host.as_str(), "docker" | "spare" | "swarm") { host } else { "sshd" };
             found.remove(engine);
         }
         Ok(found)
