@@ -180,6 +180,23 @@ fn socket(lower: &str) -> Option<String> {
     })
 }
 
+/// What Docker says of a registry that is overloaded or broken, or of a page or other content in its place. It is no word
+/// about the image.
+const UNWELL: [&str; 12] = [
+    "toomanyrequests",
+    "too many requests",
+    "unexpected http status",
+    "unexpected status",
+    "internal server error",
+    "bad gateway",
+    "service unavailable",
+    "invalid character",
+    "missing signature key",
+    "verification failed for digest",
+    "no such host",
+    "network is unreachable",
+];
+
 fn registry(what: &str, said: &str, lower: &str) -> Option<TargetError> {
     let denied = ["unauthorized", "authentication required", "no basic auth", "denied: requested access"];
     if denied.iter().any(|sign| lower.contains(sign)) {
@@ -191,7 +208,15 @@ fn registry(what: &str, said: &str, lower: &str) -> Option<TargetError> {
     let missing = ["manifest unknown", "not found: manifest", "repository name not known", "name unknown"];
     let missing = missing.iter().any(|sign| lower.contains(sign))
         || lower.contains("not found") && what.contains("pull");
-    missing.then(|| TargetError::Failed(format!("{what}: the registry does not have this image: {said}")))
+    if missing {
+        return Some(TargetError::Failed(format!("{what}: the registry does not have this image: {said}")));
+    }
+    let unwell = what.starts_with("pull ") && UNWELL.iter().any(|sign| lower.contains(sign));
+    unwell.then(|| {
+        TargetError::Passing(format!(
+            "{what}: the registry, or what stands before it, did not answer as it should: {said}; it is tried again"
+        ))
+    })
 }
 
 fn full_disk(text: &str) -> bool {
@@ -253,8 +278,19 @@ mod tests {
         }
         let error = docker("pull x", &failed("Error: manifest unknown: manifest unknown"));
         assert!(matches!(error, TargetError::Failed(told) if told.contains("does not have this image")));
-        let error = docker("pull x", &failed("dial tcp 1.2.3.4:443: i/o timeout"));
-        assert!(matches!(error, TargetError::Passing(_)));
+        let passing = [
+            "dial tcp 1.2.3.4:443: i/o timeout",
+            "Error response from daemon: received unexpected HTTP status: 500 Internal Server Error",
+            "Error response from daemon: toomanyrequests: You have reached your pull rate limit",
+            "error parsing HTTP 200 response body: invalid character '<' looking for beginning of value: \"<html>\"",
+            "filesystem layer verification failed for digest sha256:0",
+            "manifest verification failed for digest sha256:0",
+            "unexpected EOF",
+        ];
+        for said in passing {
+            let error = docker("pull x", &failed(said));
+            assert!(matches!(error, TargetError::Passing(_)), "{said}: {error:?}");
+        }
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Yard {
 impl Drop for Yard {
     /// Nothing of it stays on the engines.
     fn drop(&mut self) {
-        let images = format!("reference={}/{}/web", self.registry, self.name);
+        let images = format!("reference=*/{}/web", self.name);
         for engine in &self.engines {
             for environment in ["stage", "production"] {
                 let of = self.of(environment);

@@ -8,11 +8,17 @@ use std::time::Duration;
 
 use dhow_testkit::engines::{self, Docker};
 use serde_json::Value;
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use crate::docker::support::{Yard, docker};
+use crate::support::outside::{Fault, Outside, Part};
+use crate::support::process::run;
 use crate::support::serve::{Serve, Start};
 use crate::support::visitors::Visitors;
+
+/// One test at a time has the spare engine.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// A shop on the spare engine.
 struct Shop {
@@ -73,6 +79,7 @@ fn fill(engine: &Docker) -> PathBuf {
 
 #[tokio::test]
 async fn an_engine_that_stops_restarts_or_has_a_full_disk_is_told_and_what_runs_serves_on() {
+    let _turn = TURN.lock().await;
     let Some(engine) = engines::spare() else { return };
     let Some(mut yard) = Yard::here().await else { return };
     yard.engines.push(engine.clone());
@@ -132,5 +139,61 @@ async fn an_engine_that_stops_restarts_or_has_a_full_disk_is_told_and_what_runs_
     visitors.saw_only(&["3.0.0"]).await;
     let queued = serve.events("rollout_queued").await;
     assert_eq!(queued.len(), 3, "{queued:#?}");
+    assert!(serve.get("quarantine").await["quarantined"].as_array().unwrap().is_empty());
+}
+
+impl Shop {
+    /// A build pushes a version into the registry outside.
+    async fn push_to(&self, outside: &Outside, tag: &'static str) {
+        let Yard { docker, name, .. } = &self.yard;
+        let (image, at) = (self.yard.version(tag), format!("{}/{name}/web:{tag}", outside.good));
+        let (engine, built) = (docker.clone(), at.clone());
+        spawn_blocking(move || image.build(&engine, &built)).await.unwrap();
+        let mut push = tokio::process::Command::from(docker.command());
+        push.args(["push", "--quiet", &at]);
+        run(push).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_fails_while_an_engine_pulls_from_it_is_blamed_and_no_version_is() {
+    let _turn = TURN.lock().await;
+    let Some(engine) = engines::spare() else { return };
+    let Some(mut yard) = Yard::here().await else { return };
+    yard.engines.push(engine.clone());
+    let outside = Outside::open().await;
+    let (name, at) = (yard.name.clone(), outside.address.clone());
+    let (service, text) = yard.service("");
+    let text = text.replace(&yard.registry.to_string(), &at);
+    let compose = format!("services:\n  web:\n    image: {at}/{name}/web\n    stop_grace_period: 1s\n");
+    let path = format!("services/{name}/compose/stage/compose.yaml");
+    yard.fleet.push("the fleet begins", &[(&service, &text), (&path, &compose)]).await;
+    let mut shop = Shop { yard, engine };
+    let serve = shop.start().start().await;
+    shop.push_to(&outside, "1.0.0").await;
+    serve.reaches(&name, "stage", "1.0.0").await;
+    let page = Fault::Answer("200 OK\r\ncontent-type: text/html", "<html>Please log in</html>");
+    let faults = [
+        ("2.0.0", Part::Manifest, Fault::Answer("500 Internal Server Error", "oops")),
+        ("3.0.0", Part::Manifest, Fault::WrongContent),
+        ("4.0.0", Part::Manifest, page),
+    ];
+    let mut before = "1.0.0";
+    for (version, part, fault) in faults {
+        let (_, visitors) = shop.visitors().await;
+        // The engine is away until the version is on its way: what fails then is the engine's own pull.
+        end(&shop.engine, "-KILL").await;
+        shop.push_to(&outside, version).await;
+        shop.until(&serve, |row| row["desired"][0]["tag"] == version && row["phase"] == "preparing").await;
+        outside.breaks(part, fault);
+        mend(&mut shop.engine).await;
+        let is_told = |row: &Value| row["reason"].to_string().contains("did not answer as it should");
+        let row = shop.until(&serve, |row| is_told(row) && row["reason"].to_string().contains("pull")).await;
+        eprintln!("told: {}", row["reason"]);
+        visitors.saw_only(&[before]).await;
+        outside.heals();
+        serve.reaches(&name, "stage", version).await;
+        before = version;
+    }
     assert!(serve.get("quarantine").await["quarantined"].as_array().unwrap().is_empty());
 }

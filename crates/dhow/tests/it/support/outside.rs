@@ -40,7 +40,7 @@ pub struct Outside {
     /// The registry as the fleet names it: `127.0.0.1:PORT`.
     pub address: String,
     /// The registry itself, without the door: where builds push to.
-    good: String,
+    pub good: String,
     fault: Arc<Mutex<Option<(Part, Fault)>>>,
     seen: Arc<Mutex<Vec<String>>>,
     _disk: tempfile::TempDir,
