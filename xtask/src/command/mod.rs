@@ -2,6 +2,7 @@
 
 mod check;
 mod engines;
+mod fuzz;
 mod test;
 
 use clap::Subcommand;
@@ -11,6 +12,7 @@ use clap::Subcommand;
 pub enum Command {
     Check(check::Check),
     Engines(engines::Engines),
+    Fuzz(fuzz::Fuzz),
     Test(test::Test),
 }
 
@@ -20,6 +22,7 @@ impl Command {
         match self {
             Self::Check(check) => check.run(),
             Self::Engines(engines) => engines.run(),
+            Self::Fuzz(fuzz) => fuzz.run(),
             Self::Test(test) => test.run(),
         }
     }

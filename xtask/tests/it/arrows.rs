@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::tree;
 
 /// Each crate of the workspace, and the crates of the workspace that it may name.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("dhow-core", &[]),
     ("dhow-testkit", &["dhow-core"]),
     ("dhow-store", &["dhow-core"]),
@@ -29,6 +29,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "dhow-engine",
             "dhow-web",
         ],
+    ),
+    (
+        "dhow-fuzz",
+        &["dhow-core", "dhow-testkit", "dhow-git", "dhow-registry", "dhow-static", "dhow-docker", "dhow-web"],
     ),
     ("dhow-testserver", &[]),
     ("xtask", &[]),

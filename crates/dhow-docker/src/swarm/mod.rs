@@ -16,6 +16,8 @@ mod body;
 mod compare;
 mod converge;
 mod deploy;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod images;
 mod ipvs;
 mod judge;
