@@ -9,6 +9,7 @@ mod first_sight;
 mod fleet;
 mod gates;
 mod holds;
+mod model;
 mod order;
 mod promotion;
 mod quarantine;
