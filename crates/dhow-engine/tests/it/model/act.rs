@@ -28,7 +28,7 @@ pub fn act(world: &mut World, known: &mut Reference, action: &Action) {
             world.content_of(svc.repository(), &tag);
             pin(world, known, (who, svc, env), &tag);
         }
-        Action::OtherFile(who, svc, env, broken) => {
+        Action::OtherFile(who, svc, env, broken) if !known.is_removed(svc, env) => {
             let text = known.next_text();
             let text = if broken { format!("{text} {BROKEN}") } else { text };
             world.push_by(who, [shop::other_file(svc, env, &text)]);

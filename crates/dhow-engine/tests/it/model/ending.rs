@@ -33,7 +33,8 @@ pub fn come_to_rest(world: &mut World, known: &mut Reference) -> Result<(), Brok
             return rest(world, known).map_err(|broken| format!("at rest: {broken}"));
         }
     }
-    let last: Vec<Event> = world.events_after(known.heard.saturating_sub(12)).into_iter().map(|e| e.1).collect();
+    let last: Vec<String> =
+        world.events_after(known.heard.saturating_sub(12)).into_iter().map(|(_, event)| kind(&event)).collect();
     Err(format!("it never comes to rest; the last events: {last:#?}"))
 }
 
@@ -48,7 +49,7 @@ fn rest(world: &World, known: &Reference) -> Result<(), Broken> {
     }
     let updates: Vec<UpdateRow> = world.list("");
     if !updates.is_empty() {
-        return Err(format!("updates never came into the fleet: {updates:#?}"));
+        return Err(format!("updates never came into the fleet: {updates:?}"));
     }
     let attempts: Vec<CommitAttempt> = world.list("commit/");
     match attempts.iter().find(|attempt| !attempt.done) {
@@ -63,7 +64,7 @@ fn gone(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
     let row: Option<DeploymentRow> = world.load(id);
     let asked = row.as_ref().is_some_and(|row| row.removal.is_some() && row.waiting_for.is_some());
     if runs.is_some() && !asked {
-        return Err(format!("{id} left the fleet and runs, and nobody is asked: {row:#?}"));
+        return Err(format!("{id} left the fleet and runs, and nobody is asked: {}", row.map(|row| told(world, &row)).unwrap_or_default()));
     }
     let guarded = id.contains("production") && shop::approvers(known.gates).is_some();
     if runs.is_some() && !guarded && known.gates == Gates::Nothing && row.is_none() {
@@ -75,7 +76,7 @@ fn gone(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
 /// It runs what the fleet says, or says why not.
 fn stands(world: &World, id: &str) -> Result<(), Broken> {
     let row = world.row(id);
-    let told = || format!("{row:#?}\n{:#?}", world.runs(id));
+    let told = || told(world, &row);
     let runs = world.dock(id).target.current(&deployment(id), &Place::Local);
     let at = deployment(id);
     let hold: Option<Hold> = world.load(&Hold::key_of(&at.service, &at.environment));
@@ -104,9 +105,10 @@ fn stands(world: &World, id: &str) -> Result<(), Broken> {
         };
     }
     let held = row.desired.is_some_and(|desired| hold.as_ref().is_some_and(|h| h.holds(&at, &desired)));
-    let concluded = matches!(row.phase, Some(State::AwaitingApproval | State::Stalled | State::Queued));
-    if row.waiting_for.is_none() || !(held || concluded) {
-        return Err(format!("{id} does not run what the fleet says, and nothing says why: {hold:#?} {}", told()));
+    let waits = matches!(row.phase, Some(State::AwaitingApproval | State::Stalled | State::Queued));
+    let why = row.waiting_for.is_some() || row.reason.is_some();
+    if !why || !(held || waits) {
+        return Err(format!("{id} does not run what the fleet says, and nothing says why: {}", told()));
     }
     Ok(())
 }
@@ -168,4 +170,42 @@ fn is_rejected(world: &World, svc: Svc, env: Env) -> bool {
         matches!(event, Event::Voted { service, environment, approve: false, .. }
             if service.as_str() == svc.name() && environment.as_str() == env.name())
     }) > 0
+}
+
+/// A deployment for people.
+fn told(world: &World, row: &DeploymentRow) -> String {
+    let at = &row.id;
+    let short = |hash: &dhow_core::fleet::DesiredHash| format!("{} ({})", hash.short(), world.tags_of(&at.to_string(), hash));
+    let hold: Option<Hold> = world.load(&Hold::key_of(&at.service, &at.environment));
+    let hold = hold.map(|hold| {
+        let hashes: Vec<String> = hold.hashes.get(at).into_iter().flatten().map(short).collect();
+        let rejected: Vec<String> = hold.rejected.get(at).into_iter().flatten().map(short).collect();
+        let up_to: Vec<String> = hold.up_to.values().map(|pin| pin.reference().to_string()).collect();
+        format!(
+            "{:?} {:?}, hashes {hashes:?}, rejected {rejected:?}, up to {up_to:?}, files {}",
+            hold.reason, hold.message, hold.files
+        )
+    });
+    format!(
+        "\n  desired {:?}\n  running {:?}\n  healthy release {:?}\n  phase {:?}, health {:?}, adopted {}\n  waiting for {:?}\n  \
+         reason {:?}\n  removal {:?}, unclear {:?}, mend {:?}, stop {:?}\n  hold {hold:?}\n  rollouts {:?}",
+        row.desired.as_ref().map(short),
+        row.running.as_ref().map(short),
+        row.healthy_release.as_ref().map(short),
+        row.phase,
+        row.health,
+        row.adopted,
+        row.waiting_for,
+        row.reason,
+        row.removal,
+        row.unclear,
+        row.mend,
+        row.stop,
+        world.runs(&at.to_string()),
+    )
+}
+
+/// An event for people.
+fn kind(event: &Event) -> String {
+    serde_json::to_string(event).unwrap_or_default().chars().take(300).collect()
 }

@@ -56,17 +56,26 @@ fn whatever_people_and_failures_do_the_promises_hold_and_everything_comes_to_res
     let config = Config {
         cases: number("PROPTEST_CASES").and_then(|cases| u32::try_from(cases).ok()).unwrap_or(CASES),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(kept))),
-        max_shrink_iters: 400,
+        max_shrink_iters: number("DHOW_MODEL_SHRINK").map_or(300, |n| n as u32),
         ..Config::default()
     };
+    let told = std::cell::Cell::new(false);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let ran = runner.run(&cases(), |case| run(&case).map_err(TestCaseError::fail));
+    let ran = runner.run(&cases(), |case| {
+        run(&case).map_err(|broken| {
+            // The first one is told at once: making it shorter takes a while.
+            if !told.replace(true) {
+                eprintln!("a promise does not hold: {broken}\n{case:?}\nnow it is made shorter");
+            }
+            TestCaseError::fail(broken)
+        })
+    });
     match ran {
         Ok(()) => {}
         Err(TestError::Fail(why, case)) => panic!(
-            "a promise does not hold: {why}\n{case:#?}\nagain: DHOW_MODEL_SEED={seed} cargo test -p dhow-engine model"
+            "a promise does not hold: {why}\n{case:?}\nagain: DHOW_MODEL_SEED={seed} cargo test -p dhow-engine model"
         ),
         Err(error) => panic!("{error}; again: DHOW_MODEL_SEED={seed} cargo test -p dhow-engine model"),
     }
