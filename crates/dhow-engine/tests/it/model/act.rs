@@ -32,7 +32,7 @@ pub fn act(world: &mut World, known: &mut Reference, action: &Action) {
             let text = known.next_text();
             let text = if broken { format!("{text} {BROKEN}") } else { text };
             world.push_by(who, [shop::other_file(svc, env, &text)]);
-            known.pushed(who, svc, env);
+            known.pushed(world, who, svc, env);
         }
         Action::Remove(who, svc, env) => remove(world, known, (who, svc, env)),
         Action::Return(who, svc, env) => {
@@ -152,7 +152,7 @@ fn publish(world: &mut World, known: &mut Reference, svc: Svc, works: Works) {
 fn pin(world: &mut World, known: &mut Reference, (who, svc, env): (Who, Svc, Env), tag: &str) {
     if !known.is_removed(svc, env) {
         world.push_by(who, shop::pins(svc, env, tag));
-        known.pushed(who, svc, env);
+        known.pushed(world, who, svc, env);
         known.pinned_by_hand(svc, env, tag);
     }
 }

@@ -85,7 +85,7 @@ fn stands(world: &World, id: &str) -> Result<(), Broken> {
             return Err(format!("rollout {} of {id} never ends: {}", rollout.number, told()));
         }
     }
-    if row.unclear.is_some() || row.stop.is_some() || row.mend.is_some() {
+    if row.unclear.is_some() || row.mend.is_some() {
         return Err(format!("{id} is not settled: {}", told()));
     }
     if runs != row.running && row.waiting_for.is_none() {

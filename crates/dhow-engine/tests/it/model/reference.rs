@@ -6,7 +6,7 @@ use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, Digest};
 use dhow_core::rollout::{Proposal, State};
 
-use crate::support::World;
+use crate::support::{World, deployment};
 
 use super::action::{Env, Gates, Svc, Who};
 use super::{Broken, shop};
@@ -40,8 +40,8 @@ pub struct Reference {
     removed: BTreeSet<(Svc, Env)>,
     /// What was ever out of the fleet, or was stopped from outside.
     pub may_be_gone: BTreeSet<String>,
-    /// Who pushed last, of what did not run since.
-    authors: BTreeMap<String, Who>,
+    /// Who pushed last, of what did not run since; and what people were asked about before that.
+    authors: BTreeMap<String, (Who, BTreeSet<DesiredHash>)>,
     /// The tag that a person pinned last.
     pub by_hand: BTreeMap<(Svc, Env), String>,
     pub yes: Vec<Yes>,
@@ -122,9 +122,12 @@ impl Reference {
         self.broken.insert((id.to_owned(), digest));
     }
 
-    pub fn pushed(&mut self, who: Who, svc: Svc, env: Env) {
+    pub fn pushed(&mut self, world: &World, who: Who, svc: Svc, env: Env) {
+        let asked: Vec<Proposal> = world.list(&format!("{}/{}/", svc.name(), env.name()));
         for id in shop::deployments(svc, env) {
-            self.authors.insert((*id).to_owned(), who);
+            let of = |asked: &Proposal| asked.hashes.get(&deployment(id)).copied();
+            let before = asked.iter().filter_map(of).collect();
+            self.authors.insert((*id).to_owned(), (who, before));
         }
     }
 
@@ -152,7 +155,8 @@ impl Reference {
     /// Somebody says yes to a question. An author's own word is none.
     pub fn says_yes(&mut self, who: Who, asked: &Proposal) {
         for (deployment, hash) in &asked.hashes {
-            if self.authors.get(&deployment.to_string()) != Some(&who) {
+            let author = self.authors.get(&deployment.to_string());
+            if author.is_none_or(|(author, before)| *author != who || before.contains(hash)) {
                 let question = asked.id.clone();
                 self.yes.push(Yes { who, question, deployment: deployment.clone(), hash: *hash });
             }
