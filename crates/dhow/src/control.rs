@@ -6,7 +6,7 @@ use dhow_core::port::{EventQuery, Hearing, Inside, Tail};
 use dhow_core::report::{LogEntries, Processes, Which};
 use dhow_engine::{Engine, EngineError, command};
 use dhow_web::shape::{DeploymentPlan, HistoryEntry, QuarantineEntry, Status};
-use dhow_web::{Actor, Control, ControlError, Outcome, Role, RollbackTo};
+use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
 use tokio::sync::watch;
 
 use crate::serve::Source;
@@ -157,9 +157,8 @@ impl Control for EngineControl {
         inside: Inside,
     ) -> Result<Hearing, ControlError> {
         let environment = self.environment(environment);
-        let admin = who.role == Role::Admin;
         let who = actor(who);
-        self.engine.exec((&who, admin), &service, &environment, &which, &inside).await.map_err(failed)
+        self.engine.exec(&who, &service, &environment, &which, &inside).await.map_err(failed)
     }
 
     async fn quarantine_list(

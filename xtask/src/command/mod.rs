@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod bench;
 mod check;
 mod engines;
 mod fuzz;
@@ -10,6 +11,7 @@ use clap::Subcommand;
 /// The commands of `cargo xtask`.
 #[derive(Subcommand)]
 pub enum Command {
+    Bench(bench::Bench),
     Check(check::Check),
     Engines(engines::Engines),
     Fuzz(fuzz::Fuzz),
@@ -20,6 +22,7 @@ impl Command {
     /// Runs the command. An error says which step failed and what to do.
     pub fn run(self) -> anyhow::Result<()> {
         match self {
+            Self::Bench(bench) => bench.run(),
             Self::Check(check) => check.run(),
             Self::Engines(engines) => engines.run(),
             Self::Fuzz(fuzz) => fuzz.run(),

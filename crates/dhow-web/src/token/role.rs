@@ -10,7 +10,7 @@ use thiserror::Error;
 pub enum Role {
     /// Looks.
     Reader,
-    /// Looks, deploys, goes back, quarantines, pushes to the embedded registry, and runs commands inside.
+    /// Looks, deploys, goes back, quarantines, and pushes to the embedded registry.
     Deployer,
     /// Looks, approves and rejects.
     Approver,
@@ -27,7 +27,7 @@ pub enum Permission {
     Deploy,
     /// To push to the embedded registry.
     Push,
-    /// To run commands inside of what runs; where an environment has approvals, that takes an admin.
+    /// To run commands inside of what runs: they go past every gate, and read every secret there.
     Exec,
     /// To approve and reject.
     Approve,
@@ -54,10 +54,10 @@ impl Role {
 
     /// Whether the role has the permission.
     pub fn allows(self, permission: Permission) -> bool {
-        use Permission::{Approve, Deploy, Exec, Push, Read};
+        use Permission::{Approve, Deploy, Push, Read};
         match self {
             Self::Reader => permission == Read,
-            Self::Deployer => matches!(permission, Read | Deploy | Push | Exec),
+            Self::Deployer => matches!(permission, Read | Deploy | Push),
             Self::Approver => matches!(permission, Read | Approve),
             Self::Admin => true,
         }
@@ -102,7 +102,7 @@ mod tests {
         use Permission::{Approve, Deploy, Exec, Push, Read, Tokens};
         let expected: [(Role, &[Permission]); 4] = [
             (Role::Reader, &[Read]),
-            (Role::Deployer, &[Read, Deploy, Push, Exec]),
+            (Role::Deployer, &[Read, Deploy, Push]),
             (Role::Approver, &[Read, Approve]),
             (Role::Admin, &[Read, Deploy, Push, Exec, Approve, Tokens]),
         ];

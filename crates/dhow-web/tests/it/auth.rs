@@ -21,7 +21,7 @@ fn matrix() -> Vec<(&'static str, String, &'static str, Vec<Role>)> {
     for verb in ["promote", "rollback", "resume", "sync"] {
         rows.push(("POST", format!("{verb}/{SCOPE}"), "", deploy.clone()));
     }
-    rows.push(("POST", format!("exec/{SCOPE}"), r#"{"argv": ["true"]}"#, deploy.clone()));
+    rows.push(("POST", format!("exec/{SCOPE}"), r#"{"argv": ["true"]}"#, vec![Admin]));
     for verb in ["approve", "reject"] {
         rows.push(("POST", format!("{verb}/{SCOPE}"), "", approve.clone()));
     }
