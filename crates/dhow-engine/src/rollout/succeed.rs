@@ -29,6 +29,9 @@ impl Inner {
             self.prove(&mut row, &mut entry).await?;
             rollout.reason = None;
             self.stage_move(&held, &mut rollout, &mut row, Transition::Advance, None, &mut entry)?;
+            if row.rollout == Some(rollout.number) {
+                row.waiting_for = self.held_until(&row).await?;
+            }
             entry.put(&rollout)?;
             // It was through when its version failed beside it: it goes back all the same.
             let back = match stop.map(|stop| stop.end) {

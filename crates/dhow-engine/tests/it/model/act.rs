@@ -78,7 +78,8 @@ fn command(world: &mut World, known: &mut Reference, action: &Action) {
             say(world, async |e| e.promote(&who, &service, &at).await.map(drop));
         }
         Action::RollBack(who, svc, env, back) => {
-            let to = back.map_or(RollbackTo::Previous, |back| RollbackTo::Version(known.published(svc, back)));
+            let to =
+                back.map_or(RollbackTo::Previous, |back| RollbackTo::Version(known.published(svc, back)));
             let (who, service, at) = parts(who, svc, env);
             say(world, async |e| e.rollback(&who, &service, &at, &to).await.map(drop));
         }
@@ -93,7 +94,9 @@ fn command(world: &mut World, known: &mut Reference, action: &Action) {
         Action::Quarantine(who, svc, env, back) => {
             let reference = reference(svc, &known.published(svc, back));
             let (who, service, at) = parts(who, svc, env);
-            say(world, async |e| e.quarantine_add(&who, &service, &at, &reference, "it leaks").await.map(drop));
+            say(world, async |e| {
+                e.quarantine_add(&who, &service, &at, &reference, "it leaks").await.map(drop)
+            });
         }
         Action::EndQuarantine(who, svc, env, back) => {
             let reference = reference(svc, &known.published(svc, back));

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use dhow_core::noun::Digest;
 use dhow_core::port::Place;
-use dhow_core::rollout::{
-    CommitAttempt, DeploymentRow, Event, Health, Hold, Rollout, State, UpdateRow,
-};
+use dhow_core::rollout::{CommitAttempt, DeploymentRow, Event, Health, Hold, Rollout, State, UpdateRow};
 
 use crate::support::{World, deployment, tag_in};
 
@@ -33,8 +31,11 @@ pub fn come_to_rest(world: &mut World, known: &mut Reference) -> Result<(), Brok
             return rest(world, known).map_err(|broken| format!("at rest: {broken}"));
         }
     }
-    let last: Vec<String> =
-        world.events_after(known.heard.saturating_sub(12)).into_iter().map(|(_, event)| kind(&event)).collect();
+    let last: Vec<String> = world
+        .events_after(known.heard.saturating_sub(12))
+        .into_iter()
+        .map(|(_, event)| kind(&event))
+        .collect();
     Err(format!("it never comes to rest; the last events: {last:#?}"))
 }
 
@@ -64,7 +65,10 @@ fn gone(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
     let row: Option<DeploymentRow> = world.load(id);
     let asked = row.as_ref().is_some_and(|row| row.removal.is_some() && row.waiting_for.is_some());
     if runs.is_some() && !asked {
-        return Err(format!("{id} left the fleet and runs, and nobody is asked: {}", row.map(|row| told(world, &row)).unwrap_or_default()));
+        return Err(format!(
+            "{id} left the fleet and runs, and nobody is asked: {}",
+            row.map(|row| told(world, &row)).unwrap_or_default()
+        ));
     }
     let guarded = id.contains("production") && shop::approvers(known.gates).is_some();
     if runs.is_some() && !guarded && known.gates == Gates::Nothing && row.is_none() {
@@ -137,7 +141,8 @@ fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), 
     let is_free = |tag: &str| {
         let digest = Digest::of(format!("{}:{tag}", svc.repository()).as_bytes());
         let of = |env: &str| (svc.name().to_owned(), env.to_owned(), digest);
-        !known.quarantined.contains(&of(env.name())) && !(upstream && known.quarantined.contains(&of("stage")))
+        !known.quarantined.contains(&of(env.name()))
+            && !(upstream && known.quarantined.contains(&of("stage")))
     };
     let wanted = if upstream {
         let stage = shop::deployments(svc, Env::Stage)[0];
@@ -175,7 +180,9 @@ fn is_rejected(world: &World, svc: Svc, env: Env) -> bool {
 /// A deployment for people.
 fn told(world: &World, row: &DeploymentRow) -> String {
     let at = &row.id;
-    let short = |hash: &dhow_core::fleet::DesiredHash| format!("{} ({})", hash.short(), world.tags_of(&at.to_string(), hash));
+    let short = |hash: &dhow_core::fleet::DesiredHash| {
+        format!("{} ({})", hash.short(), world.tags_of(&at.to_string(), hash))
+    };
     let hold: Option<Hold> = world.load(&Hold::key_of(&at.service, &at.environment));
     let hold = hold.map(|hold| {
         let hashes: Vec<String> = hold.hashes.get(at).into_iter().flatten().map(short).collect();

@@ -140,7 +140,12 @@ impl Reference {
     }
 
     /// Where `from` is set, production runs what ran healthy on stage, or healthy in production before, or was adopted.
-    fn comes_from_upstream(&self, world: &World, id: &DeploymentId, hash: &DesiredHash) -> Result<(), Broken> {
+    fn comes_from_upstream(
+        &self,
+        world: &World,
+        id: &DeploymentId,
+        hash: &DesiredHash,
+    ) -> Result<(), Broken> {
         if !shop::has_from(self.gates) || id.environment.as_str() != "production" {
             return Ok(());
         }
@@ -151,12 +156,16 @@ impl Reference {
         // With nothing of the service upstream, `from` binds nothing.
         let stands = upstream.iter().any(|up| self.stands_upstream(up));
         for digest in digests(world, id, hash) {
-            let here = self.healthy.contains(&(id.clone(), digest)) || self.adopted.contains(&(id.clone(), digest));
+            let here =
+                self.healthy.contains(&(id.clone(), digest)) || self.adopted.contains(&(id.clone(), digest));
             let there = upstream.iter().any(|up| {
                 self.healthy.contains(&(up.clone(), digest)) || self.adopted.contains(&(up.clone(), digest))
             });
             if stands && !here && !there {
-                return Err(format!("{id} goes live with {}, which never ran healthy on stage", digest.short()));
+                return Err(format!(
+                    "{id} goes live with {}, which never ran healthy on stage",
+                    digest.short()
+                ));
             }
         }
         Ok(())
@@ -221,7 +230,8 @@ fn held_is_not_rolled_out(world: &World, id: &str) -> Result<(), Broken> {
     let mut open = world.list::<Rollout>(&format!("{id}/"));
     open.retain(|r| !r.state.is_final() && !r.state.is_waiting() && !r.is_rollback);
     for rollout in open {
-        let ends = matches!(rollout.state, State::RollingBack | State::Finishing) || stop == Some(rollout.number);
+        let ends =
+            matches!(rollout.state, State::RollingBack | State::Finishing) || stop == Some(rollout.number);
         if hold.holds(&at, &rollout.hash) && !ends {
             return Err(format!(
                 "rollout {} of {id} is {} with a release that is held: {}",

@@ -45,7 +45,9 @@ pub fn deployments(svc: Svc, env: Env) -> &'static [&'static str] {
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    Svc::ALL.into_iter().flat_map(|svc| Env::ALL.into_iter().flat_map(move |env| deployments(svc, env)).copied())
+    Svc::ALL
+        .into_iter()
+        .flat_map(|svc| Env::ALL.into_iter().flat_map(move |env| deployments(svc, env)).copied())
 }
 
 /// The files that pin a version of a service in an environment.
@@ -69,10 +71,7 @@ pub fn other_file(svc: Svc, env: Env, text: &str) -> File {
 
 /// A world in which version 1.0.0 of everything is pinned everywhere, and Dhow is not started.
 pub fn world(gates: Gates) -> World {
-    let root = format!(
-        "environments:\n  stage: {{ update: commit }}\n  production: {}\n",
-        production(gates)
-    );
+    let root = format!("environments:\n  stage: {{ update: commit }}\n  production: {}\n", production(gates));
     let mut files = vec![
         ("dhow.yaml".to_owned(), root),
         service("shop", "{ semver: '>=0' }"),
