@@ -141,8 +141,8 @@ fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), 
     let is_free = |tag: &str| {
         let digest = Digest::of(format!("{}:{tag}", svc.repository()).as_bytes());
         let of = |env: &str| (svc.name().to_owned(), env.to_owned(), digest);
-        !known.quarantined.contains(&of(env.name()))
-            && !(upstream && known.quarantined.contains(&of("stage")))
+        let upstream = upstream && known.quarantined.contains(&of("stage"));
+        !upstream && !known.quarantined.contains(&of(env.name()))
     };
     let wanted = if upstream {
         let stage = shop::deployments(svc, Env::Stage)[0];
