@@ -3,9 +3,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use dhow_core::fleet::Environment;
-use dhow_core::noun::{DeploymentId, EnvironmentName, Repository, TargetType};
-use dhow_core::port::{Clock, FleetRepo, FleetRepoError, Lease, Store, StoreError, Target, VersionSource};
+use dhow_core::fleet::{Environment, Server};
+use dhow_core::noun::{DeploymentId, EnvironmentName, Repository, ServerName, TargetType};
+use dhow_core::port::{
+    Clock, FleetRepo, FleetRepoError, Lease, Place, Store, StoreError, Target, VersionSource,
+};
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +16,9 @@ use tokio_util::task::TaskTracker;
 use crate::health::Look;
 use crate::journal::Journal;
 use crate::locks::Locks;
+use crate::looks::Looking;
+use crate::permits::Permits;
+use crate::rollout::Heard;
 use crate::sync::Progress;
 use crate::trouble::Troubles;
 use crate::view::{Scope, View};
@@ -123,6 +128,15 @@ pub(crate) struct Inner {
     pub selecting: std::sync::atomic::AtomicUsize,
     pub creations: Semaphore,
     pub workers: Mutex<HashMap<DeploymentId, Worker>>,
+    /// Who does something to a deployment at a place that owes it something.
+    pub effects: Locks<(DeploymentId, Place)>,
+    /// The tasks that try what places owe.
+    pub collectors: Mutex<HashMap<(DeploymentId, Place), Worker>>,
+    /// What places that owe something are asked at a time.
+    pub debtors: Permits,
+    /// How the servers are reached, as it was last said of each.
+    pub servers: RwLock<BTreeMap<ServerName, Server>>,
+    pub looking: Looking,
     /// The gates in force, as they are stored.
     pub in_force: RwLock<BTreeMap<EnvironmentName, Environment>>,
     pub looks: Mutex<HashMap<DeploymentId, Look>>,
@@ -143,6 +157,8 @@ pub(crate) struct Worker {
     pub wake: Arc<Notify>,
     /// Ends what it does, for a newer rollout or a person.
     pub interrupt: Arc<Notify>,
+    /// What the steps of its rollout said.
+    pub heard: Arc<Mutex<Heard>>,
 }
 
 impl Inner {
@@ -203,6 +219,11 @@ impl Engine {
             selecting: std::sync::atomic::AtomicUsize::new(0),
             creations,
             workers: Mutex::new(HashMap::new()),
+            effects: Locks::default(),
+            collectors: Mutex::default(),
+            debtors: Permits::new(DEBTS_AT_ONCE),
+            servers: RwLock::default(),
+            looking: Looking::default(),
             in_force: RwLock::default(),
             looks: Mutex::default(),
             troubles: Troubles::default(),
@@ -224,6 +245,7 @@ impl Engine {
         inner.tracker.spawn(Arc::clone(inner).watch_loop());
         inner.tracker.spawn(Arc::clone(inner).commit_loop());
         inner.tracker.spawn(Arc::clone(inner).health_loop());
+        inner.tracker.spawn(Arc::clone(inner).nudged_looks());
         for target in inner.ports.targets.values() {
             inner.tracker.spawn(Arc::clone(inner).drift_loop(Arc::clone(target)));
         }
@@ -272,12 +294,20 @@ impl Engine {
         self.inner.view().ok()
     }
 
+    /// How every server is reached, as the fleet last said it; also those that it does not have any more, and where
+    /// something may have to be taken away.
+    pub fn servers(&self) -> BTreeMap<ServerName, Server> {
+        self.inner.servers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The fleet has been read and compared at least once.
     pub fn ready(&self) -> bool {
         self.inner.view().is_ok()
     }
 }
 
+/// Debts of one server that are tried at a time.
+const DEBTS_AT_ONCE: usize = 4;
 /// How long the engine's lease holds without a word from its holder.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 

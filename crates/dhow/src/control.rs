@@ -1,7 +1,7 @@
 //! What the API asks, answered by the engine.
 
 use async_trait::async_trait;
-use dhow_core::noun::{EnvironmentName, ImageReference, ServiceName};
+use dhow_core::noun::{EnvironmentName, ImageReference, ServerName, ServiceName};
 use dhow_core::port::{EventQuery, Hearing, Inside, Tail};
 use dhow_core::report::{LogEntries, Processes, Which};
 use dhow_engine::{Engine, EngineError, command};
@@ -126,6 +126,10 @@ impl Control for EngineControl {
     ) -> Result<Outcome, ControlError> {
         let environment = self.environment(environment);
         outcome(self.engine.sync(&actor(who), &service, &environment).await)
+    }
+
+    async fn forget_server(&self, who: Actor, server: ServerName) -> Result<Outcome, ControlError> {
+        outcome(self.engine.forget_server(&actor(who), &server).await)
     }
 
     async fn processes(

@@ -1,13 +1,16 @@
 //! rollout: the state machine of one deployment, driven by one task.
 
 mod begin;
+mod debts;
+pub(crate) mod leave;
 mod mend;
 mod phases;
-pub(crate) mod restore;
+mod restore;
 mod said;
 mod siblings;
 mod steps;
 mod succeed;
+mod turn_back;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
@@ -20,6 +23,9 @@ use futures::FutureExt as _;
 use crate::engine::{EngineError, Inner, Worker};
 use crate::journal::Entry;
 use crate::locks::Held;
+
+pub(crate) use phases::error_at;
+pub(crate) use said::Heard;
 
 /// Whether the driver goes on with a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

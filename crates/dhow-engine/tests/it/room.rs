@@ -106,3 +106,34 @@ fn a_command_is_for_one_server_and_who_ran_it_is_stored_without_its_arguments() 
     let other = Which { target: Some(TargetType::Swarm), server: None };
     assert!(matches!(exec(&mut world, "stage", other), Err(EngineError::NotFound(_))));
 }
+
+#[test]
+fn ps_of_many_deployments_on_a_silent_server_ends_soon_and_names_what_did_not_answer() {
+    const COUNT: usize = 200;
+    let servers = "servers:\n  web1: { ssh: a@web1.test }\n  web2: { ssh: a@web2.test }\n";
+    let mut files =
+        vec![("dhow.yaml".to_owned(), format!("environments:\n  stage: {{ update: commit }}\n{servers}"))];
+    for at in 0..COUNT {
+        let (name, server) = (format!("s{at}"), if at % 2 == 0 { "web1" } else { "web2" });
+        files.push(image_service(&name, "{ semver: '>=0' }"));
+        files.push(stack(&name, "compose", "stage", "1.0.0"));
+        let settings = format!("services/{name}/compose/stage/dhow.yaml");
+        files.push((settings, format!("servers: [{server}]\n")));
+    }
+    let mut world = World::new(files);
+    for at in 0..COUNT {
+        world.publish(&format!("s{at}/api"), "1.0.0");
+    }
+    world.start();
+    world.dock("s0/compose/stage").away(server("web2"), true);
+    let found = world.ask(async |engine| {
+        let asked = tokio::time::Instant::now();
+        let found = engine.processes(None, None).await?;
+        Ok((found, asked.elapsed()))
+    });
+    let (found, time) = found.unwrap();
+    assert!(time <= Duration::from_secs(45), "it took {time:?}");
+    assert_eq!(found.processes.len(), COUNT / 2, "a server that answers was not shown whole");
+    assert_eq!(found.problems.len(), COUNT / 2);
+    assert!(found.problems.iter().all(|one| one.place == server("web2")));
+}

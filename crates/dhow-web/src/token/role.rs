@@ -33,12 +33,14 @@ pub enum Permission {
     Approve,
     /// To see and change tokens.
     Tokens,
+    /// To write off what servers owe.
+    Debts,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 6] =
-        [Self::Read, Self::Deploy, Self::Push, Self::Exec, Self::Approve, Self::Tokens];
+    pub const ALL: [Self; 7] =
+        [Self::Read, Self::Deploy, Self::Push, Self::Exec, Self::Approve, Self::Tokens, Self::Debts];
 
     /// The roles that have it, for messages: `deployer or admin`. The admin has every permission.
     pub fn roles(self) -> String {
@@ -99,12 +101,12 @@ mod tests {
 
     #[test]
     fn each_role_may_do_its_own_work_and_no_other() {
-        use Permission::{Approve, Deploy, Exec, Push, Read, Tokens};
+        use Permission::{Approve, Debts, Deploy, Exec, Push, Read, Tokens};
         let expected: [(Role, &[Permission]); 4] = [
             (Role::Reader, &[Read]),
             (Role::Deployer, &[Read, Deploy, Push]),
             (Role::Approver, &[Read, Approve]),
-            (Role::Admin, &[Read, Deploy, Push, Exec, Approve, Tokens]),
+            (Role::Admin, &[Read, Deploy, Push, Exec, Approve, Tokens, Debts]),
         ];
         for (role, allowed) in expected {
             for permission in Permission::ALL {

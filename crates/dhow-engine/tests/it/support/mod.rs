@@ -13,9 +13,10 @@ use dhow_core::noun::{
     DeploymentId, Digest, EnvironmentName, PersonName, Repository, ServiceName, SourceLabels, Tag, TargetType,
 };
 use dhow_core::port::{
-    BranchName, CommitId, EventQuery, FileChange, FleetRepo, Place, Record, Scan, Store, StoreExt, Target,
+    Batch, BranchName, CommitId, EventQuery, Expect, FileChange, FleetRepo, Place, Record, Scan, Store,
+    StoreExt, Target,
 };
-use dhow_core::rollout::{DeploymentRow, Event, Proposal, Release, Rollout};
+use dhow_core::rollout::{DeploymentRow, Event, Hold, Proposal, Quarantined, Release, Rollout};
 use dhow_engine::command::{Actor, Outcome, RollbackTo};
 use dhow_engine::{Engine, EngineError, Ports, Settings};
 use dhow_testkit::{MemoryFleetRepo, MemorySource, MemoryStore};
@@ -167,6 +168,19 @@ impl World {
         let answer = self.try_ask(what).unwrap();
         self.settle();
         answer
+    }
+
+    /// An older Dhow stored this rollout: what follows from its failure is not stored yet.
+    pub fn forget_conclusions(&self, rollout: &Rollout) {
+        let mut puts = vec![rollout.put(Expect::Any).unwrap()];
+        puts.extend(self.list::<Quarantined>("").iter().map(|q| Quarantined::remove(q.key())));
+        puts.extend(self.list::<Hold>("").iter().map(|hold| Hold::remove(hold.key())));
+        now(self.store.inner().commit(Batch { puts, events: Vec::new() })).unwrap();
+    }
+
+    pub fn forget_server(&mut self, who: &str, server: &str) -> Result<Outcome, EngineError> {
+        let (actor, server) = (actor(who), server.parse().unwrap());
+        self.ask(async move |e| e.forget_server(&actor, &server).await)
     }
 
     pub fn approve(&mut self, who: &str, service: &str, environment: &str) -> Result<Outcome, EngineError> {
