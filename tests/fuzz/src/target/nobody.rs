@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use dhow_core::noun::{EnvironmentName, ImageReference, ServiceName};
+use dhow_core::noun::{EnvironmentName, ImageReference, ServerName, ServiceName};
 use dhow_core::port::{EventQuery, Hearing, Inside, Tail};
 use dhow_core::report::{LogEntries, Processes, Which};
 use dhow_web::shape::{DeploymentPlan, HistoryEntry, QuarantineEntry, Status};
@@ -101,6 +101,9 @@ impl Control for Nobody {
         self.nothing()
     }
     async fn quarantine_remove(&self, _: Actor, _: Service, _: Environment, _: ImageReference) -> Done {
+        self.nothing()
+    }
+    async fn forget_server(&self, _: Actor, _: ServerName) -> Done {
         self.nothing()
     }
     fn environment(&self, spelled: Environment) -> Environment {
