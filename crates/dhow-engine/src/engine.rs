@@ -55,6 +55,8 @@ pub struct Settings {
     pub creations: usize,
     /// How long what becomes ready is gathered before it is committed, while more of the same pass is selected.
     pub gather: Duration,
+    /// By which share intervals and backoffs vary, so that many of a kind do not act at once; 0 where runs must repeat.
+    pub jitter: f64,
     /// Whether `command` checks may run on this machine.
     pub command_checks: bool,
 }
@@ -69,6 +71,7 @@ impl Default for Settings {
             keep_releases: 10,
             creations: 4,
             gather: Duration::from_secs(1),
+            jitter: 0.1,
             command_checks: false,
         }
     }
@@ -327,8 +330,9 @@ impl Inner {
         }
     }
 
-    /// A time with up to 10 % more or less, so that many of a kind do not act at once.
-    pub fn jitter(time: Duration) -> Duration {
-        time.mul_f64(rand::random_range(0.9..1.1))
+    /// A time with a little more or less.
+    pub fn jitter(&self, time: Duration) -> Duration {
+        let share = self.settings.jitter;
+        time.mul_f64(rand::random_range(1.0 - share..=1.0 + share))
     }
 }

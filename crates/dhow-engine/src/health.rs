@@ -58,7 +58,7 @@ impl Inner {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = self.ports.clock.sleep(Self::jitter(self.settings.health_interval)) => {}
+                () = self.ports.clock.sleep(self.jitter(self.settings.health_interval)) => {}
             }
             let rows: Vec<DeploymentRow> = match self.ports.store.list(Scan::default()).await {
                 Ok(rows) => rows,

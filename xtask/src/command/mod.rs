@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod engines;
+mod fuzz;
 mod test;
 
 use clap::Subcommand;
@@ -13,6 +14,7 @@ pub enum Command {
     Bench(bench::Bench),
     Check(check::Check),
     Engines(engines::Engines),
+    Fuzz(fuzz::Fuzz),
     Test(test::Test),
 }
 
@@ -23,6 +25,7 @@ impl Command {
             Self::Bench(bench) => bench.run(),
             Self::Check(check) => check.run(),
             Self::Engines(engines) => engines.run(),
+            Self::Fuzz(fuzz) => fuzz.run(),
             Self::Test(test) => test.run(),
         }
     }

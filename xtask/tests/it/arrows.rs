@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::tree;
 
 /// Each crate of the workspace, and the crates of the workspace that it may name.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("dhow-core", &[]),
     ("dhow-testkit", &["dhow-core"]),
     ("dhow-store", &["dhow-core"]),
@@ -30,6 +30,11 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "dhow-web",
         ],
     ),
+    (
+        "dhow-fuzz",
+        &["dhow-core", "dhow-testkit", "dhow-git", "dhow-registry", "dhow-static", "dhow-docker", "dhow-web"],
+    ),
+    ("dhow-bench", &["dhow-core", "dhow-registry", "dhow-store"]),
     ("dhow-testserver", &[]),
     ("xtask", &[]),
 ];

@@ -13,6 +13,8 @@ mod apply;
 mod beside;
 mod body;
 mod disk;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod gap;
 mod hashes;
 mod isolate;

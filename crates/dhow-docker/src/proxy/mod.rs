@@ -9,6 +9,8 @@ mod admit;
 mod caddy;
 mod drain;
 mod error;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod live;
 mod site;
 mod sockets;

@@ -93,6 +93,14 @@ fn end(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
+/// Reads any text as the kernel's.
+#[cfg(feature = "fuzz")]
+pub(super) fn fuzz(network: &str) {
+    let lines = network.lines().count() as u64;
+    assert!(count(network, |_| true).is_none_or(|open| open <= lines));
+    let _ = (has(network, Ipv4Addr::LOCALHOST.into()), has(network, Ipv6Addr::LOCALHOST.into()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

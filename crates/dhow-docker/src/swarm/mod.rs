@@ -17,6 +17,8 @@ mod compare;
 mod constraints;
 mod converge;
 mod deploy;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod images;
 mod ipvs;
 mod judge;

@@ -42,7 +42,7 @@ enum Turn {
 
 /// The time before the next try: half a second, doubled with each, at most a minute.
 fn backoff(tries: u32) -> Duration {
-    Inner::jitter(Duration::from_millis(500 * (1 << tries.min(7))).min(Duration::from_secs(60)))
+    Duration::from_millis(500 * (1 << tries.min(7))).min(Duration::from_secs(60))
 }
 
 impl Inner {
@@ -112,7 +112,7 @@ impl Inner {
                 Turn::After(wait) => wait,
                 Turn::Retry => {
                     tries += 1;
-                    backoff(tries - 1)
+                    self.jitter(backoff(tries - 1))
                 }
             };
             let wake = self.worker(id).wake;

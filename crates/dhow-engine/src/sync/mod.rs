@@ -85,7 +85,7 @@ impl Inner {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = self.fleet_nudge.notified() => {}
-                () = self.ports.clock.sleep(Self::jitter(wait)) => {}
+                () = self.ports.clock.sleep(self.jitter(wait)) => {}
             }
         }
     }

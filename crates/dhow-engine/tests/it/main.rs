@@ -11,6 +11,7 @@ mod fleet;
 mod gates;
 mod holds;
 mod looks;
+mod model;
 mod order;
 mod promotion;
 mod quarantine;

@@ -335,7 +335,7 @@ impl World {
         self.row(id).waiting_for.unwrap_or_default()
     }
 
-    fn tags_of(&self, id: &str, hash: &dhow_core::fleet::DesiredHash) -> String {
+    pub fn tags_of(&self, id: &str, hash: &dhow_core::fleet::DesiredHash) -> String {
         let Some(release) = self.load::<Release>(&format!("{id}/{hash}")) else { return hash.short() };
         let tags: Vec<String> = release
             .rendered
@@ -387,6 +387,13 @@ impl World {
         let query = EventQuery { limit: 100_000, ..EventQuery::default() };
         let stored = now(self.store.inner().events(query)).unwrap();
         stored.iter().map(|e| Event::read(e).unwrap()).collect()
+    }
+
+    /// Events behind this number, each with its own.
+    pub fn events_after(&self, after: u64) -> Vec<(u64, Event)> {
+        let query = EventQuery { after, limit: 100_000, ..EventQuery::default() };
+        let stored = now(self.store.inner().events(query)).unwrap();
+        stored.iter().map(|e| (e.seq, Event::read(e).unwrap())).collect()
     }
 
     /// Events of a kind.
