@@ -1,0 +1,94 @@
+//! The kill harness as a program: `cargo xtask crash` builds what it needs and runs it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use dhow_crash::lab::Lab;
+use dhow_crash::point::{self, Point};
+use dhow_crash::run::{self, Outcome};
+use dhow_crash::scenario::{self, Scenario};
+
+/// Kill the binary at every instant of its voyages, and compare the ends with those of undisturbed ones
+#[derive(Parser)]
+struct Cli {
+    /// The binary, a debug build
+    #[arg(long, value_name = "FILE")]
+    dhow: PathBuf,
+    /// Only these scenarios
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<String>,
+    /// Only so many points of each, spread over all of them
+    #[arg(long, value_name = "COUNT")]
+    sample: Option<usize>,
+    /// Only these points, as a failure prints them: batch:12:before
+    #[arg(long, value_name = "POINT")]
+    point: Vec<String>,
+    /// Voyages at a time
+    #[arg(long, default_value_t = 3)]
+    width: usize,
+    /// Longest time that anything may take, in seconds
+    #[arg(long, default_value_t = 60)]
+    patience: u64,
+    /// The folders of failed voyages stay
+    #[arg(long)]
+    keep: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    match run(Cli::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("crash: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<bool> {
+    let mut lab = Lab::new(&cli.dhow);
+    (lab.width, lab.keep, lab.patience) = (cli.width, cli.keep, Duration::from_secs(cli.patience));
+    let mut all_same = true;
+    for scenario in scenario::all() {
+        if cli.scenario.is_empty() || cli.scenario.iter().any(|name| name == scenario.name()) {
+            all_same &= one(&lab, &cli, scenario.as_ref()).await?;
+        }
+    }
+    Ok(all_same)
+}
+
+async fn one(lab: &Lab, cli: &Cli, scenario: &dyn Scenario) -> Result<bool> {
+    let begun = Instant::now();
+    let reference = run::reference(lab, scenario).await?;
+    let mut deaths = point::deaths(&reference.passed);
+    let all = deaths.len();
+    if !cli.point.is_empty() {
+        let point = |text: &String| Point::parse(text).with_context(|| format!("{text:?} is no point"));
+        deaths = cli.point.iter().map(point).collect::<Result<_>>()?;
+    } else if let Some(count) = cli.sample {
+        deaths = point::sample(deaths, count);
+    }
+    let name = scenario.name();
+    println!("{name}: undisturbed in {:.1?}, {} points; {} of {all} deaths", reference.time, reference.passed.len(), deaths.len());
+    let told = |point: &Point, outcome: &Outcome| {
+        if let Outcome::Differs(wrong) = outcome {
+            println!("{name}, killed at {point}, ended otherwise:\n  {}", wrong.join("\n  "));
+            println!("  again: cargo xtask crash --scenario {name} --point {}", point.at());
+        }
+    };
+    let ended = run::each(lab, scenario, &reference, deaths, told).await;
+    let count = |of: fn(&Outcome) -> bool| ended.iter().filter(|(_, outcome)| of(outcome)).count();
+    let differ = count(|outcome| matches!(outcome, Outcome::Differs(_)));
+    println!(
+        "{name}: {} ended as undisturbed, {} did not come to their point, {differ} ended otherwise; {:.0?}",
+        count(|outcome| *outcome == Outcome::Same),
+        count(|outcome| *outcome == Outcome::NotReached),
+        begun.elapsed()
+    );
+    Ok(differ == 0)
+}
