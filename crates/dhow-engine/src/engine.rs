@@ -220,6 +220,7 @@ impl Engine {
         inner.tracker.spawn(Arc::clone(inner).sync_loop());
         inner.tracker.spawn(Arc::clone(inner).watch_loop());
         inner.tracker.spawn(Arc::clone(inner).commit_loop());
+        inner.tracker.spawn(Arc::clone(inner).branch_loop());
         inner.tracker.spawn(Arc::clone(inner).health_loop());
         for target in inner.ports.targets.values() {
             inner.tracker.spawn(Arc::clone(inner).drift_loop(Arc::clone(target)));

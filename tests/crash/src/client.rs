@@ -66,8 +66,19 @@ impl World {
     /// # Errors
     /// Nobody answers.
     pub async fn act(&self, path: &str, body: &Value) -> Result<Result<(), String>> {
-        let (status, answer) = self.send(Method::POST, path, Some(body)).await?;
-        Ok(if status.is_success() { Ok(()) } else { Err(answer["error"]["message"].to_string()) })
+        let deadline = Instant::now() + self.lab.patience;
+        loop {
+            let (status, answer) = self.send(Method::POST, path, Some(body)).await?;
+            if status.is_success() {
+                return Ok(Ok(()));
+            }
+            let message = answer["error"]["message"].to_string();
+            // Right after a start, people are asked to wait a moment.
+            if !message.contains("has not been read yet") || Instant::now() > deadline {
+                return Ok(Err(message));
+            }
+            sleep(LOOK).await;
+        }
     }
 
     /// Looks until it is so.
@@ -104,7 +115,8 @@ impl World {
             let mut settings = Settings { patience: Duration::from_secs(2), ..Settings::default() };
             let host = settings.hosts.entry(door.api).or_default();
             host.credentials = Some(Credentials::Dhow(SecretString::from(self.admin()?)));
-            let done = publish(&Client::new(settings), folder.path(), &target, &SourceLabels::default()).await;
+            let done =
+                publish(&Client::new(settings), folder.path(), &target, &SourceLabels::default()).await;
             match done {
                 Ok(_) => return Ok(()),
                 Err(PublishError::Client(error)) if matches!(error.kind, ErrorKind::Unauthorized(_)) => {
@@ -207,8 +219,13 @@ impl World {
 
 /// Whether a row of `status` is healthy at a version.
 fn is_at(row: &Value, version: &str) -> bool {
-    let runs = |list: &Value| list.as_array().is_some_and(|l| !l.is_empty() && l.iter().all(|a| a["tag"] == version));
-    row["health"] == "healthy" && row["phase"] == "succeeded" && runs(&row["desired"]) && runs(&row["running"])
+    let runs = |list: &Value| {
+        list.as_array().is_some_and(|l| !l.is_empty() && l.iter().all(|a| a["tag"] == version))
+    };
+    row["health"] == "healthy"
+        && row["phase"] == "succeeded"
+        && runs(&row["desired"])
+        && runs(&row["running"])
 }
 
 fn id_of(status: &Value, service: &str, environment: &str) -> Option<String> {

@@ -80,7 +80,12 @@ fn lines(all: impl Iterator<Item = String>) -> String {
 pub(crate) fn deployment(row: &Value) -> (String, String) {
     let name = format!("{}/{}/{}", text(&row["service"]), text(&row["type"]), text(&row["environment"]));
     let pins = |list: &Value| {
-        lines(list.as_array().into_iter().flatten().map(|p| format!("{} {}", text(&p["tag"]), text(&p["digest"]))))
+        lines(
+            list.as_array()
+                .into_iter()
+                .flatten()
+                .map(|p| format!("{} {}", text(&p["tag"]), text(&p["digest"]))),
+        )
     };
     let shown = format!(
         "{} {}\nwaits for {}\ndesired {}\nrunning {}",
@@ -143,7 +148,11 @@ fn told(events: &[Value], end: &mut End) {
             }
             "held" => seen.entry("holds").or_default().push(format!("{} {}", scope(), field("reason"))),
             "removed" | "adopted" | "stalled" => {
-                seen.entry("deployments").or_default().push(format!("{} {}", field("kind"), field("deployment")));
+                seen.entry("deployments").or_default().push(format!(
+                    "{} {}",
+                    field("kind"),
+                    field("deployment")
+                ));
             }
             _ => {}
         }

@@ -52,7 +52,9 @@ fn log(events: &[Value]) -> Vec<String> {
             "step_started" | "step_done" | "step_failed" => {
                 Some(format!("step {rollout} {} undo {}", text(event, "key"), text(event, "undo")))
             }
-            "commit_started" | "commit_done" | "commit_failed" => Some(format!("commit {}", text(event, "commit"))),
+            "commit_started" | "commit_done" | "commit_failed" => {
+                Some(format!("commit {}", text(event, "commit")))
+            }
             _ => None,
         };
         if let Some(name) = effect {
@@ -149,9 +151,13 @@ async fn commits(world: &World, events: &[Value]) -> Result<Vec<String>> {
     let (done, started) = (told("commit_done"), told("commit_started"));
     let ours: BTreeSet<&str> = all.iter().filter(|(_, ours)| **ours).map(|(id, _)| *id).collect();
     let mut found = Vec::new();
-    found.extend(ours.difference(&done).map(|id| format!("commit {id} is on the branch, and not told as done")));
+    found.extend(
+        ours.difference(&done).map(|id| format!("commit {id} is on the branch, and not told as done")),
+    );
     found.extend(ours.difference(&started).map(|id| format!("commit {id} was pushed, and never started")));
-    found.extend(done.difference(&ours).map(|id| format!("commit {id} is told as done, and not on the branch")));
+    found.extend(
+        done.difference(&ours).map(|id| format!("commit {id} is told as done, and not on the branch")),
+    );
     Ok(found)
 }
 
@@ -173,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_state_that_the_log_does_not_give_is_told() {
-        let queued = json!({ "seq": 1, "kind": "rollout_queued", "deployment": "s/static_file/e", "rollout": 1 });
+        let queued =
+            json!({ "seq": 1, "kind": "rollout_queued", "deployment": "s/static_file/e", "rollout": 1 });
         let shows = |phase: &str| json!({ "deployments": [{ "service": "s", "type": "static_file", "environment": "e", "phase": phase }], "proposals": [] });
         assert!(replay(std::slice::from_ref(&queued), &shows("queued")).is_empty());
         assert_eq!(replay(&[queued], &shows("succeeded")).len(), 1);

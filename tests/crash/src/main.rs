@@ -74,7 +74,12 @@ async fn one(lab: &Lab, cli: &Cli, scenario: &dyn Scenario) -> Result<bool> {
         deaths = point::sample(deaths, count);
     }
     let name = scenario.name();
-    println!("{name}: undisturbed in {:.1?}, {} points; {} of {all} deaths", reference.time, reference.passed.len(), deaths.len());
+    println!(
+        "{name}: undisturbed in {:.1?}, {} points; {} of {all} deaths",
+        reference.time,
+        reference.passed.len(),
+        deaths.len()
+    );
     let told = |point: &Point, outcome: &Outcome| {
         if let Outcome::Differs(wrong) = outcome {
             println!("{name}, killed at {point}, ended otherwise:\n  {}", wrong.join("\n  "));

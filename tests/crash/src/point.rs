@@ -26,7 +26,12 @@ impl Point {
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split(':').collect();
         let [class, number, side] = parts[..] else { return None };
-        Some(Self { class: class.into(), number: number.parse().ok()?, side: side.into(), words: String::new() })
+        Some(Self {
+            class: class.into(),
+            number: number.parse().ok()?,
+            side: side.into(),
+            words: String::new(),
+        })
     }
 
     fn with(&self, side: impl Into<String>) -> Self {
@@ -91,7 +96,8 @@ pub fn sample(mut all: Vec<Point>, count: usize) -> Vec<Point> {
 mod tests {
     use super::*;
 
-    const LOG: &str = "batch 1 row/cursors\nwrite 1 shop stage: web 1.0.0\nbatch 2 commit_started\npush 1 \ndied\n";
+    const LOG: &str =
+        "batch 1 row/cursors\nwrite 1 shop stage: web 1.0.0\nbatch 2 commit_started\npush 1 \ndied\n";
 
     #[test]
     fn a_log_gives_its_points_and_each_of_them_its_deaths() {

@@ -7,8 +7,8 @@ mod state;
 pub use event::{Cause, Event, Why};
 pub use record::{
     ApprovedHash, Ask, CheckFailure, CommitAttempt, DeploymentRow, End, FleetCursor, GatesRow, Health, Hold,
-    HoldReason, KnownPeople, Mend, Progress, Proof, Proposal, ProposalStatus, Quarantined, Release, Removal,
-    Restore, Rollout, StepRecord, StepState, StopRequest, TagRow, Unclear, UpdateRow, VersionRow, Vote,
-    WrittenPin,
+    HoldReason, KnownPeople, Mend, Progress, Proof, Proposal, ProposalBranch, ProposalStatus, Quarantined,
+    Release, Removal, Restore, Rollout, StepRecord, StepState, StopRequest, TagRow, Unclear, UpdateRow,
+    VersionRow, Vote, WrittenPin,
 };
 pub use state::{IllegalTransition, State, Transition, next};

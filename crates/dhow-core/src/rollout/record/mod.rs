@@ -12,7 +12,7 @@ mod version;
 pub use deployment::{DeploymentRow, Health, Mend, Removal, StopRequest, Unclear};
 pub use fleet::{FleetCursor, GatesRow, KnownPeople};
 pub use hold::{Hold, HoldReason, Quarantined};
-pub use proposal::{ApprovedHash, Ask, Proposal, ProposalStatus, Vote};
+pub use proposal::{ApprovedHash, Ask, Proposal, ProposalBranch, ProposalStatus, Vote};
 pub use release::{Proof, Release};
 pub use rollout::{CheckFailure, End, Progress, Rollout, StepRecord, StepState};
 pub use update::{CommitAttempt, Restore, UpdateRow};

@@ -78,7 +78,9 @@ impl FromStr for At {
         let side = match side {
             "before" => Side::Before,
             "after" => Side::After,
-            within => Side::Within(within.strip_prefix('+').with_context(shown)?.parse().with_context(shown)?),
+            within => {
+                Side::Within(within.strip_prefix('+').with_context(shown)?.parse().with_context(shown)?)
+            }
         };
         Ok(Self { class: *class, number: number.parse().with_context(shown)?, side })
     }

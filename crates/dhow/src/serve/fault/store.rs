@@ -34,12 +34,12 @@ fn words(batch: &Batch) -> String {
     };
     let fact = |event: &NewEvent| {
         let key = text(event, "key");
-        let server = key.split_once('@').map(|(_, server)| format!("@{server}")).unwrap_or_default();
-        let step = key.split(':').next().unwrap_or_default();
+        // A key begins with the release that it is of.
+        let step = key.split_once(':').map_or(&*key, |(_, step)| step).to_owned();
         let to = if event.kind == "rollout_moved" { text(event, "to") } else { String::new() };
         let undo = if event.body.get("undo") == Some(&true.into()) { "-undo" } else { "" };
         let environment = event.environment.as_ref().map(ToString::to_string).unwrap_or_default();
-        let parts = [event.kind.clone(), format!("{step}{server}{undo}"), to, environment];
+        let parts = [event.kind.clone(), format!("{step}{undo}"), to, environment];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
     };
     if batch.events.is_empty() {

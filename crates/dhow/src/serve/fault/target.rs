@@ -27,7 +27,7 @@ impl Disturbed {
 }
 
 fn words(step: &Step, context: &Context) -> String {
-    let what = step.key.split(':').next().unwrap_or_default();
+    let what = step.key.split_once(':').map_or(&*step.key, |(_, what)| what);
     let server = match &step.place {
         Place::Local => String::new(),
         Place::Server(name) => format!("@{name}"),
@@ -122,11 +122,7 @@ impl Target for Disturbed {
         self.target.logs(deployment, place, lines).await
     }
 
-    async fn processes(
-        &self,
-        deployment: &DeploymentId,
-        place: &Place,
-    ) -> Result<Vec<Process>, TargetError> {
+    async fn processes(&self, deployment: &DeploymentId, place: &Place) -> Result<Vec<Process>, TargetError> {
         self.target.processes(deployment, place).await
     }
 
