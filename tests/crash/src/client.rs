@@ -196,6 +196,29 @@ impl World {
         Some(format!("{status} {}", answer.text().await.ok()?.trim()))
     }
 
+    /// Waits until something holds of this machine.
+    ///
+    /// # Errors
+    /// It never does.
+    pub async fn becomes(&self, what: &str, holds: impl Fn() -> bool + Send) -> Result<()> {
+        let deadline = Instant::now() + self.lab.patience;
+        while !holds() {
+            if Instant::now() > deadline {
+                bail!("in vain: {what}");
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until a file is there.
+    ///
+    /// # Errors
+    /// It never is.
+    pub async fn appears(&self, file: &std::path::Path) -> Result<()> {
+        self.becomes(&format!("{} appears", file.display()), || file.exists()).await
+    }
+
     /// Waits until nothing was stored for a while.
     ///
     /// # Errors

@@ -65,7 +65,10 @@ async fn run(cli: Cli) -> Result<bool> {
 async fn one(lab: &Lab, cli: &Cli, scenario: &dyn Scenario) -> Result<bool> {
     let begun = Instant::now();
     let reference = run::reference(lab, scenario).await?;
-    let mut deaths = point::deaths(&reference.passed);
+    let mut deaths = match scenario.own_deaths() {
+        0 => point::deaths(&reference.passed),
+        own => point::own(own),
+    };
     let all = deaths.len();
     if !cli.point.is_empty() {
         let point = |text: &String| Point::parse(text).with_context(|| format!("{text:?} is no point"));

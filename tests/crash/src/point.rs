@@ -45,6 +45,15 @@ impl fmt::Display for Point {
     }
 }
 
+/// The class of the deaths that a scenario brings about by itself, at instants that only it knows.
+pub const OWN: &str = "own";
+
+/// A scenario's own ways to die.
+pub fn own(count: u64) -> Vec<Point> {
+    let one = |number| Point { class: OWN.into(), number, side: "now".into(), words: String::new() };
+    (1..=count).map(one).collect()
+}
+
 /// The points of a log, in their order, each without a side.
 pub fn passed(log: &str) -> Vec<Point> {
     let line = |line: &str| {

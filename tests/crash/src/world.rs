@@ -63,6 +63,8 @@ pub struct World {
     pub(crate) keeper: Keeper,
     /// The fleet.
     pub repository: Repository,
+    /// The scenario's own way to die that is this voyage's, from 1; none: the scenario kills nothing.
+    pub own: Option<u64>,
     harbor: Harbor,
 }
 
@@ -83,6 +85,8 @@ impl World {
     /// # Errors
     /// The configuration cannot be written.
     pub fn start(lab: &Lab, rig: &Rig, harbor: Harbor, lives: Vec<Point>) -> Result<Self> {
+        let own = lives.iter().find(|point| point.class == point::OWN).map(|point| point.number);
+        let lives = lives.into_iter().filter(|point| point.class != point::OWN).collect();
         let folder = harbor.path();
         let repository = Repository::of(folder);
         let config = folder.join("serve.yaml");
@@ -102,7 +106,7 @@ impl World {
             environment,
         };
         let http = reqwest::Client::builder().no_proxy().timeout(lab.patience).build()?;
-        Ok(Self { lab: lab.clone(), http, keeper: Keeper::start(start, lives), repository, harbor })
+        Ok(Self { lab: lab.clone(), http, keeper: Keeper::start(start, lives), repository, own, harbor })
     }
 
     /// Its folder.

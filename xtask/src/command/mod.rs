@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod check;
+mod crash;
 mod engines;
 mod test;
 
@@ -10,6 +11,7 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 pub enum Command {
     Check(check::Check),
+    Crash(crash::Crash),
     Engines(engines::Engines),
     Test(test::Test),
 }
@@ -19,6 +21,7 @@ impl Command {
     pub fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Check(check) => check.run(),
+            Self::Crash(crash) => crash.run(),
             Self::Engines(engines) => engines.run(),
             Self::Test(test) => test.run(),
         }

@@ -1,10 +1,13 @@
 //! What is done in a voyage. A new one is a file here and a line in [`all`].
 
+mod migration;
 mod promotion;
 mod publish;
+mod push;
 mod quarantine;
 mod rollback;
 mod several;
+mod upload;
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -33,6 +36,17 @@ pub trait Scenario: Send + Sync {
         Ok(())
     }
 
+    /// Whether its voyages begin in the state that `prepare` left; else in an empty one.
+    fn uses_a_state(&self) -> bool {
+        true
+    }
+
+    /// So many ways to die has it that no point knows: `act` kills the process, as `World::own` says. It is died in
+    /// these ways only.
+    fn own_deaths(&self) -> u64 {
+        0
+    }
+
     /// What is killed. Whoever is cut off asks again.
     ///
     /// # Errors
@@ -48,6 +62,9 @@ pub fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(rollback::Rollback),
         Box::new(quarantine::Quarantine),
         Box::new(several::Several),
+        Box::new(push::LatePush),
+        Box::new(upload::Upload),
+        Box::new(migration::Migration),
     ]
 }
 

@@ -17,6 +17,10 @@ impl Scenario for Publish {
         gated(&["shop"])
     }
 
+    fn uses_a_state(&self) -> bool {
+        false
+    }
+
     async fn act(&self, world: &World) -> Result<()> {
         world.publish(&site("one"), "shop/web:1.0.0").await?;
         world.reaches("shop", "stage", "1.0.0").await?;
