@@ -41,7 +41,9 @@ impl World {
                 Ok::<_, reqwest::Error>((status, answer.json::<Value>().await?))
             };
             match answered.await {
-                Ok((status, _)) if status.is_server_error() => {}
+                // Right after a start, people are asked to wait a moment.
+                Ok((status, answer))
+                    if status.is_server_error() || answer.to_string().contains("has not been read yet") => {}
                 Ok(answer) => return Ok(answer),
                 Err(error) if Instant::now() > deadline => bail!("{path} is not answered: {error:#}"),
                 Err(_) => {}
@@ -66,19 +68,8 @@ impl World {
     /// # Errors
     /// Nobody answers.
     pub async fn act(&self, path: &str, body: &Value) -> Result<Result<(), String>> {
-        let deadline = Instant::now() + self.lab.patience;
-        loop {
-            let (status, answer) = self.send(Method::POST, path, Some(body)).await?;
-            if status.is_success() {
-                return Ok(Ok(()));
-            }
-            let message = answer["error"]["message"].to_string();
-            // Right after a start, people are asked to wait a moment.
-            if !message.contains("has not been read yet") || Instant::now() > deadline {
-                return Ok(Err(message));
-            }
-            sleep(LOOK).await;
-        }
+        let (status, answer) = self.send(Method::POST, path, Some(body)).await?;
+        Ok(if status.is_success() { Ok(()) } else { Err(answer["error"]["message"].to_string()) })
     }
 
     /// Looks until it is so.

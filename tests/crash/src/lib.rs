@@ -9,6 +9,7 @@ pub mod end;
 pub mod facts;
 pub mod keeper;
 pub mod lab;
+pub mod load;
 pub mod point;
 pub mod repository;
 pub mod run;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use dhow_crash::lab::Lab;
+use dhow_crash::load::Load;
 use dhow_crash::point::{self, Point};
 use dhow_crash::run::{self, Outcome};
 use dhow_crash::scenario::{self, Scenario};
@@ -26,6 +27,18 @@ struct Cli {
     /// Only these points, as a failure prints them: batch:12:before
     #[arg(long, value_name = "POINT")]
     point: Vec<String>,
+    /// Kill so often at random under load, in place of the scenarios
+    #[arg(long, value_name = "COUNT")]
+    kills: Option<usize>,
+    /// What chance is drawn from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Services under load
+    #[arg(long, default_value_t = 50)]
+    services: usize,
+    /// Milliseconds between two versions under load
+    #[arg(long, default_value_t = 100)]
+    every: u64,
     /// Voyages at a time
     #[arg(long, default_value_t = 3)]
     width: usize,
@@ -53,6 +66,10 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<bool> {
     let mut lab = Lab::new(&cli.dhow);
     (lab.width, lab.keep, lab.patience) = (cli.width, cli.keep, Duration::from_secs(cli.patience));
+    if let Some(kills) = cli.kills {
+        let (services, every) = (cli.services, Duration::from_millis(cli.every));
+        return at_random(&lab, &Load { services, every, kills, seed: cli.seed }).await;
+    }
     let mut all_same = true;
     for scenario in scenario::all() {
         if cli.scenario.is_empty() || cli.scenario.iter().any(|name| name == scenario.name()) {
@@ -62,13 +79,35 @@ async fn run(cli: Cli) -> Result<bool> {
     Ok(all_same)
 }
 
+async fn at_random(lab: &Lab, load: &Load) -> Result<bool> {
+    let begun = Instant::now();
+    let progress = |kills: usize, versions: usize| {
+        println!("{kills} kills, {versions} versions, {:.0?}", begun.elapsed())
+    };
+    println!("seed {}: {} kills under load", load.seed, load.kills);
+    let told = load.run(lab, progress).await.with_context(|| format!("again: {}", load.again()))?;
+    println!(
+        "seed {}: {} kills, {} versions, {} events, at rest {:.1?} after the last kill; {:.0?}",
+        load.seed,
+        told.kills,
+        told.versions,
+        told.events,
+        told.rest,
+        begun.elapsed()
+    );
+    for wrong in &told.wrong {
+        println!("  {wrong}");
+    }
+    if !told.wrong.is_empty() {
+        println!("  again: {}", load.again());
+    }
+    Ok(told.wrong.is_empty())
+}
+
 async fn one(lab: &Lab, cli: &Cli, scenario: &dyn Scenario) -> Result<bool> {
     let begun = Instant::now();
     let reference = run::reference(lab, scenario).await?;
-    let mut deaths = match scenario.own_deaths() {
-        0 => point::deaths(&reference.passed),
-        own => point::own(own),
-    };
+    let mut deaths = run::deaths(scenario, &reference);
     let all = deaths.len();
     if !cli.point.is_empty() {
         let point = |text: &String| Point::parse(text).with_context(|| format!("{text:?} is no point"));

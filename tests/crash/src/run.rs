@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::end::{self, End};
 use crate::facts;
 use crate::lab::Lab;
-use crate::point::Point;
+use crate::point::{self, Point};
 use crate::scenario::Scenario;
 use crate::world::{Harbor, World};
 
@@ -27,6 +27,14 @@ pub struct Reference {
     pub passed: Vec<Point>,
     /// How long it took.
     pub time: Duration,
+}
+
+/// All the ways to die in a scenario.
+pub fn deaths(scenario: &dyn Scenario, reference: &Reference) -> Vec<Point> {
+    match scenario.own_deaths() {
+        0 => point::deaths(&reference.passed),
+        own => point::own(own),
+    }
 }
 
 /// What became of a killed voyage.
