@@ -13,6 +13,7 @@ mod fleet;
 mod history;
 mod identity;
 mod init;
+mod leftovers;
 mod local;
 mod mirror;
 mod network;

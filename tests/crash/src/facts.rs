@@ -72,10 +72,8 @@ fn log(events: &[Value]) -> Vec<String> {
             }
         }
         match kind.as_str() {
-            "rollout_queued" => {
-                if states.insert(rollout.clone(), "queued".into()).is_some() {
-                    found.push(format!("rollout {rollout} was made twice"));
-                }
+            "rollout_queued" if states.insert(rollout.clone(), "queued".into()).is_some() => {
+                found.push(format!("rollout {rollout} was made twice"));
             }
             "rollout_moved" => {
                 let before = states.insert(rollout.clone(), text(event, "to"));
@@ -99,7 +97,7 @@ fn log(events: &[Value]) -> Vec<String> {
 
 /// The last rollout, the open questions and the quarantine, as the log alone tells them.
 fn replay(events: &[Value], status: &Value) -> Vec<String> {
-    let mut phases: BTreeMap<String, (u64, String)> = BTreeMap::new();
+    let mut phases: BTreeMap<String, BTreeMap<u64, String>> = BTreeMap::new();
     let mut open: BTreeSet<String> = BTreeSet::new();
     for event in events {
         let number = event["rollout"].as_u64().unwrap_or_default();
@@ -116,16 +114,15 @@ fn replay(events: &[Value], status: &Value) -> Vec<String> {
             }
             _ => continue,
         };
-        let phase = phases.entry(text(event, "deployment")).or_default();
-        if number >= phase.0 {
-            *phase = (number, to);
-        }
+        phases.entry(text(event, "deployment")).or_default().insert(number, to);
     }
     let mut found = Vec::new();
     for row in status["deployments"].as_array().into_iter().flatten() {
         let name = format!("{}/{}/{}", text(row, "service"), text(row, "type"), text(row, "environment"));
         let phase = text(row, "phase");
-        if let Some((number, told)) = phases.get(&name).filter(|(_, told)| *told != phase) {
+        // One that waited and was not needed any more is no state of its deployment.
+        let last = phases.get(&name).and_then(|all| all.iter().rev().find(|(_, to)| *to != "superseded"));
+        if let Some((number, told)) = last.filter(|(_, told)| **told != phase) {
             found.push(format!("{name} shows {phase}; by the log its rollout {number} is {told}"));
         }
     }

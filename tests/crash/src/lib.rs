@@ -5,6 +5,7 @@
 //! [`run`] compares the ends. What must hold of every log is in [`facts`].
 
 pub mod client;
+pub mod dock;
 pub mod end;
 pub mod facts;
 pub mod keeper;

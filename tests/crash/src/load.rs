@@ -175,7 +175,7 @@ impl Load {
             if world.keeper.deaths() == deaths {
                 world.keeper.kill().await;
             }
-            if world.keeper.deaths() % 25 == 0 {
+            if world.keeper.deaths().is_multiple_of(25) {
                 let versions = state.published.lock().map_or(0, |p| p.values().sum::<u32>());
                 told(world.keeper.deaths(), versions as usize);
             }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use dhow_crash::dock::{self, Dock};
 use dhow_crash::lab::Lab;
 use dhow_crash::load::Load;
 use dhow_crash::point::{self, Point};
@@ -27,6 +28,9 @@ struct Cli {
     /// Only these points, as a failure prints them: batch:12:before
     #[arg(long, value_name = "POINT")]
     point: Vec<String>,
+    /// On real engines too: the scenarios compose, servers and swarm
+    #[arg(long)]
+    engines: bool,
     /// Kill so often at random under load, in place of the scenarios
     #[arg(long, value_name = "COUNT")]
     kills: Option<usize>,
@@ -76,7 +80,36 @@ async fn run(cli: Cli) -> Result<bool> {
             all_same &= one(&lab, &cli, scenario.as_ref()).await?;
         }
     }
+    for (dock, name) in Dock::ALL {
+        if cli.engines && (cli.scenario.is_empty() || cli.scenario.iter().any(|wanted| wanted == name)) {
+            all_same &= on_engines(&lab, &cli, dock, name).await?;
+        }
+    }
     Ok(all_same)
+}
+
+async fn on_engines(lab: &Lab, cli: &Cli, dock: Dock, name: &str) -> Result<bool> {
+    let begun = Instant::now();
+    let points = points(cli)?;
+    let told = dock::run(lab, dock, cli.sample, points, |words| println!("{name}: {words}")).await?;
+    let told = told.with_context(|| format!("{name}: its engines are not up"))?;
+    for wrong in &told.wrong {
+        println!("{name}: {wrong}");
+    }
+    println!(
+        "{name}: {} ended as they should, {} did not come to their point, {} ended otherwise; {:.0?}",
+        told.same,
+        told.not_reached,
+        told.wrong.len(),
+        begun.elapsed()
+    );
+    Ok(told.wrong.is_empty())
+}
+
+/// The points that were asked for.
+fn points(cli: &Cli) -> Result<Vec<Point>> {
+    let point = |text: &String| Point::parse(text).with_context(|| format!("{text:?} is no point"));
+    cli.point.iter().map(point).collect()
 }
 
 async fn at_random(lab: &Lab, load: &Load) -> Result<bool> {
@@ -110,8 +143,7 @@ async fn one(lab: &Lab, cli: &Cli, scenario: &dyn Scenario) -> Result<bool> {
     let mut deaths = run::deaths(scenario, &reference);
     let all = deaths.len();
     if !cli.point.is_empty() {
-        let point = |text: &String| Point::parse(text).with_context(|| format!("{text:?} is no point"));
-        deaths = cli.point.iter().map(point).collect::<Result<_>>()?;
+        deaths = points(cli)?;
     } else if let Some(count) = cli.sample {
         deaths = point::sample(deaths, count);
     }
