@@ -146,7 +146,11 @@ fn told(events: &[Value], end: &mut End) {
                 let what = format!("{} {} {}", field("kind"), scope(), field("digest"));
                 seen.entry("quarantines").or_default().push(what);
             }
-            "held" => seen.entry("holds").or_default().push(format!("{} {}", scope(), field("reason"))),
+            "held" => {
+                // What a check was answered last is a matter of time.
+                let reason = field("reason").split(" failed ").next().unwrap_or_default().to_owned();
+                seen.entry("holds").or_default().push(format!("{} {reason}", scope()));
+            }
             "removed" | "adopted" | "stalled" => {
                 seen.entry("deployments").or_default().push(format!(
                     "{} {}",

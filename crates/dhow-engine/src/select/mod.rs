@@ -33,7 +33,9 @@ impl Inner {
         by: Option<PersonName>,
     ) -> Result<(), EngineError> {
         let view = self.view()?;
-        if view.fleet.broken_root {
+        // What the last process saw may be old: its commits would be selected again.
+        let is_old = by.is_none() && !self.followed.load(std::sync::atomic::Ordering::SeqCst);
+        if view.fleet.broken_root || is_old {
             return Ok(());
         }
         let gates = self.gates(&view, environment);
