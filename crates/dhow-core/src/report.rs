@@ -55,6 +55,24 @@ pub struct DeploymentStatus {
     /// What runs where, while it is not the same everywhere; empty otherwise.
     #[serde(default)]
     pub places: Vec<PlaceStatus>,
+    /// What places owe it: it is tried until they answer.
+    #[serde(default)]
+    pub debts: Vec<DebtStatus>,
+}
+
+/// What a place owes a deployment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DebtStatus {
+    /// Where.
+    pub place: Place,
+    /// `undo`: to be taken back; `release`: to be brought to what runs elsewhere; `removal`: to be removed from there.
+    pub owes: String,
+    /// What ran there when it was last heard of; empty where that is not known, or nothing did.
+    pub runs: Vec<ArtifactStatus>,
+    /// Since when.
+    pub since: String,
+    /// Why it was not done at the last try.
+    pub error: String,
 }
 
 /// What runs at one place of a deployment.

@@ -6,6 +6,8 @@ mod engine;
 pub mod executor;
 mod files;
 pub mod front;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod inspect;
 pub mod proxy;
 mod room;

@@ -3,9 +3,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use dhow_core::fleet::Environment;
-use dhow_core::noun::{DeploymentId, EnvironmentName, Repository, TargetType};
-use dhow_core::port::{Clock, FleetRepo, FleetRepoError, Lease, Store, StoreError, Target, VersionSource};
+use dhow_core::fleet::{Environment, Server};
+use dhow_core::noun::{DeploymentId, EnvironmentName, Repository, ServerName, TargetType};
+use dhow_core::port::{
+    Clock, FleetRepo, FleetRepoError, Lease, Place, Store, StoreError, Target, VersionSource,
+};
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +16,9 @@ use tokio_util::task::TaskTracker;
 use crate::health::Look;
 use crate::journal::Journal;
 use crate::locks::Locks;
+use crate::looks::Looking;
+use crate::permits::Permits;
+use crate::rollout::Heard;
 use crate::sync::Progress;
 use crate::trouble::Troubles;
 use crate::view::{Scope, View};
@@ -50,6 +55,8 @@ pub struct Settings {
     pub creations: usize,
     /// How long what becomes ready is gathered before it is committed, while more of the same pass is selected.
     pub gather: Duration,
+    /// By which share intervals and backoffs vary, so that many of a kind do not act at once; 0 where runs must repeat.
+    pub jitter: f64,
     /// Whether `command` checks may run on this machine.
     pub command_checks: bool,
 }
@@ -64,6 +71,7 @@ impl Default for Settings {
             keep_releases: 10,
             creations: 4,
             gather: Duration::from_secs(1),
+            jitter: 0.1,
             command_checks: false,
         }
     }
@@ -120,6 +128,15 @@ pub(crate) struct Inner {
     pub selecting: std::sync::atomic::AtomicUsize,
     pub creations: Semaphore,
     pub workers: Mutex<HashMap<DeploymentId, Worker>>,
+    /// Who does something to a deployment at a place that owes it something.
+    pub effects: Locks<(DeploymentId, Place)>,
+    /// The tasks that try what places owe.
+    pub collectors: Mutex<HashMap<(DeploymentId, Place), Worker>>,
+    /// What places that owe something are asked at a time.
+    pub debtors: Permits,
+    /// How the servers are reached, as it was last said of each.
+    pub servers: RwLock<BTreeMap<ServerName, Server>>,
+    pub looking: Looking,
     /// The gates in force, as they are stored.
     pub in_force: RwLock<BTreeMap<EnvironmentName, Environment>>,
     pub looks: Mutex<HashMap<DeploymentId, Look>>,
@@ -142,6 +159,8 @@ pub(crate) struct Worker {
     pub wake: Arc<Notify>,
     /// Ends what it does, for a newer rollout or a person.
     pub interrupt: Arc<Notify>,
+    /// What the steps of its rollout said.
+    pub heard: Arc<Mutex<Heard>>,
 }
 
 impl Inner {
@@ -202,6 +221,11 @@ impl Engine {
             selecting: std::sync::atomic::AtomicUsize::new(0),
             creations,
             workers: Mutex::new(HashMap::new()),
+            effects: Locks::default(),
+            collectors: Mutex::default(),
+            debtors: Permits::new(DEBTS_AT_ONCE),
+            servers: RwLock::default(),
+            looking: Looking::default(),
             in_force: RwLock::default(),
             looks: Mutex::default(),
             troubles: Troubles::default(),
@@ -225,6 +249,7 @@ impl Engine {
         inner.tracker.spawn(Arc::clone(inner).commit_loop());
         inner.tracker.spawn(Arc::clone(inner).branch_loop());
         inner.tracker.spawn(Arc::clone(inner).health_loop());
+        inner.tracker.spawn(Arc::clone(inner).nudged_looks());
         for target in inner.ports.targets.values() {
             inner.tracker.spawn(Arc::clone(inner).drift_loop(Arc::clone(target)));
         }
@@ -273,12 +298,20 @@ impl Engine {
         self.inner.view().ok()
     }
 
+    /// How every server is reached, as the fleet last said it; also those that it does not have any more, and where
+    /// something may have to be taken away.
+    pub fn servers(&self) -> BTreeMap<ServerName, Server> {
+        self.inner.servers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The fleet has been read and compared at least once.
     pub fn ready(&self) -> bool {
         self.inner.view().is_ok()
     }
 }
 
+/// Debts of one server that are tried at a time.
+const DEBTS_AT_ONCE: usize = 4;
 /// How long the engine's lease holds without a word from its holder.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
@@ -301,8 +334,9 @@ impl Inner {
         }
     }
 
-    /// A time with up to 10 % more or less, so that many of a kind do not act at once.
-    pub fn jitter(time: Duration) -> Duration {
-        time.mul_f64(rand::random_range(0.9..1.1))
+    /// A time with a little more or less.
+    pub fn jitter(&self, time: Duration) -> Duration {
+        let share = self.settings.jitter;
+        time.mul_f64(rand::random_range(1.0 - share..=1.0 + share))
     }
 }

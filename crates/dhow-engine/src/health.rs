@@ -3,8 +3,9 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use dhow_core::fleet::CheckSpec;
 use dhow_core::noun::DeploymentId;
-use dhow_core::port::{Front, Instant, Scan, StoreExt as _, Target, TargetError};
+use dhow_core::port::{Front, Instant, Place, Scan, StoreExt as _, Target, TargetError};
 use dhow_core::rollout::{DeploymentRow, Event, Health, Release};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
@@ -13,9 +14,14 @@ use crate::check::{self, CheckContext};
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
+use crate::rollout::error_at;
 
 /// Deployments that are looked at at a time.
 const WIDTH: usize = 8;
+/// How long a place is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// When those are looked at whose place had no room.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How often healthy time is stored while it grows: a crash loses at most this much of it.
 const STORE_EVERY: Duration = Duration::from_secs(300);
 
@@ -28,6 +34,15 @@ pub(crate) struct Look {
     healthy_until: Option<Instant>,
     /// When the engine was asked last.
     observed: Option<Instant>,
+}
+
+/// Whether it was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// It was, or there is nothing to look at.
+    Done,
+    /// One of its places has no room for another look now.
+    NoRoom,
 }
 
 /// What is wrong with what runs.
@@ -43,7 +58,7 @@ impl Inner {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = self.ports.clock.sleep(Self::jitter(self.settings.health_interval)) => {}
+                () = self.ports.clock.sleep(self.jitter(self.settings.health_interval)) => {}
             }
             let rows: Vec<DeploymentRow> = match self.ports.store.list(Scan::default()).await {
                 Ok(rows) => rows,
@@ -52,19 +67,27 @@ impl Inner {
                     continue;
                 }
             };
-            let running =
-                rows.into_iter().filter(|r| r.running.is_some() && r.removal.is_none()).map(|r| r.id);
-            stream::iter(running)
-                .for_each_concurrent(WIDTH, |id| {
-                    let inner = Arc::clone(&self);
-                    async move {
-                        if let Err(error) = inner.look(&id, false).await {
-                            tracing::warn!(deployment = %id, %error, "its health could not be looked at");
-                        }
-                    }
-                })
-                .await;
+            let runs = |r: &DeploymentRow| r.running.is_some() && r.removal.is_none();
+            let mut left: Vec<DeploymentId> = rows.into_iter().filter(runs).map(|r| r.id).collect();
+            while !left.is_empty() && !self.stop.is_cancelled() {
+                left = self.look_at_all(left).await;
+                if !left.is_empty() {
+                    self.ports.clock.sleep(AGAIN).await;
+                }
+            }
         }
+    }
+
+    /// Looks at deployments, several at a time. The answer: those of which a place had no room for another look.
+    async fn look_at_all(self: &Arc<Self>, ids: Vec<DeploymentId>) -> Vec<DeploymentId> {
+        let looks = stream::iter(ids).map(|id| async move {
+            let looked = self.look(&id, false).await.unwrap_or_else(|error| {
+                tracing::warn!(deployment = %id, %error, "its health could not be looked at");
+                Looked::Done
+            });
+            (looked == Looked::NoRoom).then_some(id)
+        });
+        looks.buffer_unordered(WIDTH).filter_map(std::future::ready).collect().await
     }
 
     /// Waits for engines to say that something changed without us.
@@ -77,34 +100,43 @@ impl Inner {
         }
     }
 
-    /// Looks at the health of one deployment soon, beside whatever goes on.
-    pub(crate) fn look_at_health(self: &Arc<Self>, id: &DeploymentId) {
-        let (inner, id) = (Arc::clone(self), id.clone());
-        self.tracker.spawn(async move {
-            if let Err(error) = inner.look(&id, true).await {
-                tracing::warn!(deployment = %id, %error, "its health could not be looked at");
-            }
-        });
-    }
-
     /// One look: each check once, and now and then what the engine reports. A rollout under way looks for itself.
-    async fn look(self: &Arc<Self>, id: &DeploymentId, engine: bool) -> Result<(), EngineError> {
+    /// `nudged`: somebody says that it changed, and the engine is asked.
+    pub(crate) async fn look(
+        self: &Arc<Self>,
+        id: &DeploymentId,
+        nudged: bool,
+    ) -> Result<Looked, EngineError> {
         if self.is_rolling(id).await? {
-            return Ok(());
+            return Ok(Looked::Done);
         }
-        let Some(running) = self.row(id).await?.running else { return Ok(()) };
+        let row = self.row(id).await?;
+        let Some(running) = row.running else { return Ok(Looked::Done) };
         let (Some(release), Some(target)) = (self.release(id, &running).await?, self.target(id.target))
         else {
-            return Ok(());
+            return Ok(Looked::Done);
         };
-        let engine = engine || self.observe_is_due(id);
-        let trouble = self.ails(&release, target.as_ref(), engine).await;
+        let mut places = release.rendered.places.clone();
+        places.retain(|place| row.debt(place).is_none());
+        let now = self.ports.clock.monotonic();
+        let silent = places.iter().any(|place| self.looking.is_silent(place, now));
+        let Some(_room) = self.looking.room(&places).filter(|_| !(nudged && silent)) else {
+            return Ok(Looked::NoRoom);
+        };
+        // What ails is asked again with every look: it is not well because nobody asks.
+        let engine = self.observe_is_due(id) || nudged || row.health == Health::Degraded;
+        let mut trouble = self.ails(&release, target.as_ref(), &places, engine).await;
+        if trouble.as_ref().is_none_or(|found| !found.changed)
+            && let Some(debt) = row.debts.iter().find(|debt| release.rendered.places.contains(&debt.place))
+        {
+            trouble = Some(Ailment { reason: self.told_of(id, debt).await?, changed: false });
+        }
         let (became_healthy, mends) = {
             let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
             let stored = self.row(id).await?;
             let busy = stored.removal.is_some() || stored.mend.is_some() || self.is_rolling(id).await?;
-            if stored.running != Some(running) || busy {
-                return Ok(());
+            if stored.running != Some(running) || stored.debts != row.debts || busy {
+                return Ok(Looked::Done);
             }
             self.note_health(&held, stored, trouble).await?
         };
@@ -115,7 +147,7 @@ impl Inner {
         if became_healthy || self.downstream_soaks(id) {
             self.after_success(id);
         }
-        Ok(())
+        Ok(Looked::Done)
     }
 
     async fn is_rolling(&self, id: &DeploymentId) -> Result<bool, EngineError> {
@@ -127,14 +159,20 @@ impl Inner {
         in_force.values().any(|e| e.from.as_ref() == Some(&id.environment) && !e.soak.is_zero())
     }
 
-    async fn ails(&self, release: &Release, target: &dyn Target, engine: bool) -> Option<Ailment> {
+    /// What is wrong with what runs at these places.
+    async fn ails(
+        &self,
+        release: &Release,
+        target: &dyn Target,
+        places: &[Place],
+        engine: bool,
+    ) -> Option<Ailment> {
         let rendered = &release.rendered;
-        let places = rendered.places.iter().filter(|_| engine);
-        let looks = places.map(async |place| {
-            let error = target.verify(rendered, &release.hash, place).await.err()?;
+        let looks = places.iter().filter(|_| engine).map(async |place| {
+            let verified = self.answer(place, target.verify(rendered, &release.hash, place)).await;
+            let error = verified.err()?;
             let changed = matches!(error, TargetError::Failed(_));
-            let reason =
-                if rendered.on(place).is_empty() { error.to_string() } else { format!("{place}: {error}") };
+            let reason = error_at(rendered, place, error).to_string();
             Some(Ailment { reason, changed })
         });
         // A place that does not answer hides no other: what was changed is what can be mended.
@@ -142,29 +180,56 @@ impl Inner {
         if found.is_some() {
             return found;
         }
-        let fails = self.fails(release, target).await;
+        let fails = self.fails(release, target, places).await;
         fails.map(|reason| Ailment { reason, changed: false })
     }
 
-    /// What a check says against it.
-    async fn fails(&self, release: &Release, target: &dyn Target) -> Option<String> {
-        let checks = match self.checks(release, target).await {
+    /// What a place answers, within a time. One that was silent a moment ago is not asked.
+    async fn answer<T>(
+        &self,
+        place: &Place,
+        answer: impl Future<Output = Result<T, TargetError>>,
+    ) -> Result<T, TargetError> {
+        let clock = &self.ports.clock;
+        if self.looking.is_silent(place, clock.monotonic()) {
+            return Err(TargetError::Passing(format!("{place} did not answer a moment ago")));
+        }
+        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
+            self.looking.note_silence(place, clock.monotonic());
+            Err(TargetError::Passing(format!("{place} did not answer within {} s", PATIENCE.as_secs())))
+        })
+    }
+
+    /// What a check says against it at one of these places.
+    async fn fails(&self, release: &Release, target: &dyn Target, places: &[Place]) -> Option<String> {
+        let first = places.first()?;
+        let checks = match self.answer(first, self.checks(release, target)).await {
             Ok(checks) => checks,
             Err(error) => return Some(error.to_string()),
         };
+        let looks = places.iter().map(|place| self.fails_at(release, target, place, &checks));
+        join_all(looks).await.into_iter().flatten().next()
+    }
+
+    async fn fails_at(
+        &self,
+        release: &Release,
+        target: &dyn Target,
+        place: &Place,
+        checks: &[CheckSpec],
+    ) -> Option<String> {
         let host = target.host(&release.rendered);
-        for place in &release.rendered.places {
-            let address = match target.address(&release.rendered, &release.hash, place, Front::Door).await {
-                Ok(address) => address,
-                Err(error) => return Some(error.to_string()),
-            };
-            let context =
-                CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
-            for spec in &checks {
-                if let Err(answer) = check::try_once(spec, &context).await {
-                    let on = release.rendered.on(place);
-                    return Some(format!("the check {} fails{on}: {answer}", context.describe(spec)));
-                }
+        let address = target.address(&release.rendered, &release.hash, place, Front::Door);
+        let address = match self.answer(place, address).await {
+            Ok(address) => address,
+            Err(error) => return Some(error.to_string()),
+        };
+        let context =
+            CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
+        for spec in checks {
+            if let Err(answer) = check::try_once(spec, &context).await {
+                let on = release.rendered.on(place);
+                return Some(format!("the check {} fails{on}: {answer}", context.describe(spec)));
             }
         }
         None
@@ -209,7 +274,9 @@ impl Inner {
                     mends = self.stage_mend(held, &mut row, &reason, &mut entry).await?;
                 }
                 row.health = Health::Degraded;
-                row.reason = Some(reason);
+                if !row.reason.as_ref().is_some_and(|told| told.contains(&reason)) {
+                    row.reason = Some(reason);
+                }
             }
         }
         if row != stored {

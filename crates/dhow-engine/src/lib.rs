@@ -10,6 +10,8 @@ mod engine;
 mod health;
 pub mod journal;
 pub mod locks;
+mod looks;
+mod permits;
 pub mod report;
 mod rollout;
 mod room;

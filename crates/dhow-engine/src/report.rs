@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin, ServiceName};
 use dhow_core::port::{EventQuery, Place, Scan, StoreExt as _};
-use dhow_core::report::{ArtifactStatus, DeploymentStatus, HistoryEntry, PlaceStatus, Status, rfc3339};
-use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Progress, Proposal, Rollout, State};
+use dhow_core::report::{
+    ArtifactStatus, DebtStatus, DeploymentStatus, HistoryEntry, PlaceStatus, Status, rfc3339,
+};
+use dhow_core::rollout::{Debt, DeploymentRow, Event, FleetCursor, Progress, Proposal, Rollout, State};
 
 use crate::engine::{Engine, EngineError};
 
@@ -49,6 +51,11 @@ impl Engine {
             Some(rollout) => self.places(rollout).await?,
             None => Vec::new(),
         };
+        let mut debts = Vec::with_capacity(row.debts.len());
+        for debt in &row.debts {
+            debts.push(self.debt_status(&row.id, debt).await?);
+        }
+        let waiting_for = row.waiting_for.clone().or_else(|| waits_for_places(&row));
         let DeploymentId { service, target, environment } = row.id;
         Ok(DeploymentStatus {
             service,
@@ -64,10 +71,25 @@ impl Engine {
             running: running.map(|r| artifacts(&r.rendered.pins)).unwrap_or_default(),
             fleet_commit: row.commit,
             since: rfc3339(row.since_ms),
-            waiting_for: row.waiting_for,
+            waiting_for,
             reason: row.reason,
             failure: rollout.and_then(|r| r.failure),
             places,
+            debts,
+        })
+    }
+
+    async fn debt_status(&self, id: &DeploymentId, debt: &Debt) -> Result<DebtStatus, EngineError> {
+        let release = match &debt.runs {
+            Some(hash) => self.inner.release(id, hash).await?,
+            None => None,
+        };
+        Ok(DebtStatus {
+            place: debt.place.clone(),
+            owes: debt.owes.as_str().to_owned(),
+            runs: release.map(|r| artifacts(&r.rendered.pins)).unwrap_or_default(),
+            since: rfc3339(debt.since_ms),
+            error: debt.error.clone(),
         })
     }
 
@@ -104,6 +126,18 @@ impl Engine {
         });
         entries.collect()
     }
+}
+
+/// What a person can do about what places owe.
+fn waits_for_places(row: &DeploymentRow) -> Option<String> {
+    let told = row.debts.iter().map(|debt| match &debt.place {
+        Place::Local => format!("this machine, {}", debt.owes),
+        Place::Server(name) => {
+            format!("{name} to answer, {}; `dhow server forget {name}` writes it off", debt.owes)
+        }
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 fn artifacts(pins: &BTreeMap<ArtifactName, Pin>) -> Vec<ArtifactStatus> {

@@ -127,10 +127,10 @@ impl Inner {
         agenda.reading.remove(&repository);
         let Some((_, failures)) = agenda.at.get(&repository).copied() else { return };
         let (wait, failures) = match result {
-            Ok(()) => (Self::jitter(self.settings.tags_interval), 0),
+            Ok(()) => (self.jitter(self.settings.tags_interval), 0),
             Err(error) => {
                 tracing::warn!(%repository, %error, "the tags could not be read; what runs is not touched");
-                let backoff = Self::jitter(Duration::from_secs(1 << failures.min(6)));
+                let backoff = self.jitter(Duration::from_secs(1 << failures.min(6)));
                 let asked = match error {
                     SourceError::Unavailable { retry_after: Some(wait), .. } => wait,
                     _ => Duration::ZERO,

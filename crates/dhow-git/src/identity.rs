@@ -75,7 +75,7 @@ impl UserConfig {
 }
 
 /// Of each key, the value that is named last. A key without a value means "true" to git.
-fn parsed(list: &str) -> BTreeMap<String, String> {
+pub(crate) fn parsed(list: &str) -> BTreeMap<String, String> {
     let entries = list.split('\0').filter(|entry| !entry.is_empty());
     entries
         .map(|entry| match entry.split_once('\n') {

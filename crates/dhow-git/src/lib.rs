@@ -10,6 +10,8 @@ mod command;
 mod config;
 mod diff;
 mod fleet;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod history;
 mod identity;
 mod init;

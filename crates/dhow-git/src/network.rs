@@ -91,7 +91,7 @@ impl Network {
 }
 
 /// Reads what `git ls-remote --symref` prints. Patterns match tails of names, so names are compared whole.
-fn read_refs(output: &str, branch: Option<&BranchName>, name: &str) -> Found {
+pub(crate) fn read_refs(output: &str, branch: Option<&BranchName>, name: &str) -> Found {
     let mut named = None;
     let mut commit = None;
     for (value, of) in output.lines().filter_map(|line| line.split_once('\t')).filter(|(_, of)| *of == name) {

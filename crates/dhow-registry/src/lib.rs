@@ -7,6 +7,8 @@
 
 pub mod bundle;
 pub mod client;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod media;
 pub mod server;
 mod source;

@@ -10,6 +10,8 @@
 
 pub mod candidate;
 mod disk;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod manifest;
 pub mod releases;
 mod server;

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use dhow_core::noun::{EnvironmentName, ImageReference, PersonName, ServiceName};
+use dhow_core::noun::{EnvironmentName, ImageReference, PersonName, ServerName, ServiceName};
 use dhow_core::port::{EventQuery, Hearing, Inside, Tail};
 use dhow_core::report::{LogEntries, Processes, Which};
 pub use dhow_core::report::{Outcome, RollbackTo};
@@ -104,6 +104,9 @@ pub trait Control: Send + Sync {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Outcome, ControlError>;
+
+    /// Writes off all that a server owes.
+    async fn forget_server(&self, actor: Actor, server: ServerName) -> Result<Outcome, ControlError>;
 
     /// What runs of a service, of an environment, or of all.
     async fn processes(

@@ -20,11 +20,11 @@ use crate::error::ApiError;
 use crate::guard::{Guard, guard};
 use crate::openapi;
 use crate::route::{
-    approve, events, exec, health, history, logs, plan, processes, promote, quarantine, reject, resume,
-    rollback, status, sync, tokens,
+    approve, debts, events, exec, health, history, logs, plan, processes, promote, quarantine, reject,
+    resume, rollback, status, sync, tokens,
 };
 use crate::state::AppState;
-use crate::token::Permission::{self, Approve, Deploy, Exec, Read, Tokens};
+use crate::token::Permission::{self, Approve, Debts, Deploy, Exec, Read, Tokens};
 
 /// Longest time of a request, but for those that follow events.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -68,6 +68,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         read("/quarantine", "Digests that are not selected", &["service"], "QuarantineList", get(quarantine::list)),
         act("/quarantine", Deploy, "Put a digest into quarantine", Some("QuarantineRequest"), post(quarantine::add)),
         Endpoint { query: KEY, ..removal("/quarantine", Deploy, "Take a digest out of quarantine", delete(quarantine::remove)) },
+        Endpoint { query: &["server"], ..removal("/debts", Debts, "Write off what a server owes: nothing more is done there for it", delete(debts::remove)) },
         Endpoint { needs: Tokens, ..read("/tokens", "All tokens, without their secrets", &[], "TokenList", get(tokens::list)) },
         Endpoint { gives: "TokenCreated", ..act("/tokens", Tokens, "Make a token; the answer alone has its secret", Some("TokenRequest"), post(tokens::add)) },
         Endpoint { query: &["name"], ..removal("/tokens", Tokens, "Remove a token", delete(tokens::remove)) },

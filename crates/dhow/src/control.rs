@@ -1,12 +1,12 @@
 //! What the API asks, answered by the engine.
 
 use async_trait::async_trait;
-use dhow_core::noun::{EnvironmentName, ImageReference, ServiceName};
+use dhow_core::noun::{EnvironmentName, ImageReference, ServerName, ServiceName};
 use dhow_core::port::{EventQuery, Hearing, Inside, Tail};
 use dhow_core::report::{LogEntries, Processes, Which};
 use dhow_engine::{Engine, EngineError, command};
 use dhow_web::shape::{DeploymentPlan, HistoryEntry, QuarantineEntry, Status};
-use dhow_web::{Actor, Control, ControlError, Outcome, Role, RollbackTo};
+use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
 use tokio::sync::watch;
 
 use crate::serve::Source;
@@ -128,6 +128,10 @@ impl Control for EngineControl {
         outcome(self.engine.sync(&actor(who), &service, &environment).await)
     }
 
+    async fn forget_server(&self, who: Actor, server: ServerName) -> Result<Outcome, ControlError> {
+        outcome(self.engine.forget_server(&actor(who), &server).await)
+    }
+
     async fn processes(
         &self,
         service: Option<ServiceName>,
@@ -157,9 +161,8 @@ impl Control for EngineControl {
         inside: Inside,
     ) -> Result<Hearing, ControlError> {
         let environment = self.environment(environment);
-        let admin = who.role == Role::Admin;
         let who = actor(who);
-        self.engine.exec((&who, admin), &service, &environment, &which, &inside).await.map_err(failed)
+        self.engine.exec(&who, &service, &environment, &which, &inside).await.map_err(failed)
     }
 
     async fn quarantine_list(

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::tree;
 
 /// Each crate of the workspace, and the crates of the workspace that it may name.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("dhow-core", &[]),
     ("dhow-testkit", &["dhow-core"]),
     ("dhow-store", &["dhow-core"]),
@@ -31,6 +31,11 @@ const ARROWS: [(&str, &[&str]); 13] = [
         ],
     ),
     ("dhow-crash", &["dhow-core", "dhow-registry", "dhow-testkit"]),
+    (
+        "dhow-fuzz",
+        &["dhow-core", "dhow-testkit", "dhow-git", "dhow-registry", "dhow-static", "dhow-docker", "dhow-web"],
+    ),
+    ("dhow-bench", &["dhow-core", "dhow-registry", "dhow-store"]),
     ("dhow-testserver", &[]),
     ("xtask", &[]),
 ];

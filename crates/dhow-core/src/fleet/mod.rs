@@ -43,7 +43,7 @@ pub use model::{
     Artifact, ArtifactKind, Deployment, DeploymentSettings, Environment, Fleet, Jump, OobPath, Person,
     RegistrySettings, SecretReference, Server, Service,
 };
-pub use networks::{INTERNAL_NETWORK, Isolation};
+pub use networks::{INTERNAL_NETWORK, Isolation, SITE_NETWORK};
 pub use proxy::{AdminAddress, Front, ProxyAt, ProxyKind, ProxySettings};
 pub use route::{PasswordHash, Route, Tls};
 pub use secret::InvalidSecretReference;

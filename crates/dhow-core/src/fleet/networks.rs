@@ -12,8 +12,13 @@ use crate::diagnostic::Diagnostic;
 use crate::noun::{DeploymentId, TargetType};
 use crate::yaml::{self, Node, Position};
 
-/// The Docker network in which a proxy in a container meets the isolated sites of its place. No way leads out of it.
+/// The Docker network that the proxies of a place are in, which are containers of the fleet: each is known by it, and joins
+/// the network of every isolated site. No way leads out of it.
 pub const INTERNAL_NETWORK: &str = "dhow_sites";
+
+/// What the names of the Docker networks begin with in which one isolated site meets the proxy; the site's project follows.
+/// No way leads out of them.
+pub const SITE_NETWORK: &str = "dhow_site_";
 
 /// The networks of a deployment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,9 +27,9 @@ pub enum Isolation {
     /// As its files say.
     #[default]
     Off,
-    /// Its own; the service with the route meets the proxy in the internal network.
+    /// Its own; the service with the route meets the proxy in a network that only the two are in.
     Site,
-    /// It is the proxy: its own, the internal network, and one to the outside.
+    /// It is the proxy: its own, the networks of the sites, and one to the outside.
     Proxy,
 }
 

@@ -94,6 +94,12 @@ pub enum Event {
     MendDone { deployment: DeploymentId },
     /// It does not; tried again.
     MendFailed { deployment: DeploymentId, reason: String },
+    /// A place did not do what it has to: nobody waits for it, and it is tried until it answers.
+    DebtIncurred { deployment: DeploymentId, place: Place, owes: super::Owed, reason: String },
+    /// It is done.
+    DebtSettled { deployment: DeploymentId, place: Place },
+    /// A person wrote it off: nothing more is done there.
+    DebtWrittenOff { deployment: DeploymentId, place: Place, by: PersonName },
     /// A deployment's health changed after its rollout.
     HealthChanged { deployment: DeploymentId, health: super::Health, reason: Option<String> },
     /// A digest is not to be selected.
@@ -171,6 +177,9 @@ impl Event {
             | MendStarted { deployment, .. }
             | MendDone { deployment }
             | MendFailed { deployment, .. }
+            | DebtIncurred { deployment, .. }
+            | DebtSettled { deployment, .. }
+            | DebtWrittenOff { deployment, .. }
             | HealthChanged { deployment, .. }
             | RemovalStarted { deployment }
             | Removed { deployment }

@@ -6,9 +6,9 @@ mod state;
 
 pub use event::{Cause, Event, Why};
 pub use record::{
-    ApprovedHash, Ask, CheckFailure, CommitAttempt, DeploymentRow, End, FleetCursor, GatesRow, Health, Hold,
-    HoldReason, KnownPeople, Mend, Progress, Proof, Proposal, ProposalBranch, ProposalStatus, Quarantined,
-    Release, Removal, Restore, Rollout, StepRecord, StepState, StopRequest, TagRow, Unclear, UpdateRow,
-    VersionRow, Vote, WrittenPin,
+    ApprovedHash, Ask, CheckFailure, CommitAttempt, Debt, DeploymentRow, End, FleetCursor, GatesRow, Health,
+    Hold, HoldReason, KnownPeople, KnownServers, LeftBehind, Mend, Owed, Progress, Proof, Proposal,
+    ProposalBranch, ProposalStatus, Quarantined, Release, Removal, Restore, Rollout, StepRecord, StepState,
+    StopRequest, TagRow, Unclear, UpdateRow, Verdict, VersionRow, Vote, WrittenPin,
 };
 pub use state::{IllegalTransition, State, Transition, next};

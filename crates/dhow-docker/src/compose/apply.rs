@@ -1,9 +1,11 @@
 //! Steps are done here. Every effect runs under the deployment's lock at the place.
 
+use dhow_core::fleet::Isolation;
 use dhow_core::port::{Context, Settled, Step, Stream, TargetError};
 
 use super::api::Facts;
 use super::body::{Action, Body, Change, Current, Manifest, Stack};
+use super::routes::Noted;
 use super::send::{release_name, send};
 use super::site::{Site, Turn};
 use super::{ComposeTarget, error, isolate};
@@ -25,7 +27,8 @@ impl ComposeTarget {
             Action::Files { override_file, content, data } => {
                 let look = self.look(&context.rendered, &body, &step.place).await?;
                 let manifest = Manifest { content, ..look.manifest };
-                isolate::internal_network(&site, &body, context.into()).await?;
+                isolate::made(&site, &body, context.into()).await?;
+                isolate::met(&site, &body, context.into()).await?;
                 send(&site, &body, &manifest, &override_file, &data, context).await
             }
             Action::Pull { platforms, in_the_way } => {
@@ -55,8 +58,14 @@ impl ComposeTarget {
             }
             Action::Refuse { because } => Err(TargetError::Blocked(because)),
             Action::Stable => self.stays_up(&site, &body, step, context).await,
-            Action::Drain { old, services } => self.drain(&site, &body, &old, &services, context).await,
+            Action::Drain { old, services, route } => {
+                self.drain(&site, &body, (&old, &services), route.as_ref(), context).await
+            }
             Action::Prune => {
+                self.leave_former(&site, context).await?;
+                if body.isolation != Isolation::Site {
+                    isolate::left(&site, &body.project, context.into()).await?;
+                }
                 let full = Self::fullness(&self.options, &site, &site.api().await?).await.0;
                 if let Some(told) = &full {
                     context
@@ -137,13 +146,26 @@ impl ComposeTarget {
 
     /// What is applied when a step is through.
     pub(super) fn now(&self, site: &Site, body: &Body, change: &Change, context: &Context) -> Current {
+        let place = site.place();
+        let route = body.route.clone().filter(|_| self.routes.serves(&place));
+        let proxy = route.as_ref().and_then(|_| self.routes.proxy(&place, &context.rendered.places));
+        let before = change.current.iter();
+        let had = before.flat_map(|current| current.former.iter().chain(&current.proxy));
+        let mut former: Vec<Noted> = Vec::new();
+        for noted in had.filter(|noted| proxy.as_ref().is_none_or(|proxy| !proxy.is(noted))) {
+            if !former.iter().any(|known| known.is(noted)) {
+                former.push(noted.clone());
+            }
+        }
         Current {
             gap_ms: None,
             deployment: context.rendered.deployment.clone(),
             project: body.project.clone(),
             hash: Some(context.hash),
             stack: stack_of(site, body, change),
-            route: body.route.clone().filter(|_| self.routes.serves(&site.place())),
+            route,
+            proxy,
+            former,
         }
     }
 

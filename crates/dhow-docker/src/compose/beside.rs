@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dhow_core::fleet::Route;
 use dhow_core::port::{Context, Step, Stream, TargetError};
 use tokio::time::{Instant, sleep};
 
@@ -41,8 +42,9 @@ impl ComposeTarget {
         let services: Vec<String> = beside.replicas.keys().chain(&beside.created).cloned().collect();
         more.extend(services.iter().cloned());
         site.change(turn, &step.summary, &self.up(site, body, &stack, &more)).await?;
+        super::isolate::met(site, body, turn).await?;
         self.ready(site, body, &services, beside).await?;
-        match self.route_change(site, body, &beside.old, context).await? {
+        match self.route_change(site, body, (None, &beside.old), context).await? {
             Some(change) => self.listening(site, body, &change, &services, beside, context).await,
             None => Ok(()),
         }
@@ -78,17 +80,17 @@ impl ComposeTarget {
         }
     }
 
-    /// Waits until nobody uses the old containers, stops and removes them.
+    /// Waits until nobody uses the old containers, to which the route `had` led, stops and removes them.
     pub(super) async fn drain(
         &self,
         site: &Site,
         body: &Body,
-        old: &[String],
-        services: &[String],
+        (old, services): (&[String], &[String]),
+        had: Option<&Route>,
         context: &Context,
     ) -> Result<(), TargetError> {
         if !services.is_empty()
-            && let Some(change) = self.route_change(site, body, old, context).await?
+            && let Some(change) = self.route_change(site, body, (had, old), context).await?
             && let Some(told) = self.routes.drain(&change).await?
         {
             context.log.line(Stream::Err, &told);

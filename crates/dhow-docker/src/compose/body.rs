@@ -11,6 +11,8 @@ pub(super) use crate::files::content::Content;
 use crate::stored::parse;
 pub(super) use crate::stored::value;
 
+use super::routes::Noted;
+
 /// The body of a rendered deployment: enough to ask Compose about it without the fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Body {
@@ -135,6 +137,12 @@ pub(super) struct Current {
     /// The route that the proxy was given.
     #[serde(default)]
     pub route: Option<Route>,
+    /// Which proxy.
+    #[serde(default)]
+    pub proxy: Option<Noted>,
+    /// Proxies that had the route before, and may have it still.
+    #[serde(default)]
+    pub former: Vec<Noted>,
 }
 
 /// What a release folder says of itself: `release.json`.
@@ -170,7 +178,13 @@ pub(super) enum Action {
     /// Looks whether it stays up.
     Stable,
     /// Takes the old containers away.
-    Drain { old: Vec<String>, services: Vec<String> },
+    Drain {
+        old: Vec<String>,
+        services: Vec<String>,
+        /// The route that led to them.
+        #[serde(default)]
+        route: Option<Route>,
+    },
     /// Removes old releases and their images.
     Prune,
     /// Nothing runs otherwise; the release is noted.
@@ -208,6 +222,9 @@ pub(super) struct Change {
     /// What ran before.
     pub before: Option<Stack>,
     pub current: Option<Current>,
+    /// Containers to which the route leads are replaced.
+    #[serde(default)]
+    pub replaces: bool,
 }
 
 impl Body {
@@ -257,6 +274,6 @@ impl Action {
     /// # Errors
     /// Another version of this program planned it.
     pub(super) fn of(step: &Step) -> Result<Self, TargetError> {
-        parse(&step.action, &step.key, "cancel the rollout and start it again")
+        parse(&step.action, &step.key, "`dhow sync SERVICE ENVIRONMENT` plans it anew")
     }
 }

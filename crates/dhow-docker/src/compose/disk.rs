@@ -39,7 +39,7 @@ pub(super) struct Disk {
 
 impl Disk {
     /// `df -Pk`: filesystem, blocks, used, available, use, mount point.
-    fn read(at: &str, said: &str) -> Option<Self> {
+    pub(super) fn read(at: &str, said: &str) -> Option<Self> {
         let words: Vec<&str> = said.lines().last()?.split_whitespace().collect();
         let free = words.get(3)?.parse::<u64>().ok()?.checked_mul(1 << 10)?;
         Some(Self { at: at.to_owned(), free, used_percent: words.get(4)?.strip_suffix('%')?.parse().ok()? })

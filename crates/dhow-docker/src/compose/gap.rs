@@ -13,12 +13,13 @@ type Told = (String, i64, bool);
 
 impl Api {
     /// The longest time since `begun` that a service of the project had no container; `None` where none ended, or the
-    /// engine does not tell. Requests to the service `routed` are taken again only now.
+    /// engine does not tell. Requests to the service `routed` are taken again only now, and were not since the time beside
+    /// it.
     pub(super) async fn gap(
         &self,
         project: &str,
         begun: SystemTime,
-        routed: Option<&str>,
+        routed: Option<(&str, Option<SystemTime>)>,
     ) -> Option<Duration> {
         let seconds = |time: SystemTime| {
             time.duration_since(UNIX_EPOCH)
@@ -44,10 +45,14 @@ impl Api {
                     .map(|(service, at)| (service, at, event.action.as_deref() == Some("start"))),
             );
         }
-        if let Some(routed) = routed {
+        if let Some((routed, away)) = routed {
+            let nanos = |time: SystemTime| {
+                let nanos = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+                i64::try_from(nanos).unwrap_or(i64::MAX)
+            };
             told.retain(|(service, _, started)| !(service == routed && *started));
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-            told.push((routed.to_owned(), i64::try_from(now).unwrap_or(i64::MAX), true));
+            told.extend(away.map(|away| (routed.to_owned(), nanos(away), false)));
+            told.push((routed.to_owned(), nanos(SystemTime::now()), true));
         }
         longest(told)
     }

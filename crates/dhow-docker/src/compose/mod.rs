@@ -13,6 +13,8 @@ mod apply;
 mod beside;
 mod body;
 mod disk;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod gap;
 mod hashes;
 mod isolate;
@@ -51,7 +53,7 @@ use dhow_core::port::{
 
 pub use crate::engine::login::{Anonymous, Login, Logins};
 pub use disk::DiskLimits;
-pub use routes::{Instance, Prepared, RouteChange, Routes, Unrouted};
+pub use routes::{Instance, Noted, Prepared, RouteChange, RouteEnd, Routes, Unrouted};
 
 use crate::engine::watch::{Hear, Watch, Whose};
 use crate::engine::{api, cache, diagnose, error};

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dhow_core::fleet::INTERNAL_NETWORK;
 use dhow_core::noun::{Digest, ImageReference};
 use dhow_core::port::{Command, Observed, Place, Rendered, TargetError};
 
@@ -25,6 +24,8 @@ pub(super) struct Look {
     pub facts: Vec<Facts>,
     pub images: BTreeMap<String, ImageFacts>,
     pub manifest: Manifest,
+    /// Taken before anything was looked at.
+    pub ticket: u64,
 }
 
 impl ComposeTarget {
@@ -63,6 +64,7 @@ impl ComposeTarget {
         body: &Body,
         place: &Place,
     ) -> Result<Look, TargetError> {
+        let ticket = self.routes.ticket();
         let executor = self.executors.at(place).await.map_err(error::executor)?;
         let site = Site::new(executor, &rendered.deployment, &self.options).await?;
         let (base, directory, model) = self.model(&site, rendered, body).await?;
@@ -121,7 +123,7 @@ impl ComposeTarget {
         seen.content = manifest.content.clone();
         seen.override_file = spelled.override_file;
         seen.data = spelled.data;
-        Ok(Look { site, api, seen, facts, images, manifest })
+        Ok(Look { site, api, seen, facts, images, manifest, ticket })
     }
 
     /// What Compose makes of the files: the folder that they were sent to, the one in it that relative paths start at,
@@ -225,6 +227,8 @@ impl Look {
             stack: Site::stack(&folder, body, true),
             gap_ms: None,
             route: None,
+            proxy: None,
+            former: Vec::new(),
         };
         self.site.set_current(Some(&current)).await?;
         self.seen.before = Some(current.stack.clone());
@@ -286,7 +290,7 @@ fn things(seen: &mut Seen, model: &Model, section: &str, kind: &str, there: &BTr
     for (name, external) in model.names(section) {
         match there.contains(&name) {
             true => {}
-            false if external && name != INTERNAL_NETWORK => {
+            false if external && !super::isolate::is_made(&name) => {
                 seen.missing_external.push(format!("{kind} {name}"))
             }
             false => seen.create.push(format!("{kind} {name}")),

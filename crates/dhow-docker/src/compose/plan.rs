@@ -1,7 +1,8 @@
-use dhow_core::fleet::DesiredHash;
+use dhow_core::fleet::{DesiredHash, Route};
 use dhow_core::port::{Observed, Phase, Place, Rendered, Step};
 
 use super::body::{Action, Beside, Body, Change, Current, Seen, ServiceSeen, value};
+use super::route::service_of;
 use super::send::spelled;
 use super::strategy::{Strategy, strategy};
 
@@ -21,6 +22,7 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
             || !seen.orphans.is_empty(),
         before: seen.before.clone(),
         current: seen.current.clone(),
+        replaces: replaces(&seen),
     };
     let files = files(&seen);
     let send = step("files", Phase::Preparing, format!("send the files of release {}", hash.short()), files);
@@ -49,7 +51,7 @@ pub(super) fn plan(rendered: &Rendered, hash: &DesiredHash, place: &Place, obser
             let told = format!("route requests to the new {names}{note}");
             steps.push(step("switch", Phase::Switching, told, route));
             steps.push(stable);
-            let drain = Action::Drain { old, services };
+            let drain = Action::Drain { old, services, route: routed(&seen).cloned() };
             steps.push(step("drain", Phase::Finishing, format!("drain and stop the old {names}"), drain));
         }
         Strategy::Refused { because } => {
@@ -106,7 +108,7 @@ fn without_new(
         }
     };
     let switch = new_step(at, name, Phase::Switching, told_of, action);
-    let drain = Action::Drain { old, services };
+    let drain = Action::Drain { old, services, route: routed(seen).cloned() };
     match (seen.fits(), noted) {
         (true, true) if !rerouted => Vec::new(),
         (true, _) => vec![send, switch, prune],
@@ -114,6 +116,20 @@ fn without_new(
             vec![send, switch, new_step(at, "drain", Phase::Finishing, told(seen, "stop"), drain), prune]
         }
     }
+}
+
+/// The route that the proxy was given.
+fn routed(seen: &Seen) -> Option<&Route> {
+    seen.current.as_ref().and_then(|current| current.route.as_ref())
+}
+
+/// A container to which the route leads now goes, or another takes its place.
+fn replaces(seen: &Seen) -> bool {
+    let Some(route) = routed(seen) else { return false };
+    let names = seen.services.keys().chain(seen.orphans.keys());
+    let Some(name) = service_of(route, names) else { return false };
+    let changed = |service: &ServiceSeen| service.containers.iter().any(|container| !container.matches);
+    seen.orphans.contains_key(&name) || seen.services.get(&name).is_some_and(changed)
 }
 
 fn pull(seen: &Seen) -> Action {

@@ -3,6 +3,7 @@
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Place, TargetError};
 
+use super::routes::{Noted, RouteEnd};
 use super::site::{Site, Turn};
 use super::{ComposeTarget, error};
 
@@ -23,9 +24,22 @@ impl ComposeTarget {
         let site = Site::new(executor, deployment, &self.options).await?;
         let turn = Turn { rollout: 0, epoch, log: &() };
         site.enter(turn).await?;
-        self.routes.remove(deployment, place, epoch).await?;
+        let current = site.current().await?;
+        let mut noted: Vec<Option<Noted>> = current
+            .into_iter()
+            .flat_map(|current| current.former.into_iter().chain(current.proxy))
+            .map(Some)
+            .collect();
+        if noted.is_empty() {
+            noted.push(None);
+        }
+        for proxy in noted {
+            let (deployment, place) = (deployment.clone(), place.clone());
+            self.routes.remove(&RouteEnd { deployment, place, places: Vec::new(), proxy, epoch }).await?;
+        }
         if let Some(project) = project(&site).await? {
             down(&site, turn, &project).await?;
+            super::isolate::left(&site, &project, turn).await?;
         }
         for folder in ["current.json", "project", "releases", "content", "seen"] {
             site.executor.remove(&format!("{}/{folder}", site.root)).await.map_err(error::executor)?;

@@ -1,14 +1,15 @@
 //! Where requests go: addresses of containers, for the proxy and for checks.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::SystemTime;
 
 use dhow_core::fleet::Route;
-use dhow_core::port::{CheckAddress, Context, Front, Rendered, TargetError};
+use dhow_core::port::{CheckAddress, Context, Front, Rendered, Stream, TargetError};
 
 use super::api::Facts;
 use super::body::{Beside, Body, Change, ContainerSeen, Seen, ServiceSeen};
 use super::observe::Look;
-use super::routes::{Instance, RouteChange};
+use super::routes::{Instance, Noted, RouteChange, RouteEnd};
 use super::site::Site;
 use super::{ComposeTarget, error};
 
@@ -22,10 +23,13 @@ impl ComposeTarget {
         old: &[String],
         context: &Context,
     ) -> Result<(), TargetError> {
-        match self.route_change(site, body, old, context).await? {
+        let had = change.current.as_ref().and_then(|current| current.route.as_ref());
+        match self.route_change(site, body, (had, old), context).await? {
             Some(to) => self.routes.switch(&to).await,
+            // The proxy that has it loses it: the fleet may name none any more.
             None if change.current.as_ref().is_some_and(|current| current.route.is_some()) => {
-                self.routes.remove(&context.rendered.deployment, &site.place(), context.epoch).await
+                let noted = change.current.as_ref().and_then(|current| current.proxy.clone());
+                self.routes.remove(&end(site, noted, context)).await
             }
             None => Ok(()),
         }
@@ -45,7 +49,7 @@ impl ComposeTarget {
             return Ok(());
         }
         let Some(route) = had else {
-            return self.routes.remove(&context.rendered.deployment, &site.place(), context.epoch).await;
+            return self.routes.remove(&end(site, None, context)).await;
         };
         let containers = site.api().await?.containers(&body.project).await?;
         let old = instances(&route, &containers, ran);
@@ -53,12 +57,55 @@ impl ComposeTarget {
         self.routes.undo(&back).await
     }
 
-    /// The change of routes; `None` where there is no proxy for it.
+    /// The route leads to none of the containers here until it is switched; since when, where it led to one.
+    pub(super) async fn suspend(
+        &self,
+        site: &Site,
+        change: &Change,
+        context: &Context,
+    ) -> Result<Option<SystemTime>, TargetError> {
+        let had = change.current.as_ref().and_then(|current| current.route.clone());
+        let Some(route) = had.filter(|_| change.replaces && self.routes.serves(&site.place())) else {
+            return Ok(None);
+        };
+        let away = SystemTime::now();
+        self.routes.suspend(&self.change(context, site, route, (Vec::new(), Vec::new()))).await?;
+        Ok(Some(away))
+    }
+
+    /// Proxies that the fleet does not name any more lose the route: another one serves by now. What cannot be done is told,
+    /// and tried again with the next release.
+    pub(super) async fn leave_former(&self, site: &Site, context: &Context) -> Result<(), TargetError> {
+        let Some(mut current) = site.current().await?.filter(|current| !current.former.is_empty()) else {
+            return Ok(());
+        };
+        let mut left = Vec::new();
+        for noted in std::mem::take(&mut current.former) {
+            match self.routes.remove(&end(site, Some(noted.clone()), context)).await {
+                Ok(()) => {}
+                Err(error @ TargetError::Fenced { .. }) => return Err(error),
+                Err(error) => {
+                    let told = format!(
+                        "the former proxy at {} keeps its route to this deployment, and the next release tries again to \
+                         take it away: {error}",
+                        noted.at
+                    );
+                    context.log.line(Stream::Err, &told);
+                    left.push(noted);
+                }
+            }
+        }
+        current.former = left;
+        site.set_current(Some(&current)).await
+    }
+
+    /// The change of routes; `None` where there is no proxy for it. The old containers are reached by the route `had`, which
+    /// led to them until now.
     pub(super) async fn route_change(
         &self,
         site: &Site,
         body: &Body,
-        old: &[String],
+        (had, old): (Option<&Route>, &[String]),
         context: &Context,
     ) -> Result<Option<RouteChange>, TargetError> {
         let Some(route) = body.route.clone().filter(|_| self.routes.serves(&site.place())) else {
@@ -66,7 +113,8 @@ impl ComposeTarget {
         };
         let containers = site.api().await?.containers(&body.project).await?;
         let is_old = |facts: &Facts| old.contains(&facts.id);
-        let both = (instances(&route, &containers, is_old), instances(&route, &containers, |f| !is_old(f)));
+        let old = instances(had.unwrap_or(&route), &containers, is_old);
+        let both = (old, instances(&route, &containers, |f| !is_old(f)));
         Ok(Some(self.change(context, site, route, both)))
     }
 
@@ -80,6 +128,7 @@ impl ComposeTarget {
         RouteChange {
             deployment: context.rendered.deployment.clone(),
             place: site.place(),
+            places: context.rendered.places.clone(),
             route,
             old,
             new,
@@ -97,7 +146,7 @@ impl ComposeTarget {
         change: &Change,
         context: &Context,
     ) -> Result<Option<String>, TargetError> {
-        let to = self.route_change(site, body, &[], context).await?;
+        let to = self.route_change(site, body, (None, &[]), context).await?;
         if let Some(to) = &to {
             let containers = site.api().await?.containers(&body.project).await?;
             let service = service_of(&to.route, containers.iter().map(|facts| &facts.service));
@@ -123,13 +172,14 @@ impl ComposeTarget {
         };
         let new = instances(&route, &look.facts, matches);
         let (deployment, place) = (rendered.deployment.clone(), look.site.place());
-        Some(RouteChange { deployment, place, route, old: Vec::new(), new, rollout: 0, epoch: 0 })
+        let places = rendered.places.clone();
+        Some(RouteChange { deployment, place, places, route, old: Vec::new(), new, rollout: 0, epoch: 0 })
     }
 
     /// From now on the proxy is looked at, whether it leads to what runs.
     pub(super) fn keep_route(&self, rendered: &Rendered, body: &Body, look: &Look) {
         if let Some(change) = self.wanted_route(rendered, body, look) {
-            self.routes.keep(change);
+            self.routes.keep(change, look.ticket);
         }
     }
 
@@ -199,6 +249,16 @@ impl ComposeTarget {
             return Ok(CheckAddress::Nowhere(format!("{} {told}", facts.service)));
         };
         look.site.executor.forward_tcp(to).await.map(CheckAddress::Tcp).map_err(error::executor)
+    }
+}
+
+pub(super) fn end(site: &Site, proxy: Option<Noted>, context: &Context) -> RouteEnd {
+    RouteEnd {
+        deployment: context.rendered.deployment.clone(),
+        place: site.place(),
+        places: context.rendered.places.clone(),
+        proxy,
+        epoch: context.epoch,
     }
 }
 

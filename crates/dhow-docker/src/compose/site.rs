@@ -107,10 +107,18 @@ impl Site {
         self.executor.run_locked(&lock, command, turn.log).await.map_err(error::executor)
     }
 
-    /// Makes the deployment's own folder, and lets nobody else in. Refuses a lower epoch.
+    /// Makes the deployment's own folder, and lets nobody else in; logins that a crash left there go. Refuses a lower
+    /// epoch.
     pub(crate) async fn enter(&self, turn: Turn<'_>) -> Result<(), TargetError> {
         let own = ["mkdir", "-p", "-m", "700"].map(String::from).into_iter().chain([self.root.clone()]);
-        self.change(turn, "making a folder", &Command::new(own)).await.map(drop)
+        self.change(turn, "making a folder", &Command::new(own)).await?;
+        self.forget_logins().await
+    }
+
+    /// Logins that a crash left.
+    async fn forget_logins(&self) -> Result<(), TargetError> {
+        let folder = format!("{}/{}", self.root, crate::engine::login::FOLDER);
+        self.executor.remove(&folder).await.map_err(error::executor)
     }
 
     /// Makes folders in it.

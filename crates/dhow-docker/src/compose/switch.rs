@@ -31,6 +31,8 @@ impl ComposeTarget {
         let turn = Turn::from(context);
         let stack = stack_of(site, body, change);
         let up = self.up(site, body, &stack, &["--remove-orphans".to_owned()]);
+        // Nobody meets an address that is dead, or another's by now.
+        let away = self.suspend(site, change, context).await?;
         let begun = SystemTime::now();
         let output = site.try_change(turn, &up).await?;
         if !output.ok() {
@@ -47,8 +49,10 @@ impl ComposeTarget {
                 }
             });
         }
+        super::isolate::met(site, body, turn).await?;
         let routed = self.listening_and_routed(site, body, change, context).await?;
-        let gap = site.api().await?.gap(&body.project, begun, routed.as_deref()).await;
+        let gap =
+            site.api().await?.gap(&body.project, begun, routed.as_deref().map(|name| (name, away))).await;
         let gap_ms = gap.filter(|_| change.present).and_then(|gap| u64::try_from(gap.as_millis()).ok());
         if let Some(gap_ms) = gap_ms {
             context.log.line(Stream::Out, &format!("there was no service for {gap_ms} ms"));
@@ -79,20 +83,22 @@ impl ComposeTarget {
             (Some(_), true) if change.current.is_none() && !by_us => {}
             (Some(before), true) => {
                 let up = self.up(site, body, before, &["--remove-orphans".to_owned()]);
+                self.suspend(site, change, context).await?;
                 site.change(turn, "starting what ran before", &up).await?;
+                super::isolate::met(site, body, turn).await?;
                 self.route_back(site, body, change, |_| true, context).await?;
             }
             (None, true) if by_us => {
                 return Err(TargetError::Blocked(format!(
                     "{} was not started by Compose files that are known, so what ran before cannot be brought back; \
-                     start it by hand, or roll out a release",
+                     start it by hand, or commit a version that runs",
                     body.project
                 )));
             }
             (None, true) => {}
             (_, false) => {
                 // Nothing ran: a route would lead to what is taken away now.
-                self.routes.remove(&context.rendered.deployment, &site.place(), context.epoch).await?;
+                self.routes.remove(&super::route::end(site, None, context)).await?;
                 super::remove::down(site, turn, &body.project).await?;
             }
         }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
 use bollard::query_parameters as query;
 use dhow_core::port::TargetError;
@@ -65,6 +66,15 @@ pub(crate) struct ImageFacts {
     pub digests: Vec<String>,
     pub architecture: String,
     pub os: String,
+}
+
+/// A network as the engine reports it.
+#[derive(Debug, Clone)]
+pub(crate) struct NetworkFacts {
+    pub internal: bool,
+    pub labels: BTreeMap<String, String>,
+    /// Ids of the running containers in it.
+    pub containers: BTreeSet<String>,
 }
 
 /// A port of the host that a running container holds.
@@ -145,6 +155,29 @@ impl Api {
         let networks = networks.map_err(|error| error::api(&error))?;
         let volumes = volumes.into_iter().map(|volume| volume.name).collect();
         Ok((volumes, networks.into_iter().filter_map(|network| network.name).collect()))
+    }
+
+    /// A network; `None` where there is none of this name.
+    pub(crate) async fn network(&self, name: &str) -> Result<Option<NetworkFacts>, TargetError> {
+        let found = self.docker.inspect_network(name, None::<query::InspectNetworkOptions>).await;
+        let found = match found {
+            Ok(found) => found,
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
+            Err(failure) => return Err(error::api(&failure)),
+        };
+        Ok(Some(NetworkFacts {
+            internal: found.internal == Some(true),
+            labels: found.labels.unwrap_or_default().into_iter().collect(),
+            containers: found.containers.unwrap_or_default().into_keys().collect(),
+        }))
+    }
+
+    /// The names of the networks with a label of this value.
+    pub(crate) async fn networks_labelled(&self, label: &str) -> Result<Vec<String>, TargetError> {
+        let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+        let options = query::ListNetworksOptions { filters: Some(filters) };
+        let networks = self.docker.list_networks(Some(options)).await.map_err(|error| error::api(&error))?;
+        Ok(networks.into_iter().filter_map(|network| network.name).collect())
     }
 
     /// The ports of the host that running containers hold.

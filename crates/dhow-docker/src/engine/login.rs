@@ -37,8 +37,11 @@ impl Logins for Anonymous {
     }
 }
 
-/// Writes a `DOCKER_CONFIG` with these logins, by registry, into a folder of this turn's own. Whoever asked for it
-/// removes it after the command; what a crash leaves there is overwritten by the next.
+/// The folder of logins, below the deployment's own.
+pub(crate) const FOLDER: &str = "login";
+
+/// Writes a `DOCKER_CONFIG` with these logins, by registry. Whoever asked for it removes it after the command; what a crash
+/// leaves goes with the next step.
 ///
 /// # Errors
 /// The place does not answer, or has seen a higher epoch.
@@ -47,7 +50,7 @@ pub(crate) async fn folder(
     turn: Turn<'_>,
     logins: &[(String, Login)],
 ) -> Result<String, TargetError> {
-    let folder = format!("{}/login-{}", site.root, turn.rollout);
+    let folder = format!("{}/{FOLDER}", site.root);
     site.make(turn, std::slice::from_ref(&folder)).await?;
     let mut auths = Map::new();
     for (registry, login) in logins {

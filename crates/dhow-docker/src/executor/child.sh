@@ -12,4 +12,8 @@ for word do
   command -v "$word" >/dev/null 2>&1 || dhow_fail program "$word"
   break
 done
-exec env -i PATH="$PATH" HOME="$HOME" DHOW_RUN="$M" "$@" 9>&-
+[ -n "$V" ] || exec env -i PATH="$PATH" HOME="$HOME" DHOW_RUN="$M" "$@" 8<&- 9>&-
+# Values come through a pipe: everybody on the machine can read arguments.
+# shellcheck disable=SC2016
+exec env -i PATH="$PATH" HOME="$HOME" DHOW_RUN="$M" \
+  sh -c 'unset PWD OLDPWD SHLVL _; . /dev/fd/8; exec 8<&-; exec env "$@"' dhow "$@" 9>&-

@@ -14,6 +14,8 @@
 
 mod answer;
 mod files;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 pub mod local;
 pub mod places;
 mod quote;

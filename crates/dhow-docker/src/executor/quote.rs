@@ -29,6 +29,14 @@ pub(crate) fn word(text: &str) -> Result<String, Nul> {
     Ok(word)
 }
 
+/// A word of a script, which may have line ends in it.
+pub(crate) fn text(text: &str) -> Result<String, Nul> {
+    match text.contains('\0') {
+        true => Err(Nul),
+        false => Ok(format!("'{}'", text.replace('\'', r"'\''"))),
+    }
+}
+
 /// The command line for a login shell that starts [`BOOT`].
 pub(crate) fn boot() -> String {
     format!("exec sh -c '{BOOT}'")

@@ -84,11 +84,12 @@ impl Request<'_> {
             ("HOME_DIR", self.home.unwrap_or_default()),
             ("DIR", self.command.folder.as_deref().unwrap_or_default()),
             ("CHILD", CHILD),
+            ("VARS", &self.variables()?),
         ] {
             let _ = write!(line, " {name}={}", word(value)?);
         }
         line.push_str("; set --");
-        for (name, value) in &self.command.env {
+        for (name, value) in self.command.env.iter().filter(|(name, _)| is_the_shells(name)) {
             let _ = write!(line, " {}", word(&format!("{name}={value}"))?);
         }
         for text in &self.command.argv {
@@ -96,6 +97,16 @@ impl Request<'_> {
         }
         let _ = writeln!(line, "; eval {}", word(SUPERVISE)?);
         Ok(line.into_bytes())
+    }
+
+    /// Lines that set the variables. They never are arguments, which everybody at the place can read.
+    fn variables(&self) -> Result<String, String> {
+        let mut lines = String::new();
+        for (name, value) in self.command.env.iter().filter(|(name, _)| !is_the_shells(name)) {
+            let value = quote::text(value).map_err(|error| format!("{name} cannot be sent: {error}"))?;
+            let _ = writeln!(lines, "export {name}={value}");
+        }
+        Ok(lines)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -120,6 +131,35 @@ impl Request<'_> {
         }
         Ok(())
     }
+}
+
+/// Some shell has this variable for its own, and takes no other value for it, or not as it is. These hold no secrets.
+fn is_the_shells(name: &str) -> bool {
+    const OWN: [&str; 22] = [
+        "PATH",
+        "IFS",
+        "UID",
+        "EUID",
+        "PPID",
+        "GROUPS",
+        "SHELLOPTS",
+        "RANDOM",
+        "SRANDOM",
+        "SECONDS",
+        "LINENO",
+        "OPTIND",
+        "PWD",
+        "OLDPWD",
+        "SHLVL",
+        "_",
+        "DIRSTACK",
+        "FUNCNAME",
+        "HISTCMD",
+        "EPOCHSECONDS",
+        "EPOCHREALTIME",
+        "HOSTNAME",
+    ];
+    OWN.contains(&name) || name.starts_with("BASH")
 }
 
 /// A lock's name as the name of its file.
@@ -152,6 +192,17 @@ mod tests {
     fn a_request_is_one_line() {
         let line = line(&Command::new(["echo", "a\nb"])).unwrap();
         assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
+    }
+
+    #[test]
+    fn no_value_of_a_variable_is_an_argument() {
+        let mut command = Command::new(["echo", "an argument"]);
+        command.env =
+            [("TOKEN".to_owned(), "it's secret".to_owned()), ("UID".to_owned(), "1000".to_owned())].into();
+        let line = String::from_utf8(line(&command).unwrap()).unwrap();
+        let (before, arguments) = line.split_once("; set --").unwrap();
+        assert!(before.contains("secret") && !arguments.contains("secret"), "{arguments}");
+        assert!(arguments.starts_with(" 'UID=1000' 'echo' 'an argument'"), "{arguments}");
     }
 
     #[test]

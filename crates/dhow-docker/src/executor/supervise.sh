@@ -1,5 +1,5 @@
 # Runs one command at a place, in any POSIX sh. Set before: M mark, HOME_DIR, LOCK, EPOCH, ROLLOUT, OWNER, SEQ, WAIT,
-# LIMIT, MODE, LEN, DIR, CHILD, and the command as "$@". Standard input: LEN bytes for the command, and then nothing
+# LIMIT, MODE, LEN, DIR, VARS (lines that set its variables), CHILD, and the command as "$@". Standard input: LEN bytes for the command, and then nothing
 # until its end: when it closes, nobody waits for the command any more, and it is ended.
 say() { printf '\n%s %s\n' "$M" "$*" >&2; }
 both() { say "$@"; printf '\n%s %s\n' "$M" "$*"; }
@@ -113,8 +113,16 @@ esac
 
 both began
 case $MODE in
-  stream) M=$M L=$L R=$R DIR=$DIR DHOW_RUN=$M setsid sh -c "$CHILD" dhow "$@" <"$in" 3<&- & ;;
-  *) M=$M L=$L R=$R DIR=$DIR DHOW_RUN=$M setsid sh -c "$CHILD" dhow "$@" <&4 3<&- 4<&- & ;;
+  stream)
+    M=$M L=$L R=$R DIR=$DIR V=${VARS:+yes} DHOW_RUN=$M setsid sh -c "$CHILD" dhow "$@" <"$in" 3<&- 8<<VARS &
+$VARS
+VARS
+    ;;
+  *)
+    M=$M L=$L R=$R DIR=$DIR V=${VARS:+yes} DHOW_RUN=$M setsid sh -c "$CHILD" dhow "$@" <&4 3<&- 4<&- 8<<VARS &
+$VARS
+VARS
+    ;;
 esac
 command=$!
 (

@@ -19,11 +19,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dhow_core::fleet::{Front, PasswordHash, ProxyKind, Route, SecretReference};
 use dhow_core::noun::DeploymentId;
-use dhow_core::port::{Executor, Executors, Place, PlaceLock, TargetError};
+use dhow_core::port::{Executor, ExecutorError, Executors, Place, PlaceLock, TargetError};
 use secrecy::SecretString;
 
-use crate::compose::{Instance, Prepared, RouteChange, Routes};
-use crate::proxy::{self, Leaving, Proxy, ProxyError, Site, Switch};
+use crate::compose::{Instance, Noted, Prepared, RouteChange, RouteEnd, Routes};
+use crate::proxy::{self, Inside, Kernels, Leaving, Proxy, ProxyError, Site, Switch};
 
 use fence::Turns;
 use keep::Keeper;
@@ -114,22 +114,22 @@ impl Doors {
     }
 
     /// Makes the route lead from the part of some containers to that of others, at their place; unless, when the lock is
-    /// held, this is not wanted any more. True: something was changed.
+    /// held, this is not wanted any more: `None` then. True: something was changed.
     async fn lead(
         &self,
         change: &RouteChange,
         from: &[Instance],
         to: &[Instance],
         wanted: &(dyn Fn() -> bool + Sync),
-    ) -> Result<bool, TargetError> {
+    ) -> Result<Option<bool>, TargetError> {
         let door = self.at(&change.deployment, &change.place).await?;
         let site = self.site(&change.deployment, &change.route).await?;
-        let part = Part::of(&door.front, &change.place).await?;
+        let part = Part::of(&door.front, &change.place, &change.places).await?;
         let (from, to) = (part.addresses(from)?, part.addresses(to)?);
         let lock = lock(&change.deployment, change.rollout, change.epoch);
         let effect = async {
             if !wanted() {
-                return Ok(false);
+                return Ok(None);
             }
             let others = part.others(door.proxy.as_ref(), &change.deployment).await?;
             let all = |own: &[SocketAddr]| [&others[..], own].concat();
@@ -142,7 +142,7 @@ impl Doors {
                 new: &new,
             };
             let changed = switch.switch(self.config.ready).await.map_err(of_proxy)?;
-            Ok(changed != proxy::Change::None)
+            Ok(Some(changed != proxy::Change::None))
         };
         let _turn = self.turns.take(&door.front.at).await;
         fence::hold(door.executor.as_ref(), &lock, effect).await
@@ -151,7 +151,7 @@ impl Doors {
     async fn lacks(&self, change: &RouteChange) -> Result<Option<String>, TargetError> {
         let door = self.at(&change.deployment, &change.place).await?;
         let site = self.site(&change.deployment, &change.route).await?;
-        let part = Part::of(&door.front, &change.place).await?;
+        let part = Part::of(&door.front, &change.place, &change.places).await?;
         let mut all = part.others(door.proxy.as_ref(), &change.deployment).await?;
         all.extend(part.addresses(&change.new)?);
         let all: Vec<_> = all.into_iter().map(proxy::Upstream::new).collect();
@@ -180,6 +180,12 @@ impl Routes for Fronts {
         (self.doors.config.fronts)(place).is_some()
     }
 
+    fn proxy(&self, place: &Place, places: &[Place]) -> Option<Noted> {
+        let mut front = (self.doors.config.fronts)(place)?;
+        front.shared.retain(|shared, _| places.is_empty() || places.contains(shared));
+        Some(front.into())
+    }
+
     fn warns(&self, place: &Place) -> Option<String> {
         let settings = (self.doors.config.fronts)(place)?.settings;
         let reloads = settings.kind == ProxyKind::Caddy && settings.folder.is_none();
@@ -191,7 +197,8 @@ impl Routes for Fronts {
     async fn prepare(&self, change: &RouteChange) -> Result<Prepared, TargetError> {
         let door = self.doors.at(&change.deployment, &change.place).await?;
         let site = self.doors.site(&change.deployment, &change.route).await?;
-        let new = Part::of(&door.front, &change.place).await?.addresses(&change.new)?;
+        let part = Part::of(&door.front, &change.place, &change.places).await?;
+        let new = part.addresses(&change.new)?;
         let switch = Switch {
             proxy: door.proxy.as_ref(),
             executor: door.executor.as_ref(),
@@ -207,31 +214,39 @@ impl Routes for Fronts {
     }
 
     async fn switch(&self, change: &RouteChange) -> Result<(), TargetError> {
-        self.keeper.forget(&change.deployment, &change.place);
+        let changing = self.keeper.changing(&change.deployment, &change.place);
         self.doors.lead(change, &change.old, &change.new, &|| true).await?;
-        self.keeper.keep(change.clone(), false);
+        changing.keep(change.clone());
         Ok(())
     }
 
+    async fn suspend(&self, change: &RouteChange) -> Result<(), TargetError> {
+        let _changing = self.keeper.changing(&change.deployment, &change.place);
+        self.doors.lead(change, &[], &[], &|| true).await.map(drop)
+    }
+
     async fn undo(&self, change: &RouteChange) -> Result<(), TargetError> {
-        self.keeper.forget(&change.deployment, &change.place);
+        let changing = self.keeper.changing(&change.deployment, &change.place);
         self.doors.lead(change, &[], &change.old, &|| true).await?;
-        let back = RouteChange { new: change.old.clone(), old: Vec::new(), ..change.clone() };
-        self.keeper.keep(back, false);
+        changing.keep(RouteChange { new: change.old.clone(), old: Vec::new(), ..change.clone() });
         Ok(())
     }
 
     async fn drain(&self, change: &RouteChange) -> Result<Option<String>, TargetError> {
         let door = self.doors.at(&change.deployment, &change.place).await?;
-        let part = Part::of(&door.front, &change.place).await?;
+        let part = Part::of(&door.front, &change.place, &change.places).await?;
         let limit = Site::drain_time(&change.route, door.front.settings.drain);
         let addresses = part.addresses(&change.old)?;
-        // The kernel of the proxy's place sees into the containers there, and of others what leaves the place.
-        let here = change.place == door.front.at;
-        let pids = change.old.iter().map(|instance| instance.pid.filter(|_| here));
+        let own =
+            self.doors.config.executors.at(&change.place).await.map_err(|error| of_proxy(error.into()))?;
+        let inside = change.old.iter().map(|instance| {
+            let (pid, address) = instance.pid.zip(instance.address(None))?;
+            Some(Inside { pid, address })
+        });
         let leaving: Vec<Leaving> =
-            addresses.into_iter().zip(pids).map(|(address, pid)| Leaving { address, pid }).collect();
-        let drained = proxy::drain(door.proxy.as_ref(), door.executor.as_ref(), &leaving, limit).await;
+            addresses.into_iter().zip(inside).map(|(address, inside)| Leaving { address, inside }).collect();
+        let kernels = Kernels { proxy: door.executor.as_ref(), own: own.as_ref() };
+        let drained = proxy::drain(door.proxy.as_ref(), kernels, &leaving, limit).await;
         let drained = drained.map_err(of_proxy)?;
         let waited = drained.waited;
         Ok(match drained.open {
@@ -243,24 +258,37 @@ impl Routes for Fronts {
         })
     }
 
-    async fn remove(&self, deployment: &DeploymentId, place: &Place, epoch: u64) -> Result<(), TargetError> {
-        self.keeper.forget(deployment, place);
-        if !self.serves(place) {
-            return Ok(());
-        }
-        let door = self.doors.at(deployment, place).await?;
-        let part = Part::of(&door.front, place).await?;
+    async fn remove(&self, end: &RouteEnd) -> Result<(), TargetError> {
+        let (deployment, place) = (&end.deployment, &end.place);
+        let present = self.proxy(place, &end.places);
+        let same = |noted: &Noted| present.as_ref().is_none_or(|present| present.is(noted));
+        let _changing = end.proxy.as_ref().is_none_or(same).then(|| self.keeper.changing(deployment, place));
+        let Some(noted) = end.proxy.clone().or(present) else { return Ok(()) };
+        let door = match self.doors.config.executors.at(&noted.at).await {
+            Ok(_) => self.doors.open(noted.front(place)).await?,
+            // The fleet has no such server any more: nobody can say anything to a proxy there.
+            Err(ExecutorError::Refused(why)) if end.proxy.is_some() => {
+                tracing::warn!(%deployment, at = %noted.at, why, "a former proxy is not reached, and keeps its route");
+                return Ok(());
+            }
+            Err(error) => return Err(of_proxy(error.into())),
+        };
+        let part = Part::of(&door.front, place, &end.places).await?;
         let effect = async { part.leave(door.proxy.as_ref(), deployment).await };
         let _turn = self.doors.turns.take(&door.front.at).await;
-        fence::hold(door.executor.as_ref(), &lock(deployment, 0, epoch), effect).await
+        fence::hold(door.executor.as_ref(), &lock(deployment, 0, end.epoch), effect).await
     }
 
     async fn lacks(&self, change: &RouteChange) -> Result<Option<String>, TargetError> {
         self.doors.lacks(change).await
     }
 
-    fn keep(&self, change: RouteChange) {
-        self.keeper.keep(change, true);
+    fn ticket(&self) -> u64 {
+        self.keeper.ticket()
+    }
+
+    fn keep(&self, change: RouteChange, ticket: u64) {
+        self.keeper.doubt(change, ticket);
     }
 
     async fn door(

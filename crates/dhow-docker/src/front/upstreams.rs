@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use dhow_core::fleet::{Front, INTERNAL_NETWORK};
+use dhow_core::fleet::{Front, SITE_NETWORK};
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Place, TargetError};
 
@@ -17,27 +17,39 @@ pub(super) struct Part {
     place: Place,
     /// The Docker network in which the proxy meets containers of its own place.
     network: Option<String>,
-    /// The place's address, where the proxy is elsewhere.
-    own: Option<IpAddr>,
-    /// The addresses of the other places behind this proxy.
+    /// The place's addresses, where the proxy is elsewhere; the first is the one to use.
+    own: Option<Vec<IpAddr>>,
+    /// The addresses of the deployment's other places behind this proxy.
     others: BTreeSet<IpAddr>,
+    /// Other addresses may be of the deployment too: it runs where the proxy is, or a name has no address now. If not, they
+    /// are of servers that are not the deployment's any more.
+    more: bool,
 }
 
 impl Part {
+    /// The part of a place among those of the deployment; with none given, among all that share the proxy. Other servers'
+    /// names are not asked for.
+    ///
     /// # Errors
-    /// `Passing`: a server's name has no address now.
-    pub(super) async fn of(front: &Front, place: &Place) -> Result<Self, TargetError> {
+    /// `Passing`: a name that is needed has no address now.
+    pub(super) async fn of(front: &Front, place: &Place, places: &[Place]) -> Result<Self, TargetError> {
         let mut part = Self {
             place: place.clone(),
             network: front.settings.network.clone(),
             own: None,
             others: BTreeSet::new(),
+            more: places.is_empty() || places.contains(&front.at),
         };
-        for (shared, host) in &front.shared {
-            let address = resolve(host).await?;
-            match shared == place {
-                true => part.own = Some(address),
-                false => drop(part.others.insert(address)),
+        if let Some(host) = front.shared.get(place) {
+            part.own = Some(resolve(host).await?);
+        }
+        let asked = |shared: &Place| shared != place && (places.is_empty() || places.contains(shared));
+        for (_, host) in front.shared.iter().filter(|(shared, _)| asked(shared)) {
+            match resolve(host).await {
+                Ok(addresses) => part.others.extend(addresses),
+                // Its upstreams stay as they are: all that is not this place's own does.
+                Err(_) if part.own.is_some() => part.more = true,
+                Err(error) => return Err(error),
             }
         }
         Ok(part)
@@ -53,7 +65,7 @@ impl Part {
 
     fn address(&self, instance: &Instance) -> Result<SocketAddr, TargetError> {
         let port = instance.port;
-        let Some(own) = self.own else {
+        let Some(own) = self.own.as_ref().and_then(|own| own.first()).copied() else {
             if let Some(network) =
                 self.network.as_ref().filter(|name| !instance.addresses.contains_key(*name))
             {
@@ -62,8 +74,9 @@ impl Part {
                      of the routed service is not in it; add the network to the service in its Compose file"
                 )));
             }
-            let network = self.network.as_deref().unwrap_or(INTERNAL_NETWORK);
-            return instance.address(Some(network)).ok_or_else(|| {
+            let own = || instance.addresses.keys().find(|name| name.starts_with(SITE_NETWORK));
+            let network = self.network.as_ref().or_else(own).map(String::as_str);
+            return instance.address(network).ok_or_else(|| {
                 TargetError::Blocked("a container of the routed service has no address in any network".into())
             });
         };
@@ -93,13 +106,15 @@ impl Part {
         }
         let all = proxy.route(deployment).await.map_err(of_proxy)?.unwrap_or_default();
         let all = all.into_iter().map(|upstream| upstream.address);
-        Ok(all.filter(|address| !self.is_own(address)).collect())
+        Ok(all.filter(|address| self.is_others(address)).collect())
     }
 
-    fn is_own(&self, upstream: &SocketAddr) -> bool {
-        match self.own {
-            Some(own) => upstream.ip() == own,
-            None => !self.others.contains(&upstream.ip()),
+    /// It is another place's of the deployment, and stays.
+    fn is_others(&self, upstream: &SocketAddr) -> bool {
+        let known = self.others.contains(&upstream.ip());
+        match &self.own {
+            Some(own) => !own.contains(&upstream.ip()) && (known || self.more),
+            None => known,
         }
     }
 
@@ -117,17 +132,18 @@ impl Part {
     }
 }
 
-async fn resolve(host: &str) -> Result<IpAddr, TargetError> {
+async fn resolve(host: &str) -> Result<Vec<IpAddr>, TargetError> {
     if let Ok(address) = host.parse() {
-        return Ok(address);
+        return Ok(vec![address]);
     }
     let told = |why: String| {
         TargetError::Passing(format!(
             "{host}, at which the proxy reaches a server, has no address now: {why}"
         ))
     };
-    let mut found = tokio::net::lookup_host((host, 0)).await.map_err(|error| told(error.to_string()))?;
-    found.next().map(|address| address.ip()).ok_or_else(|| told("its name leads to none".into()))
+    let found = tokio::net::lookup_host((host, 0)).await.map_err(|error| told(error.to_string()))?;
+    let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    if found.is_empty() { Err(told("its name leads to none".into())) } else { Ok(found) }
 }
 
 #[cfg(test)]
@@ -140,14 +156,14 @@ mod tests {
         Part {
             place: Place::Server("web2".parse().unwrap()),
             network: network.map(str::to_owned),
-            own: own.map(|ip| ip.parse().unwrap()),
+            own: own.map(|ip| vec![ip.parse().unwrap()]),
             others: others.iter().map(|ip| ip.parse().unwrap()).collect(),
+            more: false,
         }
     }
 
     fn instance(published: Option<&str>) -> Instance {
-        let addresses =
-            [("a_default", "172.18.0.2"), (INTERNAL_NETWORK, "172.30.0.2"), ("edge", "172.31.0.2")];
+        let addresses = [("a_default", "172.18.0.2"), ("dhow_site_a", "172.30.0.2"), ("edge", "172.31.0.2")];
         Instance {
             addresses: addresses.map(|(name, ip)| (name.to_owned(), ip.parse().unwrap())).into(),
             port: 8080,
@@ -179,15 +195,39 @@ mod tests {
     }
 
     #[test]
-    fn each_place_knows_its_own_upstreams() {
-        let own = |part: &Part, upstream: &str| part.is_own(&upstream.parse().unwrap());
-        let elsewhere = part(Some("10.0.0.2"), &["10.0.0.3"], None);
-        assert!(
-            own(&elsewhere, "10.0.0.2:1")
-                && !own(&elsewhere, "10.0.0.3:1")
-                && !own(&elsewhere, "172.18.0.2:1")
-        );
+    fn each_place_knows_which_upstreams_are_others_and_former_servers_are_nobodys() {
+        let stays = |part: &Part, upstream: &str| part.is_others(&upstream.parse().unwrap());
+        let mut elsewhere = part(Some("10.0.0.2"), &["10.0.0.3"], None);
+        assert!(!stays(&elsewhere, "10.0.0.2:1") && stays(&elsewhere, "10.0.0.3:1"));
+        assert!(!stays(&elsewhere, "10.0.0.9:1"), "a server that was taken out of the fleet");
+        elsewhere.more = true;
+        assert!(stays(&elsewhere, "172.18.0.2:1"), "a container where the proxy is");
         let here = part(None, &["10.0.0.2", "10.0.0.3"], None);
-        assert!(own(&here, "172.18.0.2:1") && !own(&here, "10.0.0.3:1"));
+        assert!(!stays(&here, "172.18.0.2:1") && stays(&here, "10.0.0.3:1"));
+    }
+
+    #[tokio::test]
+    async fn only_names_of_the_deployments_own_servers_are_asked_for() {
+        let place = |name: &str| Place::Server(name.parse().unwrap());
+        let noted = crate::compose::Noted {
+            at: Place::Local,
+            settings: serde_json::from_value(serde_json::json!({
+                "kind": "caddy", "admin": null, "folder": null, "server": null, "front": null,
+                "drain": { "secs": 1, "nanos": 0 }, "service": null, "network": null,
+            }))
+            .unwrap(),
+            shared: vec![
+                (place("a"), "10.0.0.1".into()),
+                (place("b"), "10.0.0.2".into()),
+                (place("dead"), "dead.invalid".into()),
+            ],
+        };
+        let front = noted.front(&place("a"));
+        let part = Part::of(&front, &place("a"), &[place("a"), place("b")]).await.unwrap();
+        assert!(!part.more && part.others.len() == 1, "{part:?}");
+        let part = Part::of(&front, &place("a"), &[place("a"), place("dead")]).await.unwrap();
+        assert!(part.more, "what is not known stays: {part:?}");
+        let dead = Part::of(&front, &place("dead"), &[place("dead")]).await.unwrap_err();
+        assert!(matches!(dead, TargetError::Passing(told) if told.contains("dead.invalid")));
     }
 }

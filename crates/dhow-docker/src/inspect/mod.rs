@@ -1,5 +1,7 @@
 //! What a place lacks, all of it in one go: `dhow server check`.
 
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod here;
 mod judge;
 mod swarm;

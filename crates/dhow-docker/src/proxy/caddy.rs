@@ -298,3 +298,12 @@ impl Proxy for Caddy {
         Ok(self.executor.forward_tcp(front).await?)
     }
 }
+
+/// Reads any document as a route.
+#[cfg(feature = "fuzz")]
+pub(super) fn fuzz(data: &[u8]) {
+    let Ok(mut route) = serde_json::from_slice::<serde_json::Value>(data) else { return };
+    let _ = (document::mark_of(&route), document::upstreams(&route));
+    document::retain(&mut route, &[]);
+    assert!(document::dials(&route).is_empty(), "an upstream stays in {route}");
+}

@@ -15,10 +15,28 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// An upstream that gets no new request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leaving {
-    /// Its address.
+    /// Its address, as the proxy reaches it.
     pub address: SocketAddr,
-    /// A process of its container: its network is asked then, else the place's.
-    pub pid: Option<u32>,
+    /// Its container, where it is one.
+    pub inside: Option<Inside>,
+}
+
+/// A container at its own place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inside {
+    /// A process of it, as the place numbers them.
+    pub pid: u32,
+    /// An address of its own, with the port that takes the requests.
+    pub address: SocketAddr,
+}
+
+/// Whose kernels know of connections.
+#[derive(Clone, Copy)]
+pub struct Kernels<'a> {
+    /// The proxy's place.
+    pub proxy: &'a dyn Executor,
+    /// The upstreams' place.
+    pub own: &'a dyn Executor,
 }
 
 /// How it ended.
@@ -38,7 +56,7 @@ pub struct Drained {
 /// no longer than two seconds (`idle` in their files), so that they are not waited for in vain.
 pub async fn drain(
     proxy: &dyn Proxy,
-    executor: &dyn Executor,
+    kernels: Kernels<'_>,
     leaving: &[Leaving],
     limit: Duration,
 ) -> Result<Drained, ProxyError> {
@@ -47,7 +65,7 @@ pub async fn drain(
         let mut open = Some(0);
         for upstream in leaving {
             let requests = proxy.open(upstream.address).await?;
-            let connections = sockets::open(executor, upstream.address, upstream.pid).await?;
+            let connections = sockets::open(kernels, upstream).await?;
             // Neither knows of everything: the larger one is nearer.
             open = open.zip(requests.max(connections)).map(|(sum, more)| sum + more);
         }

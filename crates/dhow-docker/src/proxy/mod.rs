@@ -9,6 +9,8 @@ mod admit;
 mod caddy;
 mod drain;
 mod error;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod live;
 mod site;
 mod sockets;
@@ -26,7 +28,7 @@ use dhow_core::noun::DeploymentId;
 use dhow_core::port::Executor;
 
 pub use admit::admit;
-pub use drain::{Drained, Leaving, drain};
+pub use drain::{Drained, Inside, Kernels, Leaving, drain};
 pub use error::ProxyError;
 pub use site::{Site, Upstream};
 pub use switch::Switch;

@@ -5,25 +5,40 @@ use std::time::Duration;
 
 use dhow_core::port::{Command, Executor, ExecutorError};
 
+use super::drain::{Inside, Kernels, Leaving};
+
 /// State of a connection that both sides hold open.
 const ESTABLISHED: &str = "01";
 
-/// Connections that are open to an address: within the network of the process `pid`, those that came in at its port; where
-/// that process is not the address's (an engine may number processes otherwise), or cannot be looked into, those that leave
-/// the place's own network for it. `None` where the place does not show them.
-pub(super) async fn open(
-    executor: &dyn Executor,
-    address: SocketAddr,
-    pid: Option<u32>,
-) -> Result<Option<u64>, ExecutorError> {
-    if let Some(pid) = pid {
-        let inside = text(executor, &format!("/proc/{pid}/net")).await?;
+/// The connections of every network that a process of the place is in: a proxy in a container has one of its own. The
+/// kernel numbers the files of each network anew, so that each is read once.
+const NETWORKS: &str = r#"stat -c '%i %n' /proc/[0-9]*/net/tcp 2>/dev/null | sort -u -k1,1 |
+while read -r _ file; do cat "$file" "${file}6" 2>/dev/null; done; :"#;
+
+/// Connections that are open to an upstream: those that came into its container's network from elsewhere; where that cannot
+/// be looked into, or the process is not the container's (an engine may number processes otherwise), those that leave any
+/// network of the proxy's place for it. `None` where neither place shows them.
+pub(super) async fn open(kernels: Kernels<'_>, leaving: &Leaving) -> Result<Option<u64>, ExecutorError> {
+    if let Some(Inside { pid, address }) = leaving.inside {
+        let inside = text(kernels.own, &format!("/proc/{pid}/net")).await?;
         if has(&inside, address.ip()) {
-            return Ok(count(&inside, |(local, _)| local.port() == address.port()));
+            // What the container says to itself is no visitor's.
+            let came = |(local, remote): (SocketAddr, SocketAddr)| {
+                let itself = remote.ip().to_canonical().is_loopback() && !address.ip().is_loopback();
+                local.port() == address.port() && !itself
+            };
+            return Ok(count(&inside, came));
         }
     }
-    let place = text(executor, "/proc/net").await?;
-    Ok(count(&place, |(_, remote)| remote == address))
+    let leads = |(_, remote): (SocketAddr, SocketAddr)| remote == leaving.address;
+    let own = count(&text(kernels.proxy, "/proc/net").await?, leads);
+    if own.is_some_and(|open| open > 0) {
+        return Ok(own);
+    }
+    let mut command = Command::new(["sh", "-c", NETWORKS]);
+    command.limit = Duration::from_secs(10);
+    let all = kernels.proxy.run(&command, &()).await?;
+    Ok(count(&String::from_utf8_lossy(&all.stdout), leads).or(own))
 }
 
 /// A network's connections and its own addresses, as the kernel writes them.
@@ -76,6 +91,14 @@ fn end(text: &str) -> Option<SocketAddr> {
         _ => return None,
     };
     Some(SocketAddr::new(ip, port))
+}
+
+/// Reads any text as the kernel's.
+#[cfg(feature = "fuzz")]
+pub(super) fn fuzz(network: &str) {
+    let lines = network.lines().count() as u64;
+    assert!(count(network, |_| true).is_none_or(|open| open <= lines));
+    let _ = (has(network, Ipv4Addr::LOCALHOST.into()), has(network, Ipv6Addr::LOCALHOST.into()));
 }
 
 #[cfg(test)]

@@ -137,3 +137,14 @@ impl Proxy for Traefik {
         Ok(self.executor.forward_tcp(front).await?)
     }
 }
+
+/// Reads any file as one of Dhow's.
+#[cfg(feature = "fuzz")]
+pub(super) fn fuzz(data: &[u8]) {
+    let name = String::from("shop");
+    let _ = file::upstreams(data, &name);
+    if let Some(less) = file::retain(data, &name, &[]) {
+        let stays = file::upstreams(less.as_bytes(), &name);
+        assert!(stays.is_none_or(|stays| stays.is_empty()), "an upstream stays in {less:?}");
+    }
+}

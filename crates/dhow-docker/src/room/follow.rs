@@ -14,8 +14,9 @@ use crate::engine::error;
 
 /// Lines that wait for a reader; a slow one slows the engine.
 const WAITING: usize = 256;
-/// Most bytes of one container's last lines: the older ones are left out.
+/// Most bytes of one container's last lines, and of all containers' together: the older ones are left out.
 const MOST: usize = 4 << 20;
+const MOST_OF_ALL: usize = 32 << 20;
 /// Containers that are asked at a time.
 const WIDTH: usize = 8;
 /// How often new containers are looked for.
@@ -55,8 +56,9 @@ impl Room {
     }
 
     async fn last(&self, found: Vec<Seen>, lines: usize, tell: &Told) -> Result<(), TargetError> {
+        let most = MOST.min(MOST_OF_ALL / found.len().max(1));
         let tails: Vec<Vec<LogLine>> = stream::iter(found)
-            .map(|seen| async move { self.tail(&seen, lines).await })
+            .map(|seen| async move { self.tail(&seen, lines, most).await })
             .buffered(WIDTH)
             .collect::<Vec<_>>()
             .await
@@ -73,7 +75,7 @@ impl Room {
         Ok(())
     }
 
-    async fn tail(&self, seen: &Seen, lines: usize) -> Result<Vec<LogLine>, TargetError> {
+    async fn tail(&self, seen: &Seen, lines: usize, most: usize) -> Result<Vec<LogLine>, TargetError> {
         let mut found: VecDeque<LogLine> = VecDeque::new();
         let mut size = 0;
         let options = LogsOptions { tail: lines.to_string(), ..options() };
@@ -88,12 +90,12 @@ impl Room {
                 Err(error) => return Err(error::api(&error)),
             };
             for line in line::lines(seen, &message) {
-                size += line.text.len();
+                size += cost(&line);
                 found.push_back(line);
             }
-            while size > MOST || found.len() > lines {
+            while size > most || found.len() > lines {
                 let Some(old) = found.pop_front() else { break };
-                size -= old.text.len();
+                size -= cost(&old);
             }
         }
         Ok(found.into())
@@ -101,8 +103,7 @@ impl Room {
 
     async fn follow_all(&self, tail: &Tail, tell: &Told) -> Result<(), TargetError> {
         let mut streams: SelectAll<BoxStream<'_, Came>> = SelectAll::new();
-        // Of each container, the time of its last line, and whether it is followed now.
-        let mut known: BTreeMap<String, (Option<String>, bool)> = BTreeMap::new();
+        let mut known: BTreeMap<String, Followed> = BTreeMap::new();
         let mut look = tokio::time::interval(LOOK);
         let mut first = true;
         loop {
@@ -118,13 +119,13 @@ impl Room {
                         known.remove(&id);
                     }
                     for seen in all {
-                        let (last, open) = known.get(&seen.id).cloned().unwrap_or_default();
                         let new = !known.contains_key(&seen.id);
-                        if !open && (seen.running || new) {
+                        let one = known.entry(seen.id.clone()).or_default();
+                        if !one.open && (seen.running || new) {
                             // What was there at the start is read from its tail on; what comes later, from its begin.
                             let lines = (first && new).then_some(tail.lines);
-                            known.insert(seen.id.clone(), (last.clone(), true));
-                            streams.push(self.followed(seen, lines, last));
+                            one.begin();
+                            streams.push(self.followed(seen, lines, one.last.clone()));
                         }
                     }
                     first = false;
@@ -132,16 +133,12 @@ impl Room {
                 Some(came) = streams.next(), if !streams.is_empty() => match came {
                     Came::End(id) => {
                         if let Some(one) = known.get_mut(&id) {
-                            one.1 = false;
+                            one.open = false;
                         }
                     }
                     Came::Line(id, line) => {
-                        if let Some(one) = known.get_mut(&id) {
-                            // The engine gives lines from a whole second on: those that were told are left out.
-                            if line.at.is_some() && line.at <= one.0 {
-                                continue;
-                            }
-                            one.0 = line.at.clone().or(one.0.take());
+                        if known.get_mut(&id).is_some_and(|one| !one.is_new(line.at.as_deref())) {
+                            continue;
                         }
                         if tell.send(Ok(line)).await.is_err() {
                             return Ok(());
@@ -172,6 +169,50 @@ impl Room {
     }
 }
 
+/// What was told of a container that is followed.
+#[derive(Debug, Default)]
+struct Followed {
+    /// It is followed now.
+    open: bool,
+    /// The time of its last line, and how many lines of this very time were told.
+    last: Option<String>,
+    same: usize,
+    /// What of a stream that was begun again was told already: all before this time, and so many of it.
+    told: Option<(String, usize)>,
+}
+
+impl Followed {
+    /// Its stream begins, perhaps again: the engine gives lines from a whole second on.
+    fn begin(&mut self) {
+        self.open = true;
+        self.told = self.last.clone().map(|last| (last, self.same));
+    }
+
+    /// The line of this time was not told yet; it counts as told from now on.
+    fn is_new(&mut self, at: Option<&str>) -> bool {
+        match (&mut self.told, at) {
+            // Without a time it belongs to the line before.
+            (Some(_), None) => return false,
+            (Some((until, _)), Some(at)) if at < until.as_str() => return false,
+            (Some((until, left)), Some(at)) if at == until && *left > 0 => {
+                *left -= 1;
+                return false;
+            }
+            _ => self.told = None,
+        }
+        if let Some(at) = at {
+            self.same = if self.last.as_deref() == Some(at) { self.same + 1 } else { 1 };
+            self.last = Some(at.to_owned());
+        }
+        true
+    }
+}
+
+/// Bytes that a line takes.
+fn cost(line: &LogLine) -> usize {
+    line.text.len() + line.component.len() + line.container.len() + size_of::<LogLine>() + 32
+}
+
 fn options() -> LogsOptions {
     LogsOptions { stdout: true, stderr: true, timestamps: true, ..Default::default() }
 }
@@ -185,6 +226,20 @@ fn seconds(at: &str) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_one_time_are_all_told_and_none_is_told_twice() {
+        let mut one = Followed::default();
+        one.begin();
+        assert!(one.is_new(Some("1")) && one.is_new(Some("2")) && one.is_new(Some("2")));
+        one.begin();
+        assert!(
+            !one.is_new(Some("1")) && !one.is_new(None) && !one.is_new(Some("2")) && !one.is_new(Some("2"))
+        );
+        assert!(one.is_new(Some("2")) && one.is_new(None) && one.is_new(Some("3")));
+        one.begin();
+        assert!(!one.is_new(Some("2")) && !one.is_new(Some("3")) && one.is_new(Some("4")));
+    }
 
     #[test]
     fn a_time_is_asked_for_by_its_whole_second() {

@@ -4,6 +4,8 @@
 
 mod exec;
 mod follow;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod line;
 mod processes;
 mod usage;

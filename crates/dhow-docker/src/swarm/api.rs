@@ -6,8 +6,9 @@ use std::time::Duration;
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
 use bollard::models::{
-    EndpointPortConfig, EndpointPortConfigPublishModeEnum, NodeState, Service, ServiceSpec,
-    ServiceUpdateStatusStateEnum, Task, TaskSpec, TaskSpecRestartPolicyConditionEnum, TaskState,
+    EndpointPortConfig, EndpointPortConfigPublishModeEnum, NodeSpecAvailabilityEnum, NodeState, Service,
+    ServiceSpec, ServiceUpdateStatusStateEnum, Task, TaskSpec, TaskSpecPlacement,
+    TaskSpecRestartPolicyConditionEnum, TaskState,
 };
 use bollard::query_parameters as query;
 use dhow_core::noun::Digest;
@@ -61,6 +62,12 @@ pub(super) struct ServiceFacts {
     pub mode: Mode,
     /// Hash of what its tasks are made of.
     pub tasks_of: String,
+    /// Hash of where they may run.
+    pub placed: String,
+    /// The nodes that they may run on.
+    pub constraints: Vec<String>,
+    /// Hash of how it is reached: tasks are made anew where that changes, and do not tell which they were made for.
+    pub endpoint: String,
     pub update: Option<ServiceUpdateStatusStateEnum>,
     pub update_message: String,
     /// How long Swarm watches each task of an update.
@@ -88,19 +95,29 @@ pub(super) struct TaskFacts {
     pub image: String,
     /// Hash of what it is made of.
     pub made_of: String,
+    /// Hash of where it may run.
+    pub placed: String,
     pub iteration: Option<u64>,
     pub created: String,
 }
 
 /// A node of the swarm.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct NodeFacts {
     pub id: String,
     pub name: String,
     pub address: String,
     pub ready: bool,
+    /// It takes new tasks.
+    pub active: bool,
     /// As images name it.
     pub architecture: String,
+    /// As the machine names it.
+    pub machine: String,
+    pub os: String,
+    pub role: String,
+    pub labels: BTreeMap<String, String>,
+    pub engine_labels: BTreeMap<String, String>,
 }
 
 /// A config or secret of a stack.
@@ -142,12 +159,22 @@ impl Api {
             let description = node.description.unwrap_or_default();
             let status = node.status.unwrap_or_default();
             let platform = description.platform.unwrap_or_default();
+            let machine = platform.architecture.unwrap_or_default();
+            let spec = node.spec.unwrap_or_default();
+            let labels =
+                |labels: Option<HashMap<String, String>>| labels.unwrap_or_default().into_iter().collect();
             NodeFacts {
                 id: node.id.unwrap_or_default(),
                 name: description.hostname.unwrap_or_default(),
                 address: status.addr.unwrap_or_default(),
                 ready: status.state == Some(NodeState::READY),
-                architecture: architecture(&platform.architecture.unwrap_or_default()),
+                active: spec.availability == Some(NodeSpecAvailabilityEnum::ACTIVE),
+                architecture: architecture(&machine),
+                machine,
+                os: platform.os.unwrap_or_default(),
+                role: spec.role.map(|role| role.to_string()).unwrap_or_default(),
+                labels: labels(spec.labels),
+                engine_labels: labels(description.engine.and_then(|engine| engine.labels)),
             }
         });
         Ok(nodes.collect())
@@ -277,6 +304,9 @@ fn facts(service: Service, stack: &str) -> Option<ServiceFacts> {
         image: container.image.unwrap_or_default(),
         mode: mode(&spec),
         tasks_of: made_of(&template),
+        placed: placed(template.placement.as_ref()),
+        constraints: template.placement.and_then(|placement| placement.constraints).unwrap_or_default(),
+        endpoint: hash_of_set(&spec.endpoint_spec),
         update: update.state,
         update_message: update.message.unwrap_or_default(),
         monitor: monitor.map_or(MONITOR, Duration::from_nanos),
@@ -318,6 +348,7 @@ fn task(task: Task) -> Option<TaskFacts> {
         container: container.container_id.filter(|id| !id.is_empty()),
         ports: ports.into_iter().filter_map(port).collect(),
         made_of: made_of(&spec),
+        placed: placed(spec.placement.as_ref()),
         image: spec.container_spec.and_then(|container| container.image).unwrap_or_default(),
         iteration: task.job_iteration.and_then(|iteration| iteration.index),
         created: task.created_at.unwrap_or_default(),
@@ -334,11 +365,19 @@ fn port(port: EndpointPortConfig) -> Option<Port> {
     })
 }
 
-/// Where it may run is not part of what a task is: Swarm leaves a task alone that still fits.
+/// Where it may run is not part of what a task is made of: Swarm leaves a task alone that still fits.
 fn made_of(spec: &TaskSpec) -> String {
     // Only services report the runtime.
-    let spec = TaskSpec { placement: None, runtime: None, ..spec.clone() };
-    let mut value = serde_json::to_value(&spec).unwrap_or_default();
+    hash_of_set(&TaskSpec { placement: None, runtime: None, ..spec.clone() })
+}
+
+fn placed(placement: Option<&TaskSpecPlacement>) -> String {
+    hash_of_set(&placement)
+}
+
+/// A hash of what is set.
+fn hash_of_set(part: &impl serde::Serialize) -> String {
+    let mut value = serde_json::to_value(part).unwrap_or_default();
     without_empty(&mut value);
     hash(&value)
 }

@@ -1,11 +1,13 @@
 //! Steps are done here. Every effect runs under the deployment's lock at the place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::port::{Context, Settled, Step, Stream, TargetError};
 
+use super::api::TaskFacts;
 use super::body::{Action, Body, Change, Current, Manifest};
-use super::converge::{Converged, Wait, failures};
+use super::converge::{Converged, Halt, Wait, failures};
+use super::judge::{Before, ended};
 use super::observe::{Look, manifest, note, service_names, specs};
 use super::spelling::LABEL;
 use super::{SwarmTarget, deploy, images};
@@ -13,6 +15,9 @@ use crate::compose::site::{Site, Turn};
 use crate::engine::api::Api;
 use crate::engine::error;
 use crate::files::content;
+
+/// For what running tasks were made, as [`Before`] has it.
+pub(super) const TASKS: &str = "tasks.json";
 
 impl SwarmTarget {
     pub(super) async fn execute_at(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
@@ -31,13 +36,14 @@ impl SwarmTarget {
             Action::Stable => {
                 let api = site.api().await?;
                 let current: Option<Current> = site.json("current.json").await?;
-                let known = match current {
+                let failed = match current {
                     Some(current) => current.failed,
                     None => failures(&api.tasks(&body.stack).await?),
                 };
+                let before = Before { failed, ..Before::default() };
                 let look = self.look(&context.rendered, &body, &step.place).await?;
                 let names = service_names(&look.seen);
-                self.wait(&api, &body, &names, &known).stays(self.options.stable).await
+                self.wait(&api, &body, &names, &before).stays(self.options.stable).await
             }
             Action::Prune => self.prune(&site, &body, context).await,
         }
@@ -82,9 +88,9 @@ impl SwarmTarget {
         api: &'a Api,
         body: &'a Body,
         services: &'a [String],
-        known: &'a BTreeSet<String>,
+        before: &'a Before,
     ) -> Wait<'a> {
-        Wait { api, stack: &body.stack, services, known, still: self.options.start }
+        Wait { api, stack: &body.stack, services, before, still: self.options.start }
     }
 
     async fn deploy(
@@ -96,14 +102,15 @@ impl SwarmTarget {
     ) -> Result<(), TargetError> {
         let api = site.api().await?;
         let converged = self.hand_over(site, &api, body, &change.release, context).await;
-        let Converged { gap, failed } = match converged {
-            // Nothing is to blame: what ran goes on until a person has acted.
-            Err(blocked @ TargetError::Blocked(_)) => {
+        let Converged { gap, failed, rejected } = match converged {
+            // Neither version nor files are to blame: what ran goes on until it can be done.
+            Err(Halt::Certain(error @ (TargetError::Blocked(_) | TargetError::Passing(_)))) => {
                 self.restore(site, body, change, context).await?;
-                return Err(blocked);
+                return Err(error);
             }
-            other => other?,
+            other => other.map_err(Halt::into_error)?,
         };
+        rejected.iter().for_each(|told| context.log.line(Stream::Err, told));
         let gap_ms = gap.filter(|_| change.present).and_then(|gap| u64::try_from(gap.as_millis()).ok());
         if let Some(gap_ms) = gap_ms {
             let told = format!("{}: no task of a service ran for {gap_ms} ms", body.stack);
@@ -121,13 +128,63 @@ impl SwarmTarget {
         body: &Body,
         release: &str,
         context: &Context,
-    ) -> Result<Converged, TargetError> {
+    ) -> Result<Converged, Halt> {
         let of_release = whole(site, release).await?;
-        let known = failures(&api.tasks(&body.stack).await?);
+        let before = self.before(site, api, body).await?;
         let (logins, turn) = (self.logins.as_ref(), Turn::from(context));
         deploy::deploy(site, logins, &body.stack, release, of_release.images.values(), turn).await?;
+        self.replaced(site, api, body, &before, turn).await?;
         let names: Vec<String> = of_release.hashes.into_keys().collect();
-        self.wait(api, body, &names, &known).converge().await
+        self.wait(api, body, &names, &before).converge().await
+    }
+
+    /// Swarm leaves tasks alone where both their ports and where they may run have changed, and the node still fits: it
+    /// looks at the latter first, and not at the ports then. They are made anew by our word.
+    async fn replaced(
+        &self,
+        site: &Site,
+        api: &Api,
+        body: &Body,
+        before: &Before,
+        turn: Turn<'_>,
+    ) -> Result<(), TargetError> {
+        let (services, tasks) = api.stack(&body.stack).await?;
+        for service in &services {
+            let left_alone = |task: &&TaskFacts| {
+                let made_for = before.endpoints.get(&task.id);
+                task.service_id == service.id
+                    && !ended(task)
+                    && made_for.is_some_and(|made_for| *made_for != service.endpoint)
+                    && task.made_of == service.tasks_of
+                    && task.placed != service.placed
+            };
+            if tasks.iter().any(|task| left_alone(&task)) {
+                let name = format!("{}_{}", body.stack, service.name);
+                let command = site.docker(["service", "update", "--force", "--detach", name.as_str()]);
+                site.change(turn, &format!("making the tasks of {name} anew"), &command).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands before a change is handed over. For what running tasks were made is noted at the place: whoever takes
+    /// the change up again after a crash could not tell any more.
+    async fn before(&self, site: &Site, api: &Api, body: &Body) -> Result<Before, TargetError> {
+        let (services, tasks) = api.stack(&body.stack).await?;
+        let noted: BTreeMap<String, String> = site.json(TASKS).await?.unwrap_or_default();
+        let made_for = |task: &TaskFacts| {
+            let now = || services.iter().find(|service| service.id == task.service_id);
+            let made_for = noted.get(&task.id).cloned().or_else(|| now().map(|now| now.endpoint.clone()));
+            Some((task.id.clone(), made_for?))
+        };
+        let live = tasks.iter().filter(|task| !ended(task));
+        let endpoints: BTreeMap<String, String> = live.filter_map(made_for).collect();
+        if endpoints != noted {
+            let path = format!("{}/{TASKS}", site.root);
+            let text = crate::stored::value(&endpoints).to_string();
+            site.executor.write(&path, text.as_bytes(), 0o600).await.map_err(error::executor)?;
+        }
+        Ok(Before { failed: failures(&tasks), endpoints })
     }
 
     /// What ran before runs again.
@@ -143,7 +200,8 @@ impl SwarmTarget {
         match (&change.current, change.present) {
             (_, false) => deploy::remove(site, &body.stack, Turn::from(context)).await?,
             (Some(before), true) if before.specs != specs(&services) => {
-                self.hand_over(site, &api, body, &before.release, context).await?;
+                let back = self.hand_over(site, &api, body, &before.release, context).await;
+                back.map_err(Halt::into_error)?;
                 let (services, _) = api.stack(&body.stack).await?;
                 return note(site, Some(&Current { specs: specs(&services), ..before.clone() })).await;
             }
@@ -156,7 +214,7 @@ impl SwarmTarget {
                 }) {
                     return Err(TargetError::Blocked(format!(
                         "{} was not deployed from files that are known, so what ran before cannot be brought back; \
-                         deploy it by hand, or roll out a release",
+                         deploy it by hand, or commit a version that runs",
                         body.stack
                     )));
                 }
@@ -183,7 +241,7 @@ fn now(body: &Body, change: &Change, context: &Context, services: &[super::api::
 async fn whole(site: &Site, release: &str) -> Result<Manifest, TargetError> {
     manifest(site, release).await?.ok_or_else(|| {
         TargetError::Blocked(format!(
-            "the folder {} is not there any more; cancel the rollout and start it again",
+            "the folder {} is not there any more; `dhow sync SERVICE ENVIRONMENT` sends it anew",
             site.release(release)
         ))
     })

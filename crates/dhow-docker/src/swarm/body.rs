@@ -157,6 +157,6 @@ impl Action {
     /// # Errors
     /// Another version of this program planned it.
     pub(super) fn of(step: &Step) -> Result<Self, TargetError> {
-        parse(&step.action, &step.key, "cancel the rollout and start it again")
+        parse(&step.action, &step.key, "`dhow sync SERVICE ENVIRONMENT` plans it anew")
     }
 }

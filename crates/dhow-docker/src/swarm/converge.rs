@@ -7,8 +7,8 @@ use bollard::models::TaskState;
 use dhow_core::port::TargetError;
 use tokio::time::{Instant, sleep};
 
-use super::api::{Mode, ServiceFacts, TaskFacts};
-use super::judge::{self, Failure, Stand, judge};
+use super::api::{Mode, NodeFacts, ServiceFacts, TaskFacts};
+use super::judge::{self, Before, Failure, Scene, Stand, judge};
 use super::trouble;
 use crate::engine::api::Api;
 
@@ -27,8 +27,8 @@ pub(super) struct Wait<'a> {
     pub stack: &'a str,
     /// Services, without the stack's name.
     pub services: &'a [String],
-    /// Tasks that had failed before.
-    pub known: &'a BTreeSet<String>,
+    /// What is known of the time before.
+    pub before: &'a Before,
     /// How long nothing may move.
     pub still: Duration,
 }
@@ -39,12 +39,39 @@ pub(super) struct Converged {
     pub gap: Option<Duration>,
     /// Tasks that had failed until then.
     pub failed: BTreeSet<String>,
+    /// Nodes that could not bring an image, and what they said; others could.
+    pub rejected: Vec<String>,
+}
+
+/// Why a change did not get where it was sent.
+pub(super) enum Halt {
+    /// The swarm will not get there, as it says itself.
+    Certain(TargetError),
+    /// The swarm could not be looked at.
+    Unseen(TargetError),
+}
+
+impl From<TargetError> for Halt {
+    fn from(error: TargetError) -> Self {
+        Self::Unseen(error)
+    }
+}
+
+impl Halt {
+    pub(super) fn into_error(self) -> TargetError {
+        match self {
+            Self::Certain(error) | Self::Unseen(error) => error,
+        }
+    }
 }
 
 /// Where the stack stands at one look.
 struct Look {
+    /// Those that are waited for.
     services: Vec<ServiceFacts>,
+    /// Those of the whole stack.
     tasks: Vec<TaskFacts>,
+    nodes: Vec<NodeFacts>,
     stands: Vec<(String, Stand)>,
 }
 
@@ -53,17 +80,18 @@ impl Wait<'_> {
     ///
     /// # Errors
     /// What will not come: paused, rolled back by Swarm, a crash loop, no node, or nothing moves any more.
-    pub(super) async fn converge(&self) -> Result<Converged, TargetError> {
+    pub(super) async fn converge(&self) -> Result<Converged, Halt> {
         let mut moved = (String::new(), Instant::now());
         let mut stuck_since: Option<Instant> = None;
         let mut gaps = Gaps::default();
         loop {
             let look = self.look().await?;
-            gaps.see(&look);
+            gaps.see(&look, self.before);
             if look.stands.iter().all(|(_, stand)| *stand == Stand::Converged) {
-                return Ok(Converged { gap: gaps.longest, failed: failures(&look.tasks) });
+                let rejected = self.rejected(&look).await;
+                return Ok(Converged { gap: gaps.longest, failed: failures(&look.tasks), rejected });
             }
-            self.certain(&look).await?;
+            self.certain(&look).await.map_err(Halt::Certain)?;
             let stuck = look.stands.iter().find_map(|(name, stand)| match stand {
                 Stand::Stuck(said) if !look.stopping() => Some((name, said)),
                 _ => None,
@@ -72,7 +100,7 @@ impl Wait<'_> {
                 (None, _) => stuck_since = None,
                 (Some(_), None) => stuck_since = Some(Instant::now()),
                 (Some((name, said)), Some(since)) if since.elapsed() >= PATIENCE => {
-                    return Err(trouble::stuck(name, said));
+                    return Err(Halt::Certain(trouble::stuck(name, said)));
                 }
                 _ => {}
             }
@@ -82,7 +110,8 @@ impl Wait<'_> {
             }
             let limit = if look.works() { WORK } else { self.still + look.rests() };
             if moved.1.elapsed() >= limit {
-                return Err(TargetError::Failed(format!("{}, and nothing moved for {limit:?}", look.open())));
+                let told = format!("{}, and nothing moved for {limit:?}", look.open());
+                return Err(Halt::Certain(TargetError::Failed(told)));
             }
             sleep(PAUSE).await;
         }
@@ -98,7 +127,7 @@ impl Wait<'_> {
         loop {
             let look = self.look().await?;
             self.certain(&look).await?;
-            let failed = look.failed(self.known);
+            let failed = look.failed(self.before);
             let open = look.stands.iter().find(|(_, stand)| *stand != Stand::Converged);
             if failed.is_some() || open.is_some() {
                 // Swarm may be about to say what it makes of it.
@@ -108,6 +137,9 @@ impl Wait<'_> {
                 }
             } else if begun.elapsed() >= time.max(look.watched()) {
                 return Ok(());
+            } else {
+                // It stands again as it should: what comes next is another matter.
+                shaken = None;
             }
             sleep(PAUSE.min(time.max(Duration::from_millis(20)))).await;
         }
@@ -148,13 +180,21 @@ impl Wait<'_> {
     }
 
     async fn look(&self) -> Result<Look, TargetError> {
-        let (services, tasks) = self.api.stack(self.stack).await?;
+        let (mut services, tasks) = self.api.stack(self.stack).await?;
+        services.retain(|service| self.services.contains(&service.name));
+        let by_node =
+            |service: &ServiceFacts| service.mode == Mode::Global || !service.constraints.is_empty();
+        let nodes = match services.iter().any(by_node) {
+            true => self.api.nodes().await?,
+            false => Vec::new(),
+        };
+        let scene = Scene { tasks: &tasks, nodes: &nodes, before: self.before };
         let stands = self.services.iter().map(|name| {
             let service = services.iter().find(|service| service.name == *name);
-            let stand = service.map(|service| judge(service, &tasks, self.known));
+            let stand = service.map(|service| judge(service, scene));
             (name.clone(), stand.unwrap_or_else(|| Stand::Waits("it is not there".to_owned())))
         });
-        Ok(Look { stands: stands.collect(), services, tasks })
+        Ok(Look { stands: stands.collect(), services, tasks, nodes })
     }
 
     async fn certain(&self, look: &Look) -> Result<(), TargetError> {
@@ -168,7 +208,21 @@ impl Wait<'_> {
 
     async fn failed(&self, look: &Look, name: &str, failure: &Failure) -> TargetError {
         let nodes = self.api.nodes().await.unwrap_or_default();
-        TargetError::Failed(trouble::told(self.api, &nodes, name, failure, &look.tasks).await)
+        trouble::told(self.api, &nodes, name, failure, &look.tasks).await
+    }
+
+    /// What nodes said that could not bring an image, while others could.
+    async fn rejected(&self, look: &Look) -> Vec<String> {
+        let new = |task: &&TaskFacts| {
+            trouble::unpulled(task) && look.owns(task) && !self.before.failed.contains(&task.id)
+        };
+        let rejected: Vec<&TaskFacts> = look.tasks.iter().filter(new).collect();
+        if rejected.is_empty() {
+            return Vec::new();
+        }
+        let nodes = self.api.nodes().await.unwrap_or_default();
+        let told: BTreeSet<String> = rejected.iter().map(|task| trouble::rejection(&nodes, task)).collect();
+        told.into_iter().collect()
     }
 }
 
@@ -182,20 +236,30 @@ impl Look {
         })
     }
 
-    /// A task that has failed and was not known to.
-    fn failed(&self, known: &BTreeSet<String>) -> Option<(&ServiceFacts, &TaskFacts)> {
-        let new = self.tasks.iter().rev().filter(|task| judge::failed(task) && !known.contains(&task.id));
+    /// A task of what is waited for that has failed, and had not before.
+    fn failed(&self, before: &Before) -> Option<(&ServiceFacts, &TaskFacts)> {
+        let scene = Scene { tasks: &self.tasks, nodes: &self.nodes, before };
+        let new = self.tasks.iter().rev().filter(|task| {
+            // One that a node rejected has moved to another, and all stand where they should.
+            judge::failed(task) && !trouble::unpulled(task) && !before.failed.contains(&task.id)
+        });
         new.filter_map(|task| {
             let service = self.services.iter().find(|service| service.id == task.service_id)?;
-            Some((service, task))
+            // How a former one ends says nothing of what runs now.
+            scene.is_present(service, task).then_some((service, task))
         })
         .next()
+    }
+
+    fn owns(&self, task: &TaskFacts) -> bool {
+        self.services.iter().any(|service| service.id == task.service_id)
     }
 
     /// Something takes its time: an image is pulled, or a job does its work.
     fn works(&self) -> bool {
         let job = |task: &TaskFacts| task.iteration.is_some() && task.state == TaskState::RUNNING;
-        self.tasks.iter().any(|task| task.state == TaskState::PREPARING || job(task))
+        let mut own = self.tasks.iter().filter(|task| self.owns(task));
+        own.any(|task| task.state == TaskState::PREPARING || job(task))
     }
 
     /// How long Swarm itself watches the tasks of an update that goes on, and may take it back.
@@ -255,7 +319,8 @@ struct Gaps {
 }
 
 impl Gaps {
-    fn see(&mut self, look: &Look) {
+    fn see(&mut self, look: &Look, before: &Before) {
+        let scene = Scene { tasks: &look.tasks, nodes: &look.nodes, before };
         for service in look.services.iter().filter(|s| matches!(s.mode, Mode::Replicated(_))) {
             let runs = look.tasks.iter().any(|task| {
                 task.service_id == service.id
@@ -263,7 +328,7 @@ impl Gaps {
                     && task.desired == TaskState::RUNNING
             });
             let former = look.tasks.iter().any(|task| {
-                task.service_id == service.id && task.made_of != service.tasks_of && !judge::ended(task)
+                task.service_id == service.id && !scene.is_present(service, task) && !judge::ended(task)
             });
             if runs {
                 self.ran.insert(service.name.clone());

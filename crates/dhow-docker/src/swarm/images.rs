@@ -88,9 +88,9 @@ mod tests {
         NodeFacts {
             id: "n".into(),
             name: "n".into(),
-            address: String::new(),
             ready,
             architecture: architecture.into(),
+            ..NodeFacts::default()
         }
     }
 

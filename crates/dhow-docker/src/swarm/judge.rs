@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::models::{ServiceUpdateStatusStateEnum as Update, TaskState};
 
-use super::api::{Mode, ServiceFacts, TaskFacts};
+use super::api::{Mode, NodeFacts, ServiceFacts, TaskFacts};
+use super::constraints::fits;
 
 /// Failures of one task after which nothing else will come: the first may be a database that is not up yet.
 const FAILURES: usize = 2;
@@ -31,6 +32,45 @@ pub(super) struct Failure {
     pub task: Option<String>,
 }
 
+/// What is known of the time before the change that is waited for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Before {
+    /// Tasks that had failed.
+    pub failed: BTreeSet<String>,
+    /// How the service was to be reached for which a task was made, by task: tasks themselves do not tell.
+    pub endpoints: BTreeMap<String, String>,
+}
+
+/// What a service is judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'a> {
+    /// In the order of their making.
+    pub tasks: &'a [TaskFacts],
+    /// Needed where a service has constraints, or runs on every node.
+    pub nodes: &'a [NodeFacts],
+    pub before: &'a Before,
+}
+
+impl Scene<'_> {
+    /// The task is what Swarm makes of the present specification, or leaves alone under it.
+    pub(super) fn is_present(&self, service: &ServiceFacts, task: &TaskFacts) -> bool {
+        let placed = || {
+            let node = self.nodes.iter().find(|node| Some(&node.id) == task.node.as_ref());
+            task.placed == service.placed
+                || service.constraints.is_empty()
+                || node.is_some_and(|node| fits(&service.constraints, node))
+        };
+        let endpoint = self.before.endpoints.get(&task.id);
+        task.made_of == service.tasks_of && endpoint.is_none_or(|made| *made == service.endpoint) && placed()
+    }
+
+    /// Nodes on which a service of the mode `global` is to have a task.
+    fn seats(&self, service: &ServiceFacts) -> usize {
+        let fit = |node: &&NodeFacts| node.ready && node.active && fits(&service.constraints, node);
+        self.nodes.iter().filter(fit).count()
+    }
+}
+
 /// A service's tasks of its present specification.
 struct Own<'a> {
     all: Vec<&'a TaskFacts>,
@@ -39,12 +79,12 @@ struct Own<'a> {
 }
 
 impl<'a> Own<'a> {
-    fn of(service: &ServiceFacts, tasks: &'a [TaskFacts]) -> Self {
+    fn of(service: &ServiceFacts, scene: Scene<'a>) -> Self {
         let is = |task: &&TaskFacts| {
             let round = service.iteration.is_none() || task.iteration == service.iteration;
-            task.service_id == service.id && task.made_of == service.tasks_of && round
+            task.service_id == service.id && round && scene.is_present(service, task)
         };
-        let all: Vec<&TaskFacts> = tasks.iter().filter(is).collect();
+        let all: Vec<&TaskFacts> = scene.tasks.iter().filter(is).collect();
         let live = all.iter().filter(|task| lives(task));
         let newest = live.map(|task| (task.seat.as_str(), *task)).collect();
         Self { all, newest }
@@ -55,9 +95,10 @@ impl<'a> Own<'a> {
     }
 }
 
-/// Where a service stands. Tasks are in the order of their making; failures that were `known` before do not count.
-pub(super) fn judge(service: &ServiceFacts, tasks: &[TaskFacts], known: &BTreeSet<String>) -> Stand {
-    let own = Own::of(service, tasks);
+/// Where a service stands. Failures from before do not count.
+pub(super) fn judge(service: &ServiceFacts, scene: Scene<'_>) -> Stand {
+    let own = Own::of(service, scene);
+    let (tasks, known) = (scene.tasks, &scene.before.failed);
     if let Some(failure) = stopped(service, tasks, &own, known) {
         return Stand::Fails(failure);
     }
@@ -81,7 +122,7 @@ pub(super) fn judge(service: &ServiceFacts, tasks: &[TaskFacts], known: &BTreeSe
     }
     match service.mode {
         Mode::Job(_) | Mode::GlobalJob => job(service, &own),
-        Mode::Replicated(_) | Mode::Global => running(service, tasks, &own),
+        Mode::Replicated(_) | Mode::Global => running(service, scene, &own),
     }
 }
 
@@ -112,7 +153,7 @@ fn stopped(
     Some(Failure { why: format!("{why}: {}", service.update_message), task })
 }
 
-fn running(service: &ServiceFacts, tasks: &[TaskFacts], own: &Own<'_>) -> Stand {
+fn running(service: &ServiceFacts, scene: Scene<'_>, own: &Own<'_>) -> Stand {
     let up = own.newest.values().filter(|task| task.state == TaskState::RUNNING).count();
     // A task that may end and has ended well is where it should be.
     let seats: BTreeSet<&str> = own.newest.keys().copied().collect();
@@ -123,13 +164,12 @@ fn running(service: &ServiceFacts, tasks: &[TaskFacts], own: &Own<'_>) -> Stand 
         .map(|task| task.seat.as_str())
         .collect();
     let up = up + done.len();
-    let former = tasks
-        .iter()
-        .filter(|task| task.service_id == service.id && lives(task) && task.made_of != service.tasks_of)
-        .count();
+    let former =
+        |task: &&TaskFacts| task.service_id == service.id && lives(task) && !scene.is_present(service, task);
+    let former = scene.tasks.iter().filter(former).count();
     let wanted = match service.mode {
         Mode::Replicated(count) => count,
-        _ => (own.newest.len() + done.len() + former).max(1),
+        _ => (own.newest.len() + done.len() + former).max(scene.seats(service)).max(1),
     };
     if former == 0 && up >= wanted && own.newest.len() + done.len() == wanted {
         return Stand::Converged;
@@ -191,6 +231,12 @@ pub(super) fn failed(task: &TaskFacts) -> bool {
 }
 
 #[cfg(test)]
+pub(super) fn rejected_task(said: &str) -> TaskFacts {
+    let task = tests::task("1", "1", "new", TaskState::REJECTED, TaskState::SHUTDOWN);
+    TaskFacts { error: said.into(), node: Some("n2".into()), ..task }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -204,6 +250,9 @@ mod tests {
             image: "x".into(),
             mode,
             tasks_of: "new".into(),
+            placed: String::new(),
+            constraints: Vec::new(),
+            endpoint: "here".into(),
             update: None,
             update_message: String::new(),
             monitor: std::time::Duration::ZERO,
@@ -213,7 +262,13 @@ mod tests {
         }
     }
 
-    fn task(id: &str, seat: &str, made_of: &str, state: TaskState, desired: TaskState) -> TaskFacts {
+    pub(super) fn task(
+        id: &str,
+        seat: &str,
+        made_of: &str,
+        state: TaskState,
+        desired: TaskState,
+    ) -> TaskFacts {
         TaskFacts {
             id: id.into(),
             service_id: "s".into(),
@@ -227,13 +282,14 @@ mod tests {
             ports: Vec::new(),
             image: "x".into(),
             made_of: made_of.into(),
+            placed: String::new(),
             iteration: None,
             created: id.into(),
         }
     }
 
     fn stand(service: &ServiceFacts, tasks: &[TaskFacts]) -> Stand {
-        judge(service, tasks, &BTreeSet::new())
+        judge(service, Scene { tasks, nodes: &[], before: &Before::default() })
     }
 
     use TaskState::{COMPLETE, FAILED, PENDING, RUNNING, SHUTDOWN};
@@ -252,6 +308,54 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_was_made_for_other_ports_is_a_former_one() {
+        let web = service(Mode::Replicated(1));
+        let before =
+            Before { endpoints: [("1".to_owned(), "elsewhere".to_owned())].into(), ..Before::default() };
+        let judged = |tasks: &[TaskFacts]| judge(&web, Scene { tasks, nodes: &[], before: &before });
+        let old = task("1", "1", "new", RUNNING, RUNNING);
+        assert!(matches!(judged(std::slice::from_ref(&old)), Stand::Waits(told) if told.contains("former")));
+        let stopping = TaskFacts { desired: SHUTDOWN, ..old };
+        assert_eq!(judged(&[stopping, task("2", "1", "new", RUNNING, RUNNING)]), Stand::Converged);
+    }
+
+    #[test]
+    fn a_task_on_a_node_that_fits_no_more_is_a_former_one() {
+        let node = |id: &str, disk: &str| NodeFacts {
+            id: id.into(),
+            ready: true,
+            active: true,
+            labels: [("disk".to_owned(), disk.to_owned())].into(),
+            ..NodeFacts::default()
+        };
+        let (nodes, before) = ([node("a", "ssd"), node("b", "hdd")], Before::default());
+        let on = |id: &str, node: &str| TaskFacts {
+            node: Some(node.into()),
+            placed: "anywhere".into(),
+            ..task(id, node, "new", RUNNING, RUNNING)
+        };
+        let placed = |mode| ServiceFacts {
+            constraints: vec!["node.labels.disk == ssd".into()],
+            placed: "ssd".into(),
+            ..service(mode)
+        };
+        let judged =
+            |mode, tasks: &[TaskFacts]| judge(&placed(mode), Scene { tasks, nodes: &nodes, before: &before });
+        let anywhere = service(Mode::Replicated(1));
+        let tasks = [TaskFacts { placed: "other platforms".into(), ..on("1", "b") }];
+        let free = judge(&anywhere, Scene { tasks: &tasks, nodes: &[], before: &before });
+        assert_eq!(free, Stand::Converged);
+        assert_eq!(judged(Mode::Replicated(1), &[on("1", "a")]), Stand::Converged);
+        assert!(matches!(judged(Mode::Replicated(1), &[on("1", "b")]), Stand::Waits(_)));
+        assert_eq!(judged(Mode::Global, &[on("1", "a")]), Stand::Converged);
+        assert!(matches!(judged(Mode::Global, &[on("1", "a"), on("2", "b")]), Stand::Waits(_)));
+        let everywhere = service(Mode::Global);
+        let tasks = [on("1", "a")];
+        let one = judge(&everywhere, Scene { tasks: &tasks, nodes: &nodes, before: &before });
+        assert!(matches!(one, Stand::Waits(told) if told.contains("1 of 2")));
+    }
+
+    #[test]
     fn a_task_that_fails_once_may_come_up_and_twice_does_not() {
         let web = service(Mode::Replicated(1));
         let failed = |id| task(id, "1", "new", FAILED, SHUTDOWN);
@@ -259,8 +363,9 @@ mod tests {
         assert!(matches!(stand(&web, &[failed("1"), next.clone()]), Stand::Waits(_)));
         let Stand::Fails(failure) = stand(&web, &[failed("1"), failed("2"), next.clone()]) else { panic!() };
         assert_eq!(failure.task.as_deref(), Some("2"));
-        let known = ["1".to_owned(), "2".to_owned()].into();
-        assert!(matches!(judge(&web, &[failed("1"), failed("2"), next], &known), Stand::Waits(_)));
+        let before = Before { failed: ["1".to_owned(), "2".to_owned()].into(), ..Before::default() };
+        let tasks = [failed("1"), failed("2"), next];
+        assert!(matches!(judge(&web, Scene { tasks: &tasks, nodes: &[], before: &before }), Stand::Waits(_)));
         let once = ServiceFacts { attempts: Some(0), ..web };
         assert!(matches!(stand(&once, &[failed("1")]), Stand::Fails(f) if f.why.contains("restart_policy")));
     }

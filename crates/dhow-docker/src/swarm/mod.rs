@@ -6,7 +6,7 @@
 //!   content/<hash>/               what configs and secrets are made of and containers mount, by content
 //!   data/                         relative data folders: all releases share them, nothing removes them
 //!   seen/<key>/                   files that Docker was asked about
-//!   current.json, data.json, stack
+//!   current.json, data.json, tasks.json, stack
 //! ```
 
 mod address;
@@ -14,8 +14,11 @@ mod api;
 mod apply;
 mod body;
 mod compare;
+mod constraints;
 mod converge;
 mod deploy;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod images;
 mod ipvs;
 mod judge;

@@ -7,6 +7,7 @@ use super::SwarmTarget;
 use super::body::{Body, Current};
 use super::converge::failures;
 use super::deploy;
+use super::judge::Before;
 use super::observe::service_names;
 use crate::compose::site::{Site, Turn};
 use crate::engine::error;
@@ -25,7 +26,7 @@ impl SwarmTarget {
         if let Some(stack) = stack(&site).await? {
             deploy::remove(&site, &stack, turn).await?;
         }
-        for folder in ["current.json", "stack", "releases", "content", "seen"] {
+        for folder in ["current.json", super::apply::TASKS, "stack", "releases", "content", "seen"] {
             site.executor.remove(&format!("{}/{folder}", site.root)).await.map_err(error::executor)?;
         }
         Ok(())
@@ -36,8 +37,8 @@ impl SwarmTarget {
         let body = Body::of(rendered)?;
         let look = self.look(rendered, &body, place).await?;
         let names = service_names(&look.seen);
-        let old = failures(&look.tasks);
-        self.wait(&look.api, &body, &names, &old).well().await?;
+        let before = Before { failed: failures(&look.tasks), ..Before::default() };
+        self.wait(&look.api, &body, &names, &before).well().await?;
         if let Some((name, service)) = look.seen.services.iter().find(|(_, service)| !service.matches) {
             let why = match service.present {
                 true => service.reasons.join(", "),

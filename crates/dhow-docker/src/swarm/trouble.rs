@@ -49,13 +49,17 @@ pub(super) async fn told(
     service: &str,
     failure: &Failure,
     tasks: &[TaskFacts],
-) -> String {
+) -> TargetError {
     let task = failure.task.as_ref().and_then(|id| tasks.iter().find(|task| task.id == *id));
-    let Some(task) = task else { return format!("{service} {}", failure.why) };
+    let Some(task) = task else { return TargetError::Failed(format!("{service} {}", failure.why)) };
+    if unpulled(task) {
+        // The registry had it a moment ago: neither the version nor the files are to blame.
+        return TargetError::Passing(format!("{service} {}; {}", failure.why, rejection(nodes, task)));
+    }
     let node = node_of(nodes, task);
     let head = format!("{service} {}; on {node} ", failure.why);
     if task.state == TaskState::REJECTED {
-        return head + &rejected(task);
+        return TargetError::Failed(head + &rejected(task));
     }
     // Only this node's engine tells more of a container.
     let facts = match &task.container {
@@ -67,7 +71,22 @@ pub(super) async fn told(
         true => "its log is empty".to_owned(),
         false => format!("the last lines of its log:\n{}", log.join("\n")),
     };
-    format!("{head}{}; {log}", ended(task, facts.as_ref()))
+    TargetError::Failed(format!("{head}{}; {log}", ended(task, facts.as_ref())))
+}
+
+/// A node did not take it because it could not bring the image.
+pub(super) fn unpulled(task: &TaskFacts) -> bool {
+    let said = task.error.to_lowercase();
+    task.state == TaskState::REJECTED
+        && ["no such image", "pull", "manifest unknown"].iter().any(|sign| said.contains(sign))
+}
+
+/// Which node could not bring an image, and what it says.
+pub(super) fn rejection(nodes: &[NodeFacts], task: &TaskFacts) -> String {
+    let (node, said, image) = (node_of(nodes, task), &task.error, &task.image);
+    format!(
+        "the node {node} could not pull {image}: {said}; look whether {node} reaches that registry, and is let in there"
+    )
 }
 
 fn node_of<'a>(nodes: &'a [NodeFacts], task: &TaskFacts) -> &'a str {
@@ -78,15 +97,7 @@ fn node_of<'a>(nodes: &'a [NodeFacts], task: &TaskFacts) -> &'a str {
 /// Why a node did not take a task.
 fn rejected(task: &TaskFacts) -> String {
     let said = &task.error;
-    let lower = said.to_lowercase();
-    if lower.contains("no such image") || lower.contains("pull") || lower.contains("manifest unknown") {
-        return format!(
-            "its image could not be pulled: {said}; look whether that node reaches the registry of {} and the image is \
-             there",
-            task.image
-        );
-    }
-    if lower.contains("bind source path does not exist") {
+    if said.to_lowercase().contains("bind source path does not exist") {
         return format!(
             "it could not be made: {said}; a folder of the manager is not on the other nodes: use `configs`, or bind \
              the service to the manager with a placement constraint"
@@ -125,6 +136,16 @@ fn ended(task: &TaskFacts, facts: Option<&Facts>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_cannot_pull_is_named_with_what_it_says() {
+        let task = super::super::judge::rejected_task("No such image: reg/web:1");
+        let nodes = [NodeFacts { id: "n2".into(), name: "web2".into(), ..NodeFacts::default() }];
+        assert!(unpulled(&task));
+        let told = rejection(&nodes, &task);
+        assert!(told.contains("node web2") && told.contains("No such image"), "{told}");
+        assert!(!unpulled(&TaskFacts { error: "bind source path does not exist".into(), ..task }));
+    }
 
     #[test]
     fn what_the_scheduler_says_is_told_with_advice_and_its_kind() {

@@ -1,6 +1,7 @@
 //! What people ask of the engine: one file a verb. Whoever calls has checked the actor's role.
 
 mod approve;
+mod forget;
 mod plan;
 mod promote;
 mod quarantine;
@@ -12,6 +13,7 @@ use dhow_core::noun::PersonName;
 use serde::{Deserialize, Serialize};
 
 pub use dhow_core::report::{Outcome, RollbackTo};
+pub(crate) use rollback::describe;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

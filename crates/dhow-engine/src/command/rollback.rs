@@ -1,21 +1,27 @@
 //! rollback: to any earlier release, by command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Pin, ServiceName};
-use dhow_core::port::StoreExt as _;
+use dhow_core::port::{Context, Rendered, StoreExt as _, TargetError};
 use dhow_core::report::RollbackTo;
 use dhow_core::rollout::{
     End, Event, Hold, HoldReason, Release, Restore, Rollout, State, StopRequest, Transition, UpdateRow, Why,
 };
+
+use futures::future::join_all;
 
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
 use crate::view::Scope;
+
+/// How long each of several places may take to get all that it needs; what takes longer is brought by the rollout.
+const BRING: Duration = Duration::from_secs(60);
 
 /// A deployment and the release that it goes back to.
 type Move = (DeploymentId, Release);
@@ -38,12 +44,17 @@ impl Engine {
         let scope = (service.clone(), environment.clone());
         let moves = inner.find_moves(&scope, to).await?;
         let mut mixed = BTreeMap::new();
+        let mut silent = BTreeSet::new();
         for (id, release) in &moves {
-            mixed.insert(id.clone(), inner.bring(id, release).await?);
+            mixed.insert(id.clone(), inner.bring(id, release, &mut silent).await?);
         }
         let held = inner.scopes.lock(&scope).await;
         let releases: Vec<String> = moves.iter().map(|(id, r)| format!("{id} to {}", describe(r))).collect();
-        let outcome = Outcome::new(format!("going back: {}", releases.join(", ")));
+        let mut told = format!("going back: {}", releases.join(", "));
+        for reason in silent {
+            told.push_str(&format!("; {reason}: it follows when it answers"));
+        }
+        let outcome = Outcome::new(told);
         if inner.goes_back(actor, &scope, &moves).await? {
             return Ok(outcome);
         }
@@ -62,7 +73,7 @@ impl Engine {
 }
 
 /// A release for people: its versions, else its first digits.
-fn describe(release: &Release) -> String {
+pub(crate) fn describe(release: &Release) -> String {
     let tags: Vec<String> = release
         .rendered
         .pins
@@ -154,11 +165,36 @@ impl Inner {
         self: &Arc<Self>,
         id: &DeploymentId,
         release: &Release,
+        silent: &mut BTreeSet<String>,
     ) -> Result<Option<DesiredHash>, EngineError> {
         let (target, context) = self.context_of(release, 0).await?;
-        target.bring(&context).await.map_err(|error| {
-            EngineError::Refused(format!("{} of {id} cannot be had any more: {error}", describe(release)))
-        })?;
+        let places = &release.rendered.places;
+        let brought = join_all(places.iter().map(async |place| {
+            let rendered = Rendered { places: vec![place.clone()], ..release.rendered.clone() };
+            let context = Context { rendered: Arc::new(rendered), ..context.clone() };
+            let brought = target.bring(&context);
+            let late = || format!("{place} did not answer within {} s", BRING.as_secs());
+            match places.len() {
+                0 | 1 => brought.await,
+                _ => tokio::time::timeout(BRING, brought)
+                    .await
+                    .unwrap_or_else(|_| Err(TargetError::Passing(late()))),
+            }
+        }))
+        .await;
+        let answers = brought.iter().any(Result::is_ok);
+        for error in brought.into_iter().filter_map(Result::err) {
+            match error {
+                // One that does not answer blocks the way back of no other.
+                TargetError::Passing(reason) if answers => drop(silent.insert(reason)),
+                error => {
+                    return Err(EngineError::Refused(format!(
+                        "{} of {id} cannot be had any more: {error}",
+                        describe(release)
+                    )));
+                }
+            }
+        }
         let Some(desired) = self.row(id).await?.desired else { return Ok(None) };
         let same = self.release(id, &desired).await?.is_some_and(|now| now.files == release.files);
         if same { Ok(None) } else { self.new_files_old_versions(id, release).await }

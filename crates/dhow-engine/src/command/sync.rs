@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dhow_core::noun::{EnvironmentName, ServiceName};
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{DeploymentRow, Health, Hold, Removal};
+use dhow_core::rollout::{DeploymentRow, Health, Hold, Removal, State};
 
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
@@ -34,24 +34,49 @@ impl Engine {
             }
         }
         let begun = inner.roll_out_desired(service, environment).await?;
-        if removed + begun == 0 && view.deployments_of(service, environment).is_empty() {
+        if removed == 0 && begun == Begun::default() && view.deployments_of(service, environment).is_empty() {
             return Err(EngineError::NotFound(format!("the fleet has no {service} in {environment}")));
         }
-        Ok(Outcome::new(match (begun, removed) {
-            (0, 0) => "nothing to do: it runs what the fleet says, or is being rolled out".to_owned(),
-            (begun, 0) => rollouts(begun),
-            (0, removed) => removals(removed),
-            (begun, removed) => format!("{}, {}", rollouts(begun), removals(removed)),
+        let told = [rollouts(begun.rollouts), mends(begun.mends), removals(removed)];
+        let told: Vec<String> = told.into_iter().flatten().collect();
+        Ok(Outcome::new(match told.is_empty() {
+            true => "nothing to do: it runs what the fleet says, or is being rolled out".to_owned(),
+            false => told.join(", "),
         }))
     }
 }
 
-fn rollouts(begun: usize) -> String {
-    if begun == 1 { "1 rollout begins".into() } else { format!("{begun} rollouts begin") }
+/// What a person's word set going.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Begun {
+    /// Rollouts.
+    rollouts: usize,
+    /// Deployments that are brought back to what was rolled out.
+    mends: usize,
 }
 
-fn removals(removed: usize) -> String {
-    if removed == 1 { "1 deployment is removed".into() } else { format!("{removed} deployments are removed") }
+fn rollouts(begun: usize) -> Option<String> {
+    match begun {
+        0 => None,
+        1 => Some("1 rollout begins".into()),
+        _ => Some(format!("{begun} rollouts begin")),
+    }
+}
+
+fn mends(begun: usize) -> Option<String> {
+    match begun {
+        0 => None,
+        1 => Some("it is being brought back to what was rolled out".into()),
+        _ => Some(format!("{begun} deployments are being brought back to what was rolled out")),
+    }
+}
+
+fn removals(removed: usize) -> Option<String> {
+    match removed {
+        0 => None,
+        1 => Some("1 deployment is removed".into()),
+        _ => Some(format!("{removed} deployments are removed")),
+    }
 }
 
 impl Inner {
@@ -75,16 +100,16 @@ impl Inner {
         self: &Arc<Self>,
         service: &ServiceName,
         environment: &EnvironmentName,
-    ) -> Result<usize, EngineError> {
+    ) -> Result<Begun, EngineError> {
         let view = self.view()?;
         let held = self.scopes.lock(&(service.clone(), environment.clone())).await;
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
         let mut wanted = Vec::new();
-        let mut begun = 0;
+        let mut begun = Begun::default();
         for id in view.deployments_of(service, environment) {
             let mut row = self.row(&id).await?;
             if row.health == Health::Degraded && row.desired == row.running {
-                begun += usize::from(self.mend_again(&held, &mut row).await?);
+                begun.mends += usize::from(self.mend_again(&held, &mut row).await?);
                 continue;
             }
             let Some(desired) = row.desired.filter(|d| Some(d) != row.running.as_ref()) else {
@@ -99,13 +124,18 @@ impl Inner {
             wanted.push((id, row, desired));
         }
         for (id, mut row, desired) in wanted {
-            if self.open_rollouts(&id).await?.iter().any(|r| r.hash == desired) {
+            if self
+                .open_rollouts(&id)
+                .await?
+                .iter()
+                .any(|r| r.hash == desired && r.state != State::RollingBack)
+            {
                 continue;
             }
             let rollout = self.new_rollout(&mut row, &desired, &view.commit, false);
             row.waiting_for = None;
             self.enqueue(&held, row, rollout, Entry::new()).await?;
-            begun += 1;
+            begun.rollouts += 1;
         }
         Ok(begun)
     }

@@ -132,8 +132,9 @@ impl Inner {
         rollout: u64,
     ) -> Result<Result<(), TargetError>, EngineError> {
         let (target, context) = self.context_of(release, rollout).await?;
-        // One place that does not answer holds up no other.
-        let places = release.rendered.places.iter();
+        // One place that does not answer holds up no other. What owes something is brought back by that.
+        let row = self.row(&release.deployment).await?;
+        let places = release.rendered.places.iter().filter(|place| row.debt(place).is_none());
         let ended = places.map(async |place| {
             let ended = bring_back_at(target.as_ref(), release, &context, place).await;
             ended.map_err(|error| error_at(&release.rendered, place, error))
@@ -144,7 +145,8 @@ impl Inner {
     }
 }
 
-async fn bring_back_at(
+/// Plans from what runs at a place to a release, and does it. Every step may be done again.
+pub(super) async fn bring_back_at(
     target: &dyn Target,
     release: &Release,
     context: &Context,

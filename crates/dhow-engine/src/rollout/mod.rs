@@ -1,13 +1,16 @@
 //! rollout: the state machine of one deployment, driven by one task.
 
 mod begin;
+mod debts;
+pub(crate) mod leave;
 mod mend;
 mod phases;
-pub(crate) mod restore;
+mod restore;
 mod said;
 mod siblings;
 mod steps;
 mod succeed;
+mod turn_back;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
@@ -20,6 +23,9 @@ use futures::FutureExt as _;
 use crate::engine::{EngineError, Inner, Worker};
 use crate::journal::Entry;
 use crate::locks::Held;
+
+pub(crate) use phases::error_at;
+pub(crate) use said::Heard;
 
 /// Whether the driver goes on with a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +42,7 @@ enum Turn {
 
 /// The time before the next try: half a second, doubled with each, at most a minute.
 fn backoff(tries: u32) -> Duration {
-    Inner::jitter(Duration::from_millis(500 * (1 << tries.min(7))).min(Duration::from_secs(60)))
+    Duration::from_millis(500 * (1 << tries.min(7))).min(Duration::from_secs(60))
 }
 
 impl Inner {
@@ -106,7 +112,7 @@ impl Inner {
                 Turn::After(wait) => wait,
                 Turn::Retry => {
                     tries += 1;
-                    backoff(tries - 1)
+                    self.jitter(backoff(tries - 1))
                 }
             };
             let wake = self.worker(id).wake;

@@ -1,14 +1,17 @@
 //! The phases of a rollout: steps, then the checks that belong to the phase.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dhow_core::fleet::{CheckSpec, Probe};
 use dhow_core::port::{CheckAddress, Front, Phase, Place, Rendered, Target, TargetError};
-use dhow_core::rollout::{CheckFailure, End, Progress, Release, Rollout, State, Transition};
+use dhow_core::rollout::{CheckFailure, LeftBehind, Release, Rollout, State, Transition};
 use futures::future::join_all;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::Turn;
+use super::turn_back::Back;
 use crate::check::{self, CheckContext, Failed};
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
@@ -70,7 +73,7 @@ pub(super) fn stop_at(rendered: &Rendered, place: &Place, error: TargetError) ->
 }
 
 /// What went wrong at a place; a server is named.
-pub(super) fn error_at(rendered: &Rendered, place: &Place, error: TargetError) -> TargetError {
+pub(crate) fn error_at(rendered: &Rendered, place: &Place, error: TargetError) -> TargetError {
     let named = |reason: String| match rendered.on(place).is_empty() || reason.starts_with(&place.to_string())
     {
         true => reason,
@@ -84,23 +87,30 @@ pub(super) fn error_at(rendered: &Rendered, place: &Place, error: TargetError) -
     }
 }
 
-/// What becomes of the other places of a rollout that fails; empty where there is one only.
-fn elsewhere(rollout: &Rollout) -> String {
-    let all: Vec<&Place> = rollout.turns.iter().flatten().collect();
-    if all.len() < 2 {
-        return String::new();
+/// Longest time that a place may take for a phase of a way back, where there are others.
+const ALONE: Duration = Duration::from_secs(300);
+
+/// The places that a rollout does not go on without.
+fn still(rollout: &Rollout, places: Vec<Place>) -> Vec<Place> {
+    places.into_iter().filter(|place| !rollout.is_behind(place)).collect()
+}
+
+/// Each place of this rollout is by itself.
+pub(super) fn each_alone(rollout: &Rollout) -> bool {
+    rollout.is_rollback && rollout.turns.iter().flatten().count() > 1
+}
+
+/// Work at one place of a rollout. On a way back each is by itself: one that hangs holds the others up for a time only.
+pub(super) async fn limited(
+    alone: bool,
+    place: &Place,
+    work: impl Future<Output = Result<(), Stop>>,
+) -> Result<(), Stop> {
+    if !alone {
+        return work.await;
     }
-    let of = |wanted: bool| {
-        let places = all.iter().filter(|place| (rollout.at(place) == Progress::Old) == wanted);
-        places.map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
-    let mut told = String::new();
-    for (what, places) in [("taken back", of(false)), ("not touched", of(true))] {
-        if !places.is_empty() {
-            let _ = write!(told, "; {what}: {places}");
-        }
-    }
-    told
+    let ended = tokio::time::timeout(ALONE, work).await;
+    ended.unwrap_or_else(|_| Err(Stop::Later(format!("{place}: no answer within {} s", ALONE.as_secs()))))
 }
 
 fn stop_of(error: TargetError) -> Stop {
@@ -114,7 +124,7 @@ fn stop_of(error: TargetError) -> Stop {
 
 impl Inner {
     pub(super) async fn do_phase(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
-        if rollout.state != State::Finishing && self.was_stopped(&mut rollout).await? {
+        if rollout.state != State::Finishing && self.turn_back(&mut rollout, Back::Asked).await? {
             return Ok(Turn::On);
         }
         let Some(phase) = rollout.state.phase() else { return Ok(Turn::Rest) };
@@ -156,61 +166,21 @@ impl Inner {
             }
             Stop::Later(reason) | Stop::Blocked(reason) => {
                 let told = format!("{reason}; a newer one takes its place");
-                if self.give_way(&mut rollout, None, told).await? {
+                if self.turn_back(&mut rollout, Back::GaveWay(told, None)).await? {
                     return Ok(Turn::On);
                 }
                 self.tell(&mut rollout, &reason).await?;
                 Ok(Turn::Retry)
             }
             Stop::GaveWay(reason, failure) => {
-                self.give_way(&mut rollout, Some(failure), reason).await?;
+                self.turn_back(&mut rollout, Back::GaveWay(reason, Some(failure))).await?;
                 Ok(Turn::On)
             }
             Stop::Failed(reason, failure) => {
-                rollout.failure = failure;
-                rollout.end = Some(End::Failed);
-                let reason = format!("{reason}{}", elsewhere(&rollout));
-                let held = self.lock(&rollout).await;
-                self.step_to(&held, &mut rollout, Transition::Fail, Some(reason), Entry::new()).await?;
+                self.turn_back(&mut rollout, Back::Failed(reason, failure)).await?;
                 Ok(Turn::On)
             }
         }
-    }
-
-    /// Ends a rollout that a person, a removal or another deployment wants ended.
-    async fn was_stopped(&self, rollout: &mut Rollout) -> Result<bool, EngineError> {
-        let held = self.lock(rollout).await;
-        let mut row = self.row(&rollout.deployment).await?;
-        let Some(stop) = row.stop.take().filter(|stop| stop.rollout == rollout.number) else {
-            return Ok(false);
-        };
-        let transition = match stop.end {
-            End::Cancelled(_) | End::Removed => Transition::Cancel,
-            _ => Transition::Fail,
-        };
-        rollout.end = Some(stop.end);
-        let mut entry = Entry::new();
-        self.stage_move(&held, rollout, &mut row, transition, Some(stop.reason), &mut entry)?;
-        entry.put(rollout)?.put(&row)?;
-        self.journal.write(entry).await?;
-        Ok(true)
-    }
-
-    /// Goes back for a newer one that waits, if one still does.
-    async fn give_way(
-        &self,
-        rollout: &mut Rollout,
-        failure: Option<CheckFailure>,
-        reason: String,
-    ) -> Result<bool, EngineError> {
-        let held = self.lock(rollout).await;
-        if !self.newer_waits(rollout).await? {
-            return Ok(false);
-        }
-        rollout.failure = failure;
-        rollout.end = Some(End::GaveWay);
-        self.step_to(&held, rollout, Transition::Fail, Some(reason), Entry::new()).await?;
-        Ok(true)
     }
 
     /// The lock of a rollout's service in its environment.
@@ -254,17 +224,51 @@ impl Inner {
             None => self.creations.acquire().await.ok(),
             Some(_) => None,
         };
-        for places in rollout.turns_of(phase).to_vec() {
-            self.do_steps(rollout, phase, &places, target.as_ref(), &context).await?;
-            self.look_at(rollout, &release, target.as_ref(), phase, &places).await?;
-        }
         if phase == Phase::Finishing {
-            self.leave(rollout, &release, target.as_ref(), context.epoch).await?;
+            self.leave(rollout, &release, target.as_ref()).await?;
+        }
+        let all = &release.rendered.places;
+        for places in rollout.turns_of(phase).to_vec() {
+            let places = still(rollout, places);
+            let ended = self.do_steps(rollout, phase, &places, target.as_ref(), &context).await;
+            self.go_on_without(rollout, all, ended).await?;
+            let places = still(rollout, places);
+            let ended = self.look_at(rollout, &release, target.as_ref(), phase, &places).await;
+            self.go_on_without(rollout, all, ended).await?;
         }
         Ok(())
     }
 
-    /// What a phase has to show at these places, once its steps are done.
+    /// What it means that places did not come to the end of a phase. Whatever goes back leaves those behind that do not
+    /// answer, as long as one answers: they follow when they do.
+    pub(super) async fn go_on_without(
+        &self,
+        rollout: &mut Rollout,
+        all: &[Place],
+        failed: Vec<(Place, Stop)>,
+    ) -> Result<(), Stop> {
+        let Some((_, worst)) = failed.iter().min_by_key(|(_, stop)| stop.rank()) else { return Ok(()) };
+        let waits = |stop: &Stop| matches!(stop, Stop::Later(_) | Stop::Blocked(_));
+        let stays = |place: &Place| rollout.is_behind(place) || failed.iter().any(|(at, _)| at == place);
+        let goes_on = rollout.is_rollback
+            && (waits(worst) || matches!(worst, Stop::Interrupted))
+            && failed.iter().all(|(_, stop)| waits(stop))
+            && !all.iter().all(stays);
+        if !goes_on {
+            let worst = failed.into_iter().map(|(_, stop)| stop).min_by_key(Stop::rank);
+            return worst.map_or(Ok(()), Err);
+        }
+        for (place, stop) in failed {
+            let reason = stop.reason().unwrap_or_default().to_owned();
+            tracing::warn!(deployment = %rollout.deployment, %place, reason, "the way back goes on without it");
+            rollout.behind.push(LeftBehind { place, reason });
+        }
+        let mut entry = Entry::new();
+        entry.put(rollout)?;
+        Ok(self.journal.write(entry).await?)
+    }
+
+    /// What a phase has to show at these places, once its steps are done. The answer: those that do not show it.
     async fn look_at(
         &self,
         rollout: &Rollout,
@@ -272,40 +276,39 @@ impl Inner {
         target: &dyn Target,
         phase: Phase,
         places: &[Place],
-    ) -> Result<(), Stop> {
+    ) -> Vec<(Place, Stop)> {
         let front = match phase {
             Phase::Checking => Front::Candidate,
             Phase::Verifying => Front::Door,
-            Phase::Preparing | Phase::Switching | Phase::Finishing => return Ok(()),
+            Phase::Preparing | Phase::Switching | Phase::Finishing => return Vec::new(),
         };
         let rendered = &release.rendered;
-        let looks = places.iter().map(async |place| {
-            self.check(rollout, release, target, place, front).await?;
-            if front == Front::Candidate {
-                return Ok(());
-            }
-            let verified = target.verify(rendered, &release.hash, place).await;
-            verified.map_err(|error| stop_at(rendered, place, error))
-        });
-        let ended: Vec<Result<(), Stop>> = join_all(looks).await;
-        ended.into_iter().filter_map(Result::err).min_by_key(Stop::rank).map_or(Ok(()), Err)
-    }
-
-    /// Removes it from the places where it ran before and does not run any more.
-    async fn leave(
-        &self,
-        rollout: &Rollout,
-        release: &Release,
-        target: &dyn Target,
-        epoch: u64,
-    ) -> Result<(), Stop> {
-        let Some(before) = &rollout.before else { return Ok(()) };
-        let Some(before) = self.release(&rollout.deployment, before).await? else { return Ok(()) };
-        for place in before.rendered.places.iter().filter(|place| !release.rendered.places.contains(place)) {
-            let left = target.remove(&rollout.deployment, place, epoch).await;
-            left.map_err(|error| stop_at(&before.rendered, place, error))?;
-        }
-        Ok(())
+        // One word ends the checks of all places.
+        let interrupted = CancellationToken::new();
+        let looks = join_all(places.iter().map(async |place| {
+            let looked = async {
+                self.check(rollout, release, target, (place, front), &interrupted).await?;
+                if front == Front::Candidate {
+                    return Ok(());
+                }
+                let verified = target.verify(rendered, &release.hash, place).await;
+                verified.map_err(|error| stop_at(rendered, place, error))
+            };
+            let ended: Result<(), Stop> = limited(each_alone(rollout), place, looked).await;
+            ended.err().map(|stop| (place.clone(), stop))
+        }));
+        let interrupt = self.worker(&rollout.deployment).interrupt;
+        let word = async {
+            interrupt.notified().await;
+            interrupted.cancel();
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            biased;
+            () = word => Vec::new(),
+            ended = looks => ended,
+        };
+        ended.into_iter().flatten().collect()
     }
 
     async fn check(
@@ -313,8 +316,8 @@ impl Inner {
         rollout: &Rollout,
         release: &Release,
         target: &dyn Target,
-        place: &Place,
-        front: Front,
+        (place, front): (&Place, Front),
+        interrupted: &CancellationToken,
     ) -> Result<(), Stop> {
         let checks = self.checks(release, target).await.map_err(stop_of)?;
         let command = checks.iter().any(|c| matches!(c.probe, Probe::Command { .. }));
@@ -330,13 +333,15 @@ impl Inner {
         let on = release.rendered.on(place);
         let context =
             CheckContext { address: &address, host: &host, allow_commands: self.settings.command_checks };
-        let interrupt = self.worker(&rollout.deployment).interrupt;
         let impatient = self.newer_waits(rollout).await?;
         let clock = self.ports.clock.as_ref();
+        // The word that ends all of them comes by the token.
+        let nobody = Notify::new();
         let answer = tokio::select! {
             // Nothing was decided: the phase is checked again after the next start.
             () = self.stop.cancelled() => Err(Failed::Interrupted),
-            answer = check::run_all(&checks, &context, clock, &interrupt, impatient) => answer,
+            () = interrupted.cancelled() => Err(Failed::Interrupted),
+            answer = check::run_all(&checks, &context, clock, &nobody, impatient) => answer,
         };
         match answer {
             Ok(()) => Ok(()),

@@ -1,7 +1,8 @@
 //! What the commands of a step say: the rollout's log. It is stored while the step runs, so that people can follow it.
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dhow_core::noun::DeploymentId;
@@ -13,19 +14,46 @@ use crate::journal::Entry;
 
 /// How often it is stored.
 const STORE_EVERY: Duration = Duration::from_secs(1);
-/// Most lines of one step.
+/// Most lines of one step, all its tries together.
 const MAX_LINES: usize = 500;
 /// Most characters of one line.
 const MAX_LINE: usize = 500;
+/// Most lines of a try that the next one is compared with.
+const COMPARED: usize = 2 * MAX_LINES;
 
-/// The lines of one step that are not stored yet.
+/// What the steps of a rollout said, as long as its task lives.
 #[derive(Debug, Default)]
-pub(super) struct Said(Mutex<Waiting>);
+pub(crate) struct Heard {
+    rollout: u64,
+    steps: HashMap<String, Arc<Said>>,
+}
+
+impl Heard {
+    /// What a step said so far; another rollout begins anew.
+    fn of(&mut self, rollout: u64, key: &str) -> Arc<Said> {
+        if self.rollout != rollout {
+            *self = Self { rollout, steps: HashMap::new() };
+        }
+        Arc::clone(self.steps.entry(key.to_owned()).or_default())
+    }
+}
+
+/// The lines of one step. What a try says again like the one before it is not stored again.
+#[derive(Debug, Default)]
+pub(super) struct Said(Mutex<Lined>);
 
 #[derive(Debug, Default)]
-struct Waiting {
-    lines: Vec<String>,
-    heard: usize,
+struct Lined {
+    /// Those that are not stored yet.
+    waiting: Vec<String>,
+    /// How many were kept.
+    kept: usize,
+    /// What the try before said.
+    before: Vec<String>,
+    /// What this one says.
+    now: Vec<String>,
+    /// It says something else than the one before.
+    differs: bool,
 }
 
 /// Whose step it is.
@@ -37,23 +65,47 @@ pub(super) struct About {
 
 impl Lines for Said {
     fn line(&self, _: Stream, line: &str) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.heard += 1;
-        if waiting.heard <= MAX_LINES {
-            waiting.lines.push(line.chars().take(MAX_LINE).collect());
-        } else if waiting.heard == MAX_LINES + 1 {
-            waiting.lines.push(format!("(more than {MAX_LINES} lines; the rest is not kept)"));
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line: String = line.chars().take(MAX_LINE).collect();
+        let at = said.now.len();
+        if at < COMPARED {
+            said.now.push(line.clone());
+        }
+        said.differs |= said.before.get(at) != Some(&line);
+        if !said.differs {
+            return;
+        }
+        said.kept += 1;
+        if said.kept <= MAX_LINES {
+            said.waiting.push(line);
+        } else if said.kept == MAX_LINES + 1 {
+            said.waiting.push(format!("(more than {MAX_LINES} lines; the rest is not kept)"));
         }
     }
 }
 
 impl Said {
+    /// Another try begins.
+    fn begin(&self) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.before = std::mem::take(&mut said.now);
+        said.differs = false;
+    }
+
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).lines)
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).waiting)
     }
 }
 
 impl Inner {
+    /// Who hears what a step says in a try that begins.
+    pub(super) fn listener(&self, about: &About) -> Arc<Said> {
+        let heard = self.worker(&about.deployment).heard;
+        let said = heard.lock().unwrap_or_else(PoisonError::into_inner).of(about.rollout, &about.key);
+        said.begin();
+        said
+    }
+
     /// Waits for an effect, and stores meanwhile what its commands say. A crash loses at most a second of it.
     pub(super) async fn telling<T>(
         &self,
@@ -98,5 +150,24 @@ mod tests {
         assert!(lines[MAX_LINES].contains("the rest is not kept"));
         assert!(lines.iter().all(|line| line.len() <= MAX_LINE));
         assert!(said.take().is_empty());
+    }
+
+    #[test]
+    fn a_try_that_says_the_same_again_is_not_stored_again_and_all_tries_share_one_limit() {
+        let said = Heard::default().of(1, "pull");
+        let tell = |lines: &[&str]| {
+            said.begin();
+            lines.iter().for_each(|line| said.line(Stream::Err, line));
+            said.take()
+        };
+        assert_eq!(tell(&["pulling", "no route"]), ["pulling", "no route"]);
+        assert!(tell(&["pulling", "no route"]).is_empty());
+        assert_eq!(tell(&["pulling", "denied", "no route"]), ["denied", "no route"]);
+        let kept: usize = (0..MAX_LINES).map(|at| tell(&[&format!("try {at}")]).len()).sum();
+        assert_eq!(kept, MAX_LINES - 4 + 1, "the limit is of each try");
+        let mut heard = Heard::default();
+        let first = heard.of(1, "pull");
+        assert!(Arc::ptr_eq(&first, &heard.of(1, "pull")));
+        assert!(!Arc::ptr_eq(&first, &heard.of(2, "pull")), "another rollout");
     }
 }

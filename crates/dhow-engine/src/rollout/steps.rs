@@ -1,18 +1,24 @@
 //! The steps of a rollout: planned once, each stored before and after its effect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Context, Lines, Phase, Place, Record, Scan, Settled, Step, StoreExt as _, Target};
-use dhow_core::rollout::{Event, Release, Rollout, StepRecord, StepState};
+use dhow_core::rollout::{Event, Owed, Release, Rollout, StepRecord, StepState};
 use futures::future::join_all;
 use tokio::sync::Mutex;
 
-use super::phases::{Stop, stop_at};
-use super::said::{About, Said};
+use super::phases::{Stop, each_alone, limited, stop_at};
+use super::said::About;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+
+/// How long a place may take to say what it runs.
+const ANSWER: Duration = Duration::from_secs(60);
+/// The same on a way back, where the others wait for it.
+const ANSWER_ALONE: Duration = Duration::from_secs(20);
 
 impl Inner {
     /// What a rollout's steps run under.
@@ -60,6 +66,13 @@ impl Inner {
         let mut keep: Vec<DesiredHash> =
             healthy.into_iter().take(self.settings.keep_releases).map(|r| r.hash).collect();
         keep.extend(row.running.into_iter().chain(row.desired).chain(row.healthy_release));
+        for debt in &row.debts {
+            keep.extend(debt.runs);
+            if let Owed::Undo { rollout } = debt.owes {
+                let rollout: Option<Rollout> = self.ports.store.load(&Rollout::key_of(id, rollout)).await?;
+                keep.extend(rollout.into_iter().flat_map(|r| r.before.into_iter().chain([r.hash])));
+            }
+        }
         keep.extend(self.open_rollouts(id).await?.iter().flat_map(|r| r.before.into_iter().chain([r.hash])));
         Ok(keep)
     }
@@ -88,29 +101,59 @@ impl Inner {
         Ok(self.ports.store.list(scan).await?)
     }
 
-    /// Plans a rollout for every place, and in which turns they are switched.
+    /// Plans a rollout for every place, and in which turns they are switched. A place that does not answer is waited for;
+    /// on a way back the others go on without it.
     pub(super) async fn plan_rollout(
-        &self,
+        self: &Arc<Self>,
         rollout: &mut Rollout,
         release: &Release,
         target: &dyn Target,
     ) -> Result<(), Stop> {
+        rollout.behind.clear();
+        rollout.turns = self.turns(release);
+        let places = &release.rendered.places;
+        let alone = each_alone(rollout);
+        let planning = &*rollout;
+        let looks = places.iter().map(async |place| {
+            let planned = self.plan_at(planning, release, target, place);
+            if !alone {
+                return (place.clone(), planned.await);
+            }
+            let planned = tokio::time::timeout(ANSWER_ALONE, planned).await;
+            (place.clone(), planned.unwrap_or_else(|_| Err(silent(place, ANSWER_ALONE))))
+        });
         let mut steps = Vec::new();
-        let rendered = &release.rendered;
-        for place in &rendered.places {
-            let observed =
-                target.observe(rendered, place).await.map_err(|error| stop_at(rendered, place, error))?;
-            steps.extend(target.plan(rendered, &release.hash, place, &observed));
+        let mut failed = Vec::new();
+        for (place, planned) in join_all(looks).await {
+            match planned {
+                Ok(planned) => steps.extend(planned),
+                Err(stop) => failed.push((place, stop)),
+            }
         }
-        steps.sort_by_key(|s| s.phase);
+        self.go_on_without(rollout, places, failed).await?;
+        steps.sort_by_key(|s: &Step| s.phase);
         rollout.steps =
             steps.into_iter().map(|step| StepRecord { step, state: StepState::Planned }).collect();
-        rollout.turns = self.turns(release);
-        rollout.notes.clone_from(&rendered.notes);
+        rollout.notes.clone_from(&release.rendered.notes);
         let mut entry = Entry::new();
         entry.put(rollout)?;
         self.journal.write(entry).await?;
         Ok(())
+    }
+
+    async fn plan_at(
+        self: &Arc<Self>,
+        rollout: &Rollout,
+        release: &Release,
+        target: &dyn Target,
+        place: &Place,
+    ) -> Result<Vec<Step>, Stop> {
+        self.make_ready(rollout, place).await?;
+        let rendered = &release.rendered;
+        let observed = tokio::time::timeout(ANSWER, target.observe(rendered, place)).await;
+        let observed =
+            observed.map_err(|_| silent(place, ANSWER))?.map_err(|error| stop_at(rendered, place, error))?;
+        Ok(target.plan(rendered, &release.hash, place, &observed))
     }
 
     /// A release's places in turns: one after another, or as many at once as the fleet's head says.
@@ -123,7 +166,7 @@ impl Inner {
     }
 
     /// The steps of a phase at some places: side by side, each place's in their order. All come to an end, also where one
-    /// fails; what a person needs to know first is the answer.
+    /// fails. The answer: the places where they did not, and why.
     pub(super) async fn do_steps(
         &self,
         rollout: &mut Rollout,
@@ -131,25 +174,28 @@ impl Inner {
         places: &[Place],
         target: &dyn Target,
         context: &Context,
-    ) -> Result<(), Stop> {
+    ) -> Vec<(Place, Stop)> {
         let open = |(at, record): (usize, &StepRecord)| {
             (record.step.phase == phase && record.state != StepState::Done)
                 .then(|| (record.step.place.clone(), at))
         };
         let open: Vec<(Place, usize)> = rollout.steps.iter().enumerate().filter_map(open).collect();
+        let alone = each_alone(rollout);
         let shared = Mutex::new(rollout);
         let lanes = places.iter().map(|place| {
             let lane = open.iter().filter(move |(of, _)| of == place);
             let shared = &shared;
             async move {
-                for (_, at) in lane {
-                    self.do_step(shared, *at, target, context).await?;
-                }
-                Ok(())
+                let steps = async {
+                    for (_, at) in lane {
+                        self.do_step(shared, *at, target, context).await?;
+                    }
+                    Ok(())
+                };
+                limited(alone, place, steps).await.err().map(|stop| (place.clone(), stop))
             }
         });
-        let ended: Vec<Result<(), Stop>> = join_all(lanes).await;
-        ended.into_iter().filter_map(Result::err).min_by_key(Stop::rank).map_or(Ok(()), Err)
+        join_all(lanes).await.into_iter().flatten().collect()
     }
 
     async fn do_step(
@@ -172,13 +218,13 @@ impl Inner {
             entry.event(started(&rollout, &step, false)).put(&**rollout)?;
             self.journal.write(entry).await?;
         }
-        let said = Arc::new(Said::default());
-        let log: Arc<dyn Lines> = Arc::clone(&said) as _;
-        let context = Context { log, ..context.clone() };
         let about = {
             let rollout = rollout.lock().await;
             About { deployment: rollout.deployment.clone(), rollout: rollout.number, key: key(&step) }
         };
+        let said = self.listener(&about);
+        let log: Arc<dyn Lines> = Arc::clone(&said) as _;
+        let context = Context { log, ..context.clone() };
         match self.telling(&said, &about, target.execute(&step, &context)).await {
             Ok(()) => Ok(self.step_done(rollout, at).await?),
             Err(error) => {
@@ -203,6 +249,10 @@ impl Inner {
         entry.event(done(&rollout, &rollout.steps[at].step, false)).put(&**rollout)?;
         Ok(self.journal.write(entry).await?)
     }
+}
+
+fn silent(place: &Place, limit: Duration) -> Stop {
+    Stop::Later(format!("{place} did not answer within {} s", limit.as_secs()))
 }
 
 /// A step's key in events: with its server, as the same step is done at each.

@@ -13,6 +13,7 @@ use crate::journal::Entry;
 impl Inner {
     pub(super) async fn succeed(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
         let id = rollout.deployment.clone();
+        let mut debts = Vec::new();
         {
             let held = self.lock(&rollout).await;
             let mut row = self.row(&id).await?;
@@ -27,8 +28,22 @@ impl Inner {
             }
             let stop = row.stop.take().filter(|stop| stop.rollout == rollout.number);
             self.prove(&mut row, &mut entry).await?;
+            let told = self.stage_debts_of(&held, &rollout, &mut row, &mut entry).await?;
             rollout.reason = None;
             self.stage_move(&held, &mut rollout, &mut row, Transition::Advance, None, &mut entry)?;
+            if row.rollout == Some(rollout.number) {
+                row.waiting_for = self.held_until(&row).await?;
+            }
+            if !rollout.behind.is_empty() {
+                let told = told.trim_start_matches("; ").to_owned();
+                entry.event(Event::HealthChanged {
+                    deployment: id.clone(),
+                    health: Health::Degraded,
+                    reason: Some(told.clone()),
+                });
+                (row.health, row.reason) = (Health::Degraded, Some(told));
+            }
+            debts.clone_from(&row.debts);
             entry.put(&rollout)?;
             // It was through when its version failed beside it: it goes back all the same.
             let back = match stop.map(|stop| stop.end) {
@@ -40,8 +55,12 @@ impl Inner {
             }
             self.stage_prune(&id, back, &mut entry).await?;
             self.journal.write(entry).await?;
-            self.healthy_from_now(&id);
+            match rollout.behind.is_empty() {
+                true => self.healthy_from_now(&id),
+                false => self.forget(&id),
+            }
         }
+        self.collect_all(&id, &debts);
         self.after_success(&id);
         Ok(Turn::On)
     }

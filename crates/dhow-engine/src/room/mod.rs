@@ -111,7 +111,7 @@ impl Inner {
     /// Where a deployment runs, by the releases that it runs and should run. What was seen for the first time and waits
     /// has none: then by what the fleet says.
     async fn where_it_runs(self: &Arc<Self>, row: &DeploymentRow) -> Result<BTreeSet<Place>, EngineError> {
-        let mut places = BTreeSet::new();
+        let mut places: BTreeSet<Place> = row.debts.iter().map(|debt| debt.place.clone()).collect();
         for hash in [row.running, row.desired, row.healthy_release].into_iter().flatten() {
             if let Some(release) = self.release(&row.id, &hash).await? {
                 places.extend(release.rendered.places);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{DeploymentRow, Event, Hold, Rollout, State, Unclear};
+use dhow_core::rollout::{DeploymentRow, Event, Hold, Removal, Rollout, State, Unclear};
 
 use super::authors::{Authors, Wrote};
 use super::desired::{Ready, Unready};
@@ -34,6 +34,12 @@ impl Inner {
         };
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let stored = self.row(id).await?;
+        if stored.removal == Some(Removal::Owed) {
+            // Most of it is removed: it begins anew.
+            let mut entry = Entry::new();
+            self.stage_gone(&held, &mut stored.clone(), &mut entry).await?;
+            return Ok(self.journal.write(entry).await?);
+        }
         let mut row = stored.clone();
         row.folder.clone_from(&deployment.folder);
         if row.removal.take().is_some() {
@@ -126,7 +132,9 @@ impl Inner {
             return Ok(());
         }
         row.authors.extend(wrote.people.iter().cloned());
-        let first_sight = row.desired.is_none() && row.rollout.is_none() && row.running.is_none();
+        // What is left of a removal is no stranger's.
+        let unknown = row.desired.is_none() && row.rollout.is_none() && row.running.is_none();
+        let first_sight = unknown && row.debts.is_empty();
         let key = Hold::key_of(&id.service, &id.environment);
         let known: Option<Hold> = self.ports.store.load(&key).await?;
         let mut hold = known.clone();
@@ -137,7 +145,7 @@ impl Inner {
         row.desired = Some(ready.hash);
         row.desired_pins.clone_from(&ready.rendered.pins);
         // Why the last rollout was taken back is told until the next one, also when the fleet says what runs again.
-        if row.phase != Some(State::RolledBack) {
+        if !goes_back(&row) {
             row.reason = None;
         }
         row.waiting_for = None;
@@ -190,7 +198,7 @@ impl Inner {
                 .into_iter()
                 .find(|r| r.state == State::Succeeded && Some(r.hash) == row.running);
             match brought {
-                _ if row.phase == Some(State::RolledBack) => {}
+                _ if goes_back(row) => {}
                 Some(rollout) => (row.rollout, row.phase) = (Some(rollout.number), Some(rollout.state)),
                 None if row.adopted => row.phase = None,
                 None => {}
@@ -198,6 +206,11 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Its last rollout was taken back, or is just being.
+fn goes_back(row: &DeploymentRow) -> bool {
+    matches!(row.phase, Some(State::RollingBack | State::RolledBack))
 }
 
 /// What it was said to wait for while it could not be told what should run is over.

@@ -53,6 +53,18 @@ pub(super) fn store(before: Option<Hold>, after: Option<Hold>, entry: &mut Entry
 }
 
 impl Inner {
+    /// What a deployment waits for that runs something else than the fleet says, because a person went back: the release
+    /// of before and the fleet may differ in files, which no edit of Dhow brings back.
+    pub(crate) async fn held_until(&self, row: &DeploymentRow) -> Result<Option<String>, EngineError> {
+        let DeploymentId { service, environment, .. } = &row.id;
+        let Some(desired) = row.desired.filter(|desired| Some(desired) != row.running.as_ref()) else {
+            return Ok(None);
+        };
+        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
+        let hold = hold.filter(|hold| hold.holds(&row.id, &desired));
+        Ok(hold.map(|hold| format!("{}; `dhow resume {service} {environment}` lets it go on", hold.message)))
+    }
+
     /// Adds to an entry that what was held of a deployment is over.
     pub(crate) async fn stage_end_of_hold(
         &self,

@@ -8,6 +8,7 @@ mod gates;
 mod hold;
 mod queue;
 mod removal;
+mod servers;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -84,7 +85,7 @@ impl Inner {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = self.fleet_nudge.notified() => {}
-                () = self.ports.clock.sleep(Self::jitter(wait)) => {}
+                () = self.ports.clock.sleep(self.jitter(wait)) => {}
             }
         }
     }
@@ -126,11 +127,13 @@ impl Inner {
     /// Takes up where the last process stopped: the fleet as it was compared last, and the rollouts that were open.
     async fn start_from_cursor(self: &Arc<Self>, progress: &mut Progress) -> Result<(), EngineError> {
         self.load_gates().await?;
+        self.load_servers().await?;
         let cursor: Option<FleetCursor> = self.ports.store.load(FleetCursor::KEY).await?;
         if let Some(FleetCursor { commit }) = cursor
             && let Ok(tree) = self.ports.fleet.tree(&commit).await
         {
             let view = self.build(commit.clone(), tree, None).await?;
+            self.remember_servers(&view).await?;
             progress.cursor = Some(commit);
             self.set_view(view);
             self.kick_open().await?;
@@ -175,6 +178,7 @@ impl Inner {
         }
         let authors = self.authors(before.as_deref(), &view).await?;
         self.remember_people(&view).await?;
+        self.remember_servers(&view).await?;
         self.take_gates(&view).await?;
         let mut entry = Entry::new();
         entry.event(Event::FleetMoved { from, to: view.commit.clone(), forced });
@@ -216,6 +220,9 @@ impl Inner {
         for row in open {
             if row.mend.is_some() {
                 self.kick(&row.id);
+            }
+            for debt in &row.debts {
+                self.collect((row.id.clone(), debt.place.clone()), false);
             }
             if row.removal == Some(Removal::Going) {
                 self.kick(&row.id);

@@ -41,6 +41,10 @@ impl Inner {
             failure: None,
             notes: Vec::new(),
             end: None,
+            verdict: None,
+            behind: Vec::new(),
+            not_left: None,
+            undo_tries: 0,
             times: [("queued".to_owned(), now)].into(),
         }
     }

@@ -5,13 +5,18 @@ use std::sync::Arc;
 
 use dhow_core::diagnostic::Severity;
 use dhow_core::noun::{DeploymentId, EnvironmentName, PersonName};
-use dhow_core::port::{Place, Scan, StoreExt as _};
-use dhow_core::rollout::{Ask, DeploymentRow, End, Event, Release, Removal, StopRequest, Unclear};
+use dhow_core::port::{Place, Scan, StoreExt as _, TargetError};
+use dhow_core::rollout::{
+    Ask, Debt, DeploymentRow, End, Event, Owed, Release, Removal, StopRequest, Unclear,
+};
+use futures::future::join_all;
 
 use super::Removals;
 use super::authors::Authors;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::locks::Held;
+use crate::rollout::leave;
 use crate::update::propose::Question;
 use crate::view::View;
 
@@ -98,7 +103,7 @@ impl Inner {
         let gates = self.gates(&view, &id.environment);
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let mut row = self.row(id).await?;
-        if row.removal == Some(Removal::Going) {
+        if matches!(row.removal, Some(Removal::Going | Removal::Owed)) {
             return Ok(());
         }
         row.authors.extend(authors);
@@ -154,42 +159,90 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes a deployment from where it runs. Called by its worker when no rollout of it runs.
+    /// Removes a deployment from where it runs. Called by its worker when no rollout of it runs. The places that do not
+    /// answer owe it from then on, and the worker has no more to do with it.
     pub(crate) async fn remove_now(self: &Arc<Self>, id: &DeploymentId) -> Result<(), EngineError> {
-        let epoch = self.lease.epoch;
-        let mut failed = Vec::new();
-        for place in self.places(id).await? {
-            let Some(target) = self.target(id.target) else { break };
-            // One place that does not answer holds up no other.
-            if let Err(error) = target.remove(id, &place, epoch).await {
-                failed.push(format!("{place}: {error}"));
-            }
-        }
-        if !failed.is_empty() {
-            let told = failed.join("; ");
-            return Err(EngineError::Refused(format!(
-                "{id} could not be removed: {told}; it is tried again"
-            )));
+        let mut places = self.places(id).await?;
+        places.extend(self.row(id).await?.debts.into_iter().map(|debt| debt.place));
+        let tried = places.iter().map(async |place| {
+            // What no target runs was never there.
+            let target = self.target(id.target)?;
+            let error = self.clear(id, place, target.as_ref(), leave::LIMIT).await.err()?;
+            Some((place.clone(), error))
+        });
+        let failed: Vec<(Place, TargetError)> = join_all(tried).await.into_iter().flatten().collect();
+        if let Some((_, fenced)) =
+            failed.iter().find(|(_, error)| matches!(error, TargetError::Fenced { .. }))
+        {
+            tracing::error!(deployment = %id, reason = %fenced, "this dhow stops");
+            self.stop.cancel();
+            return Err(EngineError::Refused(fenced.to_string()));
         }
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         let mut row = self.row(id).await?;
         let mut entry = Entry::new();
-        self.supersede_waiting(&held, &mut row, &mut entry).await?;
-        self.close_questions(&held, &[(id.clone(), None)], &mut entry).await?;
-        self.stage_end_of_hold(&held, id, &mut entry).await?;
-        if self.view().map_or(true, |view| is_gone(&view, id)) {
+        for place in &places {
+            let Some((_, error)) = failed.iter().find(|(at, _)| at == place) else {
+                self.stage_settled(&held, &mut row, place, &mut entry);
+                continue;
+            };
+            let debt = Debt {
+                place: place.clone(),
+                owes: Owed::Removal,
+                runs: row.running,
+                since_ms: self.now_ms(),
+                error: error.to_string(),
+            };
+            self.stage_debt(&held, &mut row, debt, &mut entry).await?;
+        }
+        let debts = row.debts.clone();
+        if debts.is_empty() || !self.is_gone_now(id) {
+            self.stage_gone(&held, &mut row, &mut entry).await?;
+        } else {
+            row.removal = Some(Removal::Owed);
+            let told: Vec<String> =
+                debts.iter().map(|debt| format!("{}: {}", debt.place, debt.error)).collect();
+            row.reason = Some(format!("it could not be removed everywhere: {}", told.join("; ")));
+            row.waiting_for = None;
+            self.supersede_waiting(&held, &mut row, &mut entry).await?;
+            self.close_questions(&held, &[(id.clone(), None)], &mut entry).await?;
+            entry.put(&row)?;
+        }
+        self.journal.write(entry).await?;
+        drop(held);
+        self.forget(id);
+        self.collect_all(id, &debts);
+        Ok(())
+    }
+
+    fn is_gone_now(&self, id: &DeploymentId) -> bool {
+        self.view().map_or(true, |view| is_gone(&view, id))
+    }
+
+    /// Adds to an entry that a deployment is removed, and nothing is known of it any more. Where it came back to the fleet
+    /// meanwhile, what was removed is to be created again; what places owe stays then.
+    pub(crate) async fn stage_gone(
+        &self,
+        held: &Held,
+        row: &mut DeploymentRow,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        let id = &row.id.clone();
+        self.supersede_waiting(held, row, entry).await?;
+        self.close_questions(held, &[(id.clone(), None)], entry).await?;
+        self.stage_end_of_hold(held, id, entry).await?;
+        if self.is_gone_now(id) {
             for release in self.releases(id).await? {
                 entry.remove::<Release>(dhow_core::port::Record::key(&release));
             }
             entry.event(Event::Removed { deployment: id.clone() });
             entry.remove::<DeploymentRow>(id.to_string());
-        } else {
-            // It came back meanwhile: what was removed is to be created again.
-            let new = DeploymentRow::new(id.clone(), self.now_ms());
-            entry.put(&DeploymentRow { unclear: Some(Unclear::ForNow), ..new })?;
+            return Ok(());
         }
-        self.journal.write(entry).await?;
-        self.forget(id);
+        let new = DeploymentRow::new(id.clone(), self.now_ms());
+        *row = DeploymentRow { unclear: Some(Unclear::ForNow), debts: std::mem::take(&mut row.debts), ..new };
+        entry.put(row)?;
+        self.fleet_nudge.notify_one();
         Ok(())
     }
 

@@ -37,7 +37,7 @@ impl Inner {
             let wait = if failures == 0 {
                 self.settings.fleet_interval
             } else {
-                Self::jitter(Duration::from_millis(500 * (1 << failures.min(6))))
+                self.jitter(Duration::from_millis(500 * (1 << failures.min(6))))
             };
             tokio::select! {
                 () = self.stop.cancelled() => return,

@@ -4,11 +4,14 @@
 
 mod approvals;
 mod crash;
+mod debts;
 mod drift;
 mod first_sight;
 mod fleet;
 mod gates;
 mod holds;
+mod looks;
+mod model;
 mod order;
 mod promotion;
 mod quarantine;

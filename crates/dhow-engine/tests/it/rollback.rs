@@ -1,9 +1,10 @@
 //! Going back by itself: what ran before runs again, and the fleet says so.
 
 use dhow_core::rollout::{Health, Hold, Quarantined};
+use dhow_engine::command::RollbackTo;
 
 use crate::support::fleet::{image_service, page, root, service, site, stack, stack_path};
-use crate::support::{BROKEN, World, deployment, tag_in};
+use crate::support::{BROKEN, World, actor, deployment, name, place, tag_in};
 
 const STAGE: &str = "shop/static_file/stage";
 const BLOG: &str = "blog/static_file/stage";
@@ -270,4 +271,27 @@ fn one_of_two_types_that_fails_late_takes_the_other_back_with_it() {
     assert_eq!((world.running(COMPOSE), world.running(SWARM)), ("1.0.0".into(), "1.0.0".into()));
     assert_eq!((pinned(&world, "compose"), pinned(&world, "swarm")), ("1.0.0".into(), "1.0.0".into()));
     assert!(world.list::<Hold>("").is_empty(), "{:?}", world.list::<Hold>(""));
+}
+
+#[test]
+fn a_person_who_goes_back_from_other_files_reads_why_the_fleet_says_something_else() {
+    let files = [
+        root("{ update: commit }"),
+        service("shop", "{ semver: '>=0' }"),
+        site("shop", "stage", "1.0.0"),
+        page("shop", "stage", "one"),
+    ];
+    let mut world = World::new(files);
+    world.publish("shop/web", "1.0.0");
+    world.start();
+    world.push_by("alice", [page("shop", "stage", "two")]);
+    world.settle();
+    let (bob, shop, stage) = (actor("bob"), name("shop"), place("stage"));
+    world.ask(async |e| e.rollback(&bob, &shop, &stage, &RollbackTo::Previous).await).unwrap();
+    let row = world.row(STAGE);
+    assert_ne!(row.running, row.desired);
+    let waits = world.waits(STAGE);
+    assert!(waits.contains("rolled back by bob") && waits.contains("dhow resume shop stage"), "{waits}");
+    world.resume("bob", "shop", "stage").unwrap();
+    assert_eq!((world.row(STAGE).running, world.waits(STAGE)), (row.desired, String::new()));
 }

@@ -51,10 +51,10 @@ fn inside() -> Inside {
     Inside { container: None, argv, stdin: None, limit: Duration::from_secs(5) }
 }
 
-fn exec(world: &mut World, at: &str, which: Which, admin: bool) -> Result<usize, EngineError> {
+fn exec(world: &mut World, at: &str, which: Which) -> Result<usize, EngineError> {
     let actor = Actor { person: "dora".parse().unwrap() };
     world.ask(async |engine| {
-        let heard = engine.exec((&actor, admin), &shop(), &environment(at), &which, &inside()).await?;
+        let heard = engine.exec(&actor, &shop(), &environment(at), &which, &inside()).await?;
         Ok(heard.count().await)
     })
 }
@@ -91,28 +91,49 @@ fn a_server_that_does_not_answer_is_told_and_the_others_are_shown() {
 #[test]
 fn a_command_is_for_one_server_and_who_ran_it_is_stored_without_its_arguments() {
     let mut world = world();
-    let told = exec(&mut world, "stage", Which::default(), false).unwrap_err().to_string();
+    let told = exec(&mut world, "stage", Which::default()).unwrap_err().to_string();
     assert!(told.contains("Give --server") && told.contains("web1, web2, web3"), "{told}");
     let there = Which { target: None, server: Some("web2".parse().unwrap()) };
-    assert_eq!(exec(&mut world, "stage", there.clone(), false).unwrap(), 2);
+    assert_eq!(exec(&mut world, "stage", there.clone()).unwrap(), 2);
     let stored: Vec<Event> =
         world.events().into_iter().filter(|event| matches!(event, Event::CommandStarted { .. })).collect();
     let [Event::CommandStarted { place, program, by, .. }] = &stored[..] else { panic!("{stored:?}") };
     assert_eq!((place, program.as_str(), by.as_str()), (&server("web2"), "/bin/report", "dora"));
     assert!(!format!("{stored:?}").contains("hunter2"));
     let nowhere = Which { server: Some("web9".parse().unwrap()), ..there };
-    let told = exec(&mut world, "stage", nowhere, false).unwrap_err().to_string();
+    let told = exec(&mut world, "stage", nowhere).unwrap_err().to_string();
     assert!(told.contains("it runs on web1, web2, web3"), "{told}");
     let other = Which { target: Some(TargetType::Swarm), server: None };
-    assert!(matches!(exec(&mut world, "stage", other, true), Err(EngineError::NotFound(_))));
+    assert!(matches!(exec(&mut world, "stage", other), Err(EngineError::NotFound(_))));
 }
 
 #[test]
-fn a_command_goes_past_approvals_only_with_the_role_admin() {
-    let mut world = world();
-    let there = Which { target: None, server: Some("web1".parse().unwrap()) };
-    let told = exec(&mut world, "production", there.clone(), false).unwrap_err().to_string();
-    assert!(told.contains("role admin"), "{told}");
-    assert!(!world.events().iter().any(|event| matches!(event, Event::CommandStarted { .. })));
-    assert_eq!(exec(&mut world, "production", there, true).unwrap(), 2);
+fn ps_of_many_deployments_on_a_silent_server_ends_soon_and_names_what_did_not_answer() {
+    const COUNT: usize = 200;
+    let servers = "servers:\n  web1: { ssh: a@web1.test }\n  web2: { ssh: a@web2.test }\n";
+    let mut files =
+        vec![("dhow.yaml".to_owned(), format!("environments:\n  stage: {{ update: commit }}\n{servers}"))];
+    for at in 0..COUNT {
+        let (name, server) = (format!("s{at}"), if at % 2 == 0 { "web1" } else { "web2" });
+        files.push(image_service(&name, "{ semver: '>=0' }"));
+        files.push(stack(&name, "compose", "stage", "1.0.0"));
+        let settings = format!("services/{name}/compose/stage/dhow.yaml");
+        files.push((settings, format!("servers: [{server}]\n")));
+    }
+    let mut world = World::new(files);
+    for at in 0..COUNT {
+        world.publish(&format!("s{at}/api"), "1.0.0");
+    }
+    world.start();
+    world.dock("s0/compose/stage").away(server("web2"), true);
+    let found = world.ask(async |engine| {
+        let asked = tokio::time::Instant::now();
+        let found = engine.processes(None, None).await?;
+        Ok((found, asked.elapsed()))
+    });
+    let (found, time) = found.unwrap();
+    assert!(time <= Duration::from_secs(45), "it took {time:?}");
+    assert_eq!(found.processes.len(), COUNT / 2, "a server that answers was not shown whole");
+    assert_eq!(found.problems.len(), COUNT / 2);
+    assert!(found.problems.iter().all(|one| one.place == server("web2")));
 }

@@ -7,6 +7,8 @@ mod blob;
 mod challenge;
 mod credentials;
 mod error;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod host;
 mod manifest;
 mod push;

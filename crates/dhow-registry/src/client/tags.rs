@@ -89,7 +89,7 @@ async fn read_page(response: Response, url: &Url) -> Result<(Vec<String>, Option
 }
 
 /// The address with `rel=next` of a `Link` header (RFC 8288).
-fn next_of(header: &str) -> Option<String> {
+pub(super) fn next_of(header: &str) -> Option<String> {
     header.split(",").find_map(|link| {
         let (address, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
         let is_next = parameters.split(';').any(|parameter| {

@@ -7,6 +7,8 @@ mod auth;
 mod collect;
 mod disk;
 mod event;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod in_use;
 mod path;
 mod reach;

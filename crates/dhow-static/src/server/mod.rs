@@ -4,12 +4,14 @@
 //! <directory>/current -> releases/<hash>       what the server's web server serves
 //! <directory>/releases/<hash>/...              the files of a release
 //! <directory>/releases/<hash>.mend/...         the same, while a damaged copy is replaced
+//! <directory>/releases/.owner                  the deployment, `<environment>/<service>`
+//! <directory>/releases/.same-<hash>            as old as the last comparison that found no difference
 //! <home>/static_file/<environment>/<service>   the directories that were ever used, the last one last
 //! ```
 //!
 //! Guarantees: a folder with a release's name is whole; `current` moves by one rename; all that changes something runs
-//! under the deployment's lock, where a lower epoch is refused. Names that begin with `.` are work in progress, and go
-//! with the next change.
+//! under the deployment's lock, where a lower epoch is refused. Other names that begin with `.` are work in
+//! progress, and go with the next change.
 
 mod trouble;
 
@@ -27,12 +29,15 @@ pub(crate) use trouble::executor_error;
 
 const ENTER: &str = include_str!("enter.sh");
 const LOOK: &str = include_str!("look.sh");
+const UNCHANGED: &str = include_str!("unchanged.sh");
 const COMPARE: &str = include_str!("compare.sh");
 const POINT: &str = include_str!("point.sh");
 const RETIRE: &str = include_str!("retire.sh");
 const REMOVE: &str = include_str!("remove.sh");
 /// How a comparison says that something differs.
 const OTHER: i32 = 66;
+/// How a script says that a directory is another deployment's.
+const TAKEN: i32 = 68;
 /// How a script says that a program is missing.
 const LACKS: i32 = 69;
 /// What a copy that replaces a damaged one is called for a moment.
@@ -97,6 +102,8 @@ pub(crate) struct Site {
     id: DeploymentId,
     directory: String,
     notes: String,
+    /// `<environment>/<service>`: how a directory says whose it is.
+    owner: String,
 }
 
 impl Site {
@@ -107,9 +114,10 @@ impl Site {
         directory: Option<&str>,
     ) -> Result<Self, TargetError> {
         let home = executor.home().await.map_err(executor_error)?;
-        let own = format!("{}/{}", id.environment, id.service);
-        let directory = directory.map_or_else(|| format!("{home}/static/{own}"), str::to_owned);
-        Ok(Self { executor, id: id.clone(), directory, notes: format!("{home}/static_file/{own}") })
+        let owner = format!("{}/{}", id.environment, id.service);
+        let directory = directory.map_or_else(|| format!("{home}/static/{owner}"), str::to_owned);
+        let notes = format!("{home}/static_file/{owner}");
+        Ok(Self { executor, id: id.clone(), directory, notes, owner })
     }
 
     /// The site in the directory that was used last; `None` where none ever was. Changes nothing.
@@ -162,10 +170,11 @@ impl Site {
         Look::read(&text).ok_or_else(|| trouble::foreign(&self.id, &self.directory, &self.executor.place()))
     }
 
-    /// Makes the folders and notes the directory. Gives the folders on the way that are closed to others. A crash in it
+    /// Makes the folders and notes the directory; one that another deployment has now is refused. Gives the folders on the way that are closed to others. A crash in it
     /// leaves some of it, for the next time.
     pub(crate) async fn enter(&self, turn: Turn) -> Result<Vec<String>, TargetError> {
-        let output = self.change(turn, "be made", ENTER, [&*self.directory, &*self.notes]).await?;
+        let output =
+            self.change(turn, "be made", ENTER, [&*self.directory, &*self.notes, &*self.owner]).await?;
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 
@@ -184,6 +193,14 @@ impl Site {
                 self.executor.place()
             ))),
         }
+    }
+
+    /// True where no file of the release there was touched since `compare` found it to be whole. Reads no file.
+    pub(crate) async fn unchanged(&self, name: &str, files: usize) -> Result<bool, TargetError> {
+        let releases = format!("{}/releases", self.directory);
+        let command = Command::new(["sh", "-c", UNCHANGED, "dhow", &releases, name, &files.to_string()]);
+        let output = self.executor.run(&command, &()).await.map_err(executor_error)?;
+        Ok(output.ok())
     }
 
     /// How the files of a release there differ from what they should be; `None`: they do not. Changes nothing.
@@ -238,7 +255,7 @@ impl Site {
 
     /// Removes the site from every directory that it ever had. The directories themselves stay. Repeatable.
     pub(crate) async fn remove(&self, turn: Turn) -> Result<(), TargetError> {
-        self.change(turn, "be removed", REMOVE, [&*self.notes]).await.map(drop)
+        self.change(turn, "be removed", REMOVE, [&*self.notes, &*self.owner]).await.map(drop)
     }
 }
 

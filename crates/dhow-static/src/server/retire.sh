@@ -5,6 +5,7 @@ now=$(readlink ../current 2>/dev/null)
 rm -rf .old-* .*.dhow-*
 for name do
   [ "$now" != "releases/$name" ] || continue
+  rm -f ".same-$name" ".same-$name.new"
   [ ! -e "$name" ] || mv "$name" ".old-$name" || exit 1
 done
 rm -rf .old-*

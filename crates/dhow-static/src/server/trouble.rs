@@ -3,7 +3,7 @@
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{ExecutorError, Output, Place, TargetError};
 
-use super::LACKS;
+use super::{LACKS, TAKEN};
 
 /// What the way to the server says.
 pub(crate) fn executor_error(error: ExecutorError) -> TargetError {
@@ -26,7 +26,12 @@ pub(super) fn of_script(
 ) -> TargetError {
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.trim();
-    let advice = if output.code == Some(LACKS) {
+    let advice = if output.code == Some(TAKEN) {
+        return TargetError::Blocked(format!(
+            "{directory} on {place} cannot be the folder of {id}: it is that of {said} (environment/service); give one of \
+             them another folder with `directory:`"
+        ));
+    } else if output.code == Some(LACKS) {
         return TargetError::Blocked(format!("{place} lacks {said}: install it there, then resume {id}"));
     } else if said.contains("No space left") || said.contains("quota") {
         "the disk there is full: make room, and it goes on by itself within a minute".to_owned()

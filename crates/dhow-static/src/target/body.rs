@@ -10,6 +10,10 @@ use serde_json::Value;
 
 use crate::manifest::ServeOptions;
 
+/// What a person does about a step that this program cannot execute.
+pub(super) const WAY_OUT: &str =
+    "`dhow rollback SERVICE ENVIRONMENT` ends this rollout and brings back the release before";
+
 /// Where a release's files come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -113,7 +117,7 @@ impl Action {
     /// # Errors
     /// Another version of this program planned it.
     pub(super) fn of(step: &Step) -> Result<Self, TargetError> {
-        parse(&step.action, &step.key, "cancel the rollout and start it again")
+        parse(&step.action, &step.key, WAY_OUT)
     }
 
     pub(super) fn value(&self) -> Value {

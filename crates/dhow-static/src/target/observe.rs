@@ -64,7 +64,7 @@ impl StaticTarget {
             if found != Some(hash) {
                 let found = found.map_or("nothing".to_owned(), |found| format!("release {}", found.short()));
                 return Err(TargetError::Failed(format!(
-                    "{found} of {id} is live {what}, and release {} should be; deploy it again",
+                    "{found} of {id} is live {what}, and release {} should be: somebody else switched it meanwhile",
                     hash.short()
                 )));
             }

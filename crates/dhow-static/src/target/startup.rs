@@ -31,7 +31,7 @@ fn serve_all(releases: &Releases, sites: &Sites, resources: &Arc<Resources>) -> 
     let work = || {
         while let Some(id) = deployments.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(problem) = serve(releases, sites, resources, id) {
-                tracing::warn!(deployment = %id, problem, "a site is not served; deploy it again");
+                tracing::warn!(deployment = %id, problem, "a site is not served until it was looked at and mended");
             }
         }
     };

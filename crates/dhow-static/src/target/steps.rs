@@ -6,7 +6,7 @@ use dhow_core::noun::{DeploymentId, Digest};
 use dhow_core::port::{Context, Place, Rendered, Settled, Step, TargetError};
 
 use super::StaticTarget;
-use super::body::{self, Action, Body};
+use super::body::{self, Action, Body, WAY_OUT};
 use super::content::content;
 use super::error::blocked_by_disk;
 use crate::candidate::Candidate;
@@ -28,7 +28,7 @@ impl StaticTarget {
                 self.note(context, hash, hosts).await
             }
             other => Err(TargetError::Blocked(format!(
-                "the step {} ({other:?}) is not one for this machine; cancel the rollout and start it again",
+                "the step {} ({other:?}) is not one for this machine; {WAY_OUT}",
                 step.key
             ))),
         }
@@ -113,7 +113,13 @@ impl StaticTarget {
         let id = &rendered.deployment;
         let found = self.of(rendered).find(id, hash).await.map_err(|error| self.failed(error))?;
         found.ok_or_else(|| {
-            TargetError::Blocked(format!("release {} of {id} is not on disk; deploy it again", hash.short()))
+            TargetError::Blocked(format!(
+                "release {} of {id} is not on disk any more, somebody removed it; `dhow rollback {} {}` brings back the one \
+                 before",
+                hash.short(),
+                id.service,
+                id.environment
+            ))
         })
     }
 

@@ -40,7 +40,8 @@ impl StaticTarget {
             let digest = body::digest(current)?;
             let note = self.copies.note(id, digest).await.map_err(|error| self.failed(error))?;
             running = note.unwrap_or_default().pins;
-            whole = self.differs(rendered, current, place, &look).await?.is_none();
+            whole = self.unchanged(rendered, current, place, &look).await?
+                || self.differs(rendered, current, place, &look).await?.is_none();
         }
         let seen = Seen {
             whole,
@@ -50,6 +51,23 @@ impl StaticTarget {
             ..Seen::default()
         };
         Ok(Observed { release: current, present: look.link.is_some(), running, body: seen.value() })
+    }
+
+    /// Whether what is current there is this release, and no file was touched since it was compared.
+    async fn unchanged(
+        &self,
+        rendered: &Rendered,
+        hash: &DesiredHash,
+        place: &Place,
+        look: &Look,
+    ) -> Result<bool, TargetError> {
+        if look.link.as_deref() != Some(&*format!("releases/{hash}")) {
+            return Ok(false);
+        }
+        let found = self.copies.find(&rendered.deployment, body::digest(hash)?).await;
+        let Some(release) = found.map_err(|error| self.failed(error))? else { return Ok(false) };
+        let files = release.manifest.files.len();
+        self.site(rendered, place).await?.unchanged(&hash.to_string(), files).await
     }
 
     /// Why what is current there is not this release, whole and under its own name; `None`: it is.
@@ -272,7 +290,9 @@ impl StaticTarget {
 
 fn unfit(action: &Action, step: &Step) -> TargetError {
     TargetError::Blocked(format!(
-        "the step {} ({action:?}) is not one for {}; cancel the rollout and start it again",
-        step.key, step.place
+        "the step {} ({action:?}) is not one for {}; {}",
+        step.key,
+        step.place,
+        body::WAY_OUT
     ))
 }

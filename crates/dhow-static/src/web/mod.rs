@@ -14,6 +14,8 @@ mod caching;
 mod conditional;
 mod encoding;
 mod file;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod gzip;
 mod headers;
 mod live;

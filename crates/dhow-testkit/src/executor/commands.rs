@@ -44,6 +44,37 @@ pub async fn everything_arrives_byte_for_byte(executor: &dyn Executor) {
     assert_eq!(output.stderr, b"no end");
 }
 
+/// Values of variables arrive as they are, also of those that shells have for their own; and are never an argument of a
+/// process, which everybody at the place can read.
+///
+/// # Panics
+///
+/// Where it is not so.
+pub async fn variables_are_not_arguments(executor: &dyn Executor) {
+    let secret = format!("it's \"s3cret\"\n$(reboot) {}", "x".repeat(70_000));
+    let given =
+        [("TOKEN", secret.as_str()), ("UID", "77"), ("RANDOM", "x"), ("M", "1"), ("L", "2"), ("VARS", "3")];
+    let mut command = Command::new(["env", "-0"]);
+    command.env = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let look = sh("n=0; while [ $n -lt 30 ]; do n=$((n+1)); cat /proc/[0-9]*/cmdline; done 2>/dev/null", &[]);
+    let run = async {
+        let mut outputs = Vec::new();
+        for _ in 0..12 {
+            outputs.push(good(executor, &command).await);
+        }
+        outputs
+    };
+    let (outputs, looked) = tokio::join!(run, executor.run(&look, &()));
+    for output in outputs {
+        let text = String::from_utf8(output.stdout).expect("text");
+        for (name, value) in given {
+            assert!(text.split('\0').any(|one| one == format!("{name}={value}")), "{name} did not arrive");
+        }
+    }
+    let looked = looked.expect("processes are listed").stdout;
+    assert!(!looked.is_empty() && !String::from_utf8_lossy(&looked).contains("s3cret"), "it was an argument");
+}
+
 /// A command has no variable that it was not given, but `PATH`, `HOME` and those that begin with `DHOW_`.
 ///
 /// # Panics

@@ -95,6 +95,12 @@ impl MemoryTarget {
         locked(&self.state).addresses.insert(deployment, address);
     }
 
+    /// The engine says that something changed, whether it did or not.
+    pub fn nudge(&self, deployment: &DeploymentId) {
+        locked(&self.state).drifted.push_back(deployment.clone());
+        self.drift.notify_one();
+    }
+
     /// Somebody stops a deployment behind our back.
     pub fn stop_by_hand(&self, deployment: &DeploymentId, place: &Place) {
         let mut state = locked(&self.state);

@@ -1,6 +1,7 @@
 //! One file a resource or verb. Who may call is decided in front of these, on the page of routes.
 
 pub(crate) mod approve;
+pub(crate) mod debts;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod health;

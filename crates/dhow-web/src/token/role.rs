@@ -10,7 +10,7 @@ use thiserror::Error;
 pub enum Role {
     /// Looks.
     Reader,
-    /// Looks, deploys, goes back, quarantines, pushes to the embedded registry, and runs commands inside.
+    /// Looks, deploys, goes back, quarantines, and pushes to the embedded registry.
     Deployer,
     /// Looks, approves and rejects.
     Approver,
@@ -27,18 +27,20 @@ pub enum Permission {
     Deploy,
     /// To push to the embedded registry.
     Push,
-    /// To run commands inside of what runs; where an environment has approvals, that takes an admin.
+    /// To run commands inside of what runs: they go past every gate, and read every secret there.
     Exec,
     /// To approve and reject.
     Approve,
     /// To see and change tokens.
     Tokens,
+    /// To write off what servers owe.
+    Debts,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 6] =
-        [Self::Read, Self::Deploy, Self::Push, Self::Exec, Self::Approve, Self::Tokens];
+    pub const ALL: [Self; 7] =
+        [Self::Read, Self::Deploy, Self::Push, Self::Exec, Self::Approve, Self::Tokens, Self::Debts];
 
     /// The roles that have it, for messages: `deployer or admin`. The admin has every permission.
     pub fn roles(self) -> String {
@@ -54,10 +56,10 @@ impl Role {
 
     /// Whether the role has the permission.
     pub fn allows(self, permission: Permission) -> bool {
-        use Permission::{Approve, Deploy, Exec, Push, Read};
+        use Permission::{Approve, Deploy, Push, Read};
         match self {
             Self::Reader => permission == Read,
-            Self::Deployer => matches!(permission, Read | Deploy | Push | Exec),
+            Self::Deployer => matches!(permission, Read | Deploy | Push),
             Self::Approver => matches!(permission, Read | Approve),
             Self::Admin => true,
         }
@@ -99,12 +101,12 @@ mod tests {
 
     #[test]
     fn each_role_may_do_its_own_work_and_no_other() {
-        use Permission::{Approve, Deploy, Exec, Push, Read, Tokens};
+        use Permission::{Approve, Debts, Deploy, Exec, Push, Read, Tokens};
         let expected: [(Role, &[Permission]); 4] = [
             (Role::Reader, &[Read]),
-            (Role::Deployer, &[Read, Deploy, Push, Exec]),
+            (Role::Deployer, &[Read, Deploy, Push]),
             (Role::Approver, &[Read, Approve]),
-            (Role::Admin, &[Read, Deploy, Push, Exec, Approve, Tokens]),
+            (Role::Admin, &[Read, Deploy, Push, Exec, Approve, Tokens, Debts]),
         ];
         for (role, allowed) in expected {
             for permission in Permission::ALL {

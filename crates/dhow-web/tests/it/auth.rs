@@ -21,7 +21,7 @@ fn matrix() -> Vec<(&'static str, String, &'static str, Vec<Role>)> {
     for verb in ["promote", "rollback", "resume", "sync"] {
         rows.push(("POST", format!("{verb}/{SCOPE}"), "", deploy.clone()));
     }
-    rows.push(("POST", format!("exec/{SCOPE}"), r#"{"argv": ["true"]}"#, deploy.clone()));
+    rows.push(("POST", format!("exec/{SCOPE}"), r#"{"argv": ["true"]}"#, vec![Admin]));
     for verb in ["approve", "reject"] {
         rows.push(("POST", format!("{verb}/{SCOPE}"), "", approve.clone()));
     }
@@ -30,6 +30,7 @@ fn matrix() -> Vec<(&'static str, String, &'static str, Vec<Role>)> {
     rows.push(("POST", "quarantine".into(), quarantine, deploy.clone()));
     let key = "quarantine?service=shop&environment=stage&reference=ghcr.io/a/b:v1";
     rows.push(("DELETE", key.into(), "", deploy));
+    rows.push(("DELETE", "debts?server=web1".into(), "", vec![Admin]));
     rows.push(("GET", "tokens".into(), "", vec![Admin]));
     rows.push(("POST", "tokens".into(), r#"{"name": "new", "role": "reader"}"#, vec![Admin]));
     rows.push(("DELETE", "tokens?name=new".into(), "", vec![Admin]));

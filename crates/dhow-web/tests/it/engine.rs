@@ -1,11 +1,11 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use dhow_core::noun::{Digest, EnvironmentName, ImageReference, ServiceName};
+use dhow_core::noun::{Digest, EnvironmentName, ImageReference, ServerName, ServiceName};
 use dhow_core::port::{
     CommitId, EventQuery, Heard, Hearing, Inside, LogLine, Phase, Place, Process, Stream, Tail,
 };
-use dhow_core::report::{LogEntries, LogEntry, ProcessStatus, Processes, RoomProblem, Which};
+use dhow_core::report::{DebtStatus, LogEntries, LogEntry, ProcessStatus, Processes, RoomProblem, Which};
 use dhow_core::rollout::{CheckFailure, Event, Health, Progress};
 use dhow_web::shape::{
     ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenProposal, PlaceStatus, PlannedStep,
@@ -93,6 +93,13 @@ pub fn full_status() -> Status {
                 place: Place::Server("web1".parse().unwrap()),
                 progress: Progress::New,
                 running: vec![artifact("v2")],
+            }],
+            debts: vec![DebtStatus {
+                place: Place::Server("web2".parse().unwrap()),
+                owes: "undo".into(),
+                runs: vec![artifact("v2")],
+                since: rfc3339(1_700_000_000_000),
+                error: "web2 cannot be reached".into(),
             }],
         }],
         proposals: vec![OpenProposal {
@@ -203,6 +210,11 @@ impl Control for FakeEngine {
     async fn sync(&self, a: Actor, s: ServiceName, e: EnvironmentName) -> Done {
         assert_ne!(s.as_str(), "defect", "a defect of the engine");
         self.act("sync", &a, (&s, &e), "")
+    }
+
+    async fn forget_server(&self, a: Actor, server: ServerName) -> Done {
+        self.note(format!("forget {server} by {}", a.person))?;
+        Ok(Outcome { message: "forget: done".into() })
     }
 
     async fn processes(

@@ -84,7 +84,7 @@ async fn followed_lines_end_when_dhow_stops() {
 #[tokio::test]
 async fn a_command_has_its_bytes_and_its_code_and_the_engine_is_told_who_asks() {
     let api = Api::new();
-    let token = api.token(Role::Deployer).await;
+    let token = api.token(Role::Admin).await;
     let body = r#"{"argv": ["sh", "-c", "x"], "stdin": "aGVsbG8=", "container": "web", "seconds": 5}"#;
     let post = request(&token, "POST", "/api/v1/exec/shop/stage").body(Body::from(body)).unwrap();
     let bytes = api.send(post).await.into_body().collect().await.unwrap().to_bytes();
@@ -97,7 +97,7 @@ async fn a_command_has_its_bytes_and_its_code_and_the_engine_is_told_who_asks() 
     assert_eq!(lines[1].bytes().unwrap().1, [0, 255, 10]);
     assert_eq!(lines[2], ExecEntry::Ended { code: 3 });
     let asked = api.asked().remove(0);
-    for word in ["exec shop/stage by deployer", "hello", "limit: 5s"] {
+    for word in ["exec shop/stage by admin", "hello", "limit: 5s"] {
         assert!(asked.contains(word), "{asked}");
     }
 }

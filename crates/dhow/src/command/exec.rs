@@ -17,7 +17,7 @@ const MAX_INPUT: u64 = 32 << 10;
 /// Run a command inside of what runs; its exit code is this command's
 ///
 /// There is no terminal. The command is stored in the history with who ran it, without its arguments. It needs a token
-/// with the role deployer; where the environment has approvals, admin.
+/// with the role admin: a command goes past every gate, and can read the secrets of what runs.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

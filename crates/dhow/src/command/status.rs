@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use dhow_core::noun::{EnvironmentName, ServiceName};
+use dhow_core::port::Place;
+use dhow_core::report::DebtStatus;
 use dhow_core::rollout::{Health, Progress};
 use dhow_web::shape::{ArtifactStatus, DeploymentStatus, Status};
 
@@ -88,6 +90,9 @@ fn advice(status: &Status) -> String {
             };
             let _ = writeln!(text, "  {}: {runs}", at.place);
         });
+        row.debts.iter().for_each(|debt| {
+            let _ = writeln!(text, "{}", owed(row, debt));
+        });
     }
     for p in &status.proposals {
         let id = one_line(&p.id);
@@ -106,6 +111,32 @@ fn advice(status: &Status) -> String {
         let _ = writeln!(text, "\nproblem: {}", one_line(problem));
     }
     text
+}
+
+/// What a place owes, since when and why, and what it still runs.
+fn owed(row: &DeploymentStatus, debt: &DebtStatus) -> String {
+    let what = match debt.owes.as_str() {
+        "undo" => "is to be taken back",
+        "release" => "is to be brought to what runs elsewhere",
+        _ => "is to be cleared",
+    };
+    let runs = match debt.runs.is_empty() {
+        true => String::new(),
+        false => format!(", it still runs {}", versions(&debt.runs)),
+    };
+    let forget = match &debt.place {
+        Place::Local => String::new(),
+        Place::Server(name) => format!("; dhow server forget {name} writes it off"),
+    };
+    format!(
+        "\n{}/{}/{}: {} {what}{runs}, since {}: {}{forget}",
+        row.service,
+        row.target,
+        row.environment,
+        debt.place,
+        debt.since,
+        one_line(&debt.error)
+    )
 }
 
 /// Why a deployment is not healthy, with the failing check's last answers.
@@ -150,6 +181,8 @@ mod tests {
                 "running": [{"artifact": "web", "tag": null, "digest": digest}], "fleet_commit": null,
                 "since": "2026-11-21T15:00:00.000Z", "waiting_for": null, "reason": "a check\u{1b}[2J failed",
                 "failure": {"check": "http /", "answers": ["500", "502"]},
+                "debts": [{"place": {"server": "web2"}, "owes": "undo", "runs": [{"artifact": "web", "tag": "v2", "digest": digest}],
+                    "since": "2026-11-21T15:00:00.000Z", "error": "no route"}],
             }],
             "proposals": [{
                 "id": "p1", "service": "shop", "environment": "production", "summary": ["web v1 -> v2"],
@@ -178,6 +211,13 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("(1 of 2): dhow approve shop production --id p1\n  web v1 -> v2"), "{text}");
+        assert!(
+            text.contains(
+                "web2 is to be taken back, it still runs web v2, since 2026-11-21T15:00:00.000Z: no route; \
+                 dhow server forget web2 writes it off"
+            ),
+            "{text}"
+        );
         assert!(text.contains("problem: services/x/dhow.yaml:1:1"), "{text}");
     }
 }

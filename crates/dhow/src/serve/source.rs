@@ -85,12 +85,16 @@ impl Source {
         self.inner.engine.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Engine::epoch)
     }
 
-    /// The servers and proxies of the fleet's head; while its root file is broken, those that it had before.
+    /// The servers and proxies of the fleet's head; while its root file is broken, those that it had before. Servers that
+    /// it does not have any more are reached as it last said.
     pub fn servers(&self) -> Servers {
         let mut servers = self.inner.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(view) = self.view().filter(|view| !view.fleet.broken_root) {
-            servers.servers.clone_from(&view.fleet.servers);
             servers.proxy.clone_from(&view.fleet.proxy);
+        }
+        let engine = self.inner.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = engine.as_ref() {
+            servers.servers = engine.servers();
         }
         servers.clone()
     }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::debt::Debt;
 use super::rollout::End;
 use crate::fleet::DesiredHash;
 use crate::noun::{ArtifactName, DeploymentId, PersonName, Pin};
-use crate::port::{CommitId, Record, Table};
+use crate::port::{CommitId, Place, Record, Table};
 use crate::rollout::State;
 
 /// How a deployment is.
@@ -45,8 +46,10 @@ pub enum Removal {
     Waits,
     /// People are asked.
     Asked,
-    /// It is being removed; tried again until it is.
+    /// It is being removed.
     Going,
+    /// It is removed, but from the places that owe it.
+    Owed,
 }
 
 /// What runs is to be brought back to its release.
@@ -119,6 +122,9 @@ pub struct DeploymentRow {
     /// When it was brought back of late, milliseconds since 1970, newest last.
     #[serde(default)]
     pub mended_ms: Vec<i64>,
+    /// What places owe it, one entry a place.
+    #[serde(default)]
+    pub debts: Vec<Debt>,
 }
 
 impl DeploymentRow {
@@ -134,6 +140,24 @@ impl DeploymentRow {
             self.waiting_for = None;
         }
         self.mended_ms.clear();
+    }
+
+    /// What a place owes.
+    pub fn debt(&self, place: &Place) -> Option<&Debt> {
+        self.debts.iter().find(|debt| debt.place == *place)
+    }
+
+    /// Notes what a place owes, in place of what it owed before.
+    pub fn owe(&mut self, debt: Debt) {
+        self.debts.retain(|known| known.place != debt.place);
+        self.debts.push(debt);
+    }
+
+    /// A place owes nothing any more. True: it did.
+    pub fn settle(&mut self, place: &Place) -> bool {
+        let before = self.debts.len();
+        self.debts.retain(|debt| debt.place != *place);
+        self.debts.len() < before
     }
 
     /// A deployment of which nothing is known.
@@ -161,6 +185,7 @@ impl DeploymentRow {
             mend: None,
             mend_left: false,
             mended_ms: Vec::new(),
+            debts: Vec::new(),
         }
     }
 }
@@ -172,7 +197,8 @@ impl Record for DeploymentRow {
     }
     fn open(&self) -> bool {
         matches!(self.unclear, Some(Unclear::ForNow | Unclear::NoTarget))
-            || self.removal == Some(Removal::Going)
+            || matches!(self.removal, Some(Removal::Going | Removal::Owed))
             || self.mend.is_some()
+            || !self.debts.is_empty()
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::Environment;
-use crate::noun::PersonName;
+use crate::fleet::{Environment, Server};
+use crate::noun::{PersonName, ServerName};
 use crate::port::{CommitId, Record, Table};
 
 /// The gates in force in an environment (design rule 5.1). Key: the environment.
@@ -37,6 +37,26 @@ impl KnownPeople {
 }
 
 impl Record for KnownPeople {
+    const TABLE: Table = Table::Cursors;
+    fn key(&self) -> String {
+        Self::KEY.into()
+    }
+}
+
+/// How every server of the fleet is reached, as it was last said; also of those that the fleet does not have any more,
+/// because something may have to be taken away there. Key: `servers`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownServers {
+    /// By name.
+    pub servers: BTreeMap<ServerName, Server>,
+}
+
+impl KnownServers {
+    /// Its key.
+    pub const KEY: &'static str = "servers";
+}
+
+impl Record for KnownServers {
     const TABLE: Table = Table::Cursors;
     fn key(&self) -> String {
         Self::KEY.into()

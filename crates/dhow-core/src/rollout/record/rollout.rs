@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::debt::LeftBehind;
 use crate::fleet::DesiredHash;
 use crate::noun::{DeploymentId, PersonName};
 use crate::port::{CommitId, Phase, Place, Record, Step, Table};
@@ -57,6 +58,17 @@ pub enum End {
     Removed,
 }
 
+/// What follows from a rollout's end, decided when it turned back: quarantine, hold and edit are stored with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// It ends Stalled.
+    pub stalls: bool,
+    /// What is told at its end; none: what was told when it turned back.
+    pub reason: Option<String>,
+    /// What a person has to do, where it stalls.
+    pub waiting_for: Option<String>,
+}
+
 /// One execution: bring one deployment to one release. Key: `service/type/environment/<number, 12 digits>`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
@@ -90,6 +102,18 @@ pub struct Rollout {
     pub notes: Vec<String>,
     /// Why it goes back, once it does.
     pub end: Option<End>,
+    /// What follows from going back; none: it does not, or an older Dhow turned it back and nothing is concluded yet.
+    #[serde(default)]
+    pub verdict: Option<Verdict>,
+    /// Places that it goes on without: on a way back, those that do not answer; then, those that cannot be taken back.
+    #[serde(default)]
+    pub behind: Vec<LeftBehind>,
+    /// Places where it was to be removed and was not; none: that was not tried yet.
+    #[serde(default)]
+    pub not_left: Option<Vec<LeftBehind>>,
+    /// How often going back did not work everywhere.
+    #[serde(default)]
+    pub undo_tries: u32,
     /// When each state was reached, milliseconds since 1970.
     pub times: BTreeMap<String, i64>,
 }
@@ -111,6 +135,11 @@ impl Rollout {
     /// There are places that were not switched yet.
     pub fn has_next_turn(&self) -> bool {
         self.turn + 1 < self.turns.len()
+    }
+
+    /// It goes on without this place.
+    pub fn is_behind(&self, place: &Place) -> bool {
+        self.behind.iter().any(|left| left.place == *place)
     }
 
     /// How far a place is.

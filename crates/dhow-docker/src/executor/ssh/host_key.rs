@@ -52,6 +52,16 @@ impl HostKey {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             read => read?,
         };
+        let text = self.in_place_of_others(&old);
+        let new = known_hosts.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, known_hosts)
+    }
+
+    /// The text of a file of known hosts, with this key in place of others of its host and kind.
+    pub(crate) fn in_place_of_others(&self, old: &str) -> String {
         let ours = |line: &&str| {
             let mut words = line.split_whitespace();
             words.next() == Some(self.host.as_str()) && words.next() == Some(self.kind.as_str())
@@ -59,11 +69,7 @@ impl HostKey {
         let mut text: String =
             old.lines().filter(|line| !ours(line)).map(|line| format!("{line}\n")).collect();
         text.push_str(&format!("{} {} {}\n", self.host, self.kind, self.key));
-        let new = known_hosts.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, known_hosts)
+        text
     }
 }
 

@@ -74,6 +74,11 @@ fn document(site: &Site, upstreams: &[Upstream], mark: Option<&str>) -> Value {
         let headers = json!({ "headers": { "customResponseHeaders": site.headers } });
         before.push(parts.middleware("headers", headers));
     }
+    if upstreams.is_empty() {
+        // Traefik's own words say 503 and not when to come again.
+        let later = json!({ "headers": { "customResponseHeaders": { "Retry-After": "10" } } });
+        before.push(parts.middleware("later", later));
+    }
     let tries = json!({ "retry": { "attempts": 3, "initialInterval": "100ms" } });
     before.push(parts.middleware("retry", tries));
     parts.router("", &rule, &site.tls, &before, &name);

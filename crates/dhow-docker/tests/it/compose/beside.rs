@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dhow_core::fleet::Route;
@@ -44,6 +45,21 @@ async fn the_candidate_is_checked_at_its_own_address_while_the_old_one_serves() 
     let serving = table.0.lock().unwrap()[&context.rendered.deployment].clone();
     assert_eq!(serving, [candidate]);
     assert_eq!(lab.ids("web").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_ones_are_described_by_the_route_that_led_to_them() {
+    let Some((mut lab, table)) = routed().await else { return };
+    let one = lab.version("1").await;
+    let file = format!("services:\n  web:\n    image: {}:1\n", lab.repository("web"));
+    lab.roll_out(&lab.release(&[("compose.yaml", &file)], &one).await).await.unwrap();
+    lab.settings.route.as_mut().unwrap().port = Some(8081);
+    let moved = file + "    environment: {PORT: '8081'}\n";
+    lab.roll_out(&lab.release(&[("compose.yaml", &moved)], &one).await).await.unwrap();
+    let drained = table.1.lock().unwrap().clone();
+    assert_eq!(drained.iter().map(SocketAddr::port).collect::<Vec<_>>(), [8080]);
+    let serving = table.0.lock().unwrap().values().next().unwrap()[0];
+    assert_eq!(serving.port(), 8081);
 }
 
 #[tokio::test(flavor = "multi_thread")]

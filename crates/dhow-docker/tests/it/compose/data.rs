@@ -1,36 +1,59 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use dhow_core::port::{Place, Target as _};
 use dhow_testkit::engines::Image;
 
-use crate::compose::support::{Lab, get};
+use crate::compose::support::{Lab, get, post};
+use crate::proxy::bench::free;
+
+/// Writes rows one after another until it is told to stop; gives how many were confirmed.
+async fn write_rows(db: SocketAddr, stop: Arc<AtomicBool>) -> usize {
+    let mut rows = 0;
+    while !stop.load(Ordering::Relaxed) {
+        post(db, "/rows", "a row").await.unwrap_or_else(|error| panic!("row {rows}: {error}"));
+        rows += 1;
+    }
+    rows
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_and_its_neighbour_on_files_outlive_five_updates() {
+async fn a_database_and_its_neighbour_on_files_outlive_twenty_updates_and_no_row_is_lost() {
     let Some(lab) = Lab::new().await else { return };
     let db = lab.push("db", "1", Image::server(&lab.parts, "db").env("DATA", "/data")).await;
+    let rows = free();
     let more = format!(
-        "  db:\n    image: {0}:1\n    volumes: [\"./data:/data\"]\n  proxy:\n    image: {0}:1\n    volumes: \
-         [\"./conf:/conf:ro\"]\n    configs: [c]\nconfigs: {{ c: {{ file: ./c.txt }} }}\n",
+        "  db:\n    image: {0}:1\n    volumes: [\"./data:/data\"]\n    ports: [\"{rows}:8080\"]\n  proxy:\n    image: \
+         {0}:1\n    volumes: [\"./conf:/conf:ro\"]\n    configs: [c]\nconfigs: {{ c: {{ file: ./c.txt }} }}\n",
         db.repository
     );
     let file = lab.compose(&more);
-    let mut ids = None;
-    for number in 1..=5 {
-        let pin = lab.version(&number.to_string()).await;
-        let files = [("compose.yaml", file.as_str()), ("conf/a", "1"), ("c.txt", "1"), ("data/.gitkeep", "")];
-        lab.roll_out(&lab.release(&files, &pin).await).await.unwrap();
-        assert_eq!(get(lab.door(), "/version").await, Some(number.to_string()));
+    let versions = [lab.version("1").await, lab.version("2").await];
+    let files = [("compose.yaml", file.as_str()), ("conf/a", "1"), ("c.txt", "1"), ("data/.gitkeep", "")];
+    lab.roll_out(&lab.release(&files, &versions[0]).await).await.unwrap();
+    let ids = (lab.ids("db").await, lab.ids("proxy").await);
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = tokio::spawn(write_rows(rows, Arc::clone(&stop)));
+    for number in 1..=20 {
+        lab.roll_out(&lab.release(&files, &versions[number % 2]).await).await.unwrap();
+        assert_eq!(get(lab.door(), "/version").await.as_deref(), Some(["1", "2"][number % 2]));
         let now = (lab.ids("db").await, lab.ids("proxy").await);
-        assert_eq!(*ids.get_or_insert_with(|| now.clone()), now, "recreated by update {number}");
+        assert_eq!(now, ids, "recreated by update {number}");
     }
-    let pin = lab.version("5").await;
+    stop.store(true, Ordering::Relaxed);
+    let written = writer.await.unwrap();
+    assert!(written > 20, "{written}");
+    assert_eq!(get(rows, "/rows").await, Some(written.to_string()));
+    let pin = &versions[0];
     for (changed, what) in
         [([("conf/a", "2"), ("c.txt", "1")], "conf"), ([("conf/a", "2"), ("c.txt", "2")], "c")]
     {
         let before = lab.ids("proxy").await;
         let files = [&[("compose.yaml", file.as_str())], changed.as_slice()].concat();
-        lab.roll_out(&lab.release(&files, &pin).await).await.unwrap();
+        lab.roll_out(&lab.release(&files, pin).await).await.unwrap();
         assert_ne!(lab.ids("proxy").await, before, "{what} changed, and proxy was not recreated");
-        assert_eq!(lab.ids("db").await, ids.clone().unwrap().0);
+        assert_eq!(lab.ids("db").await, ids.0);
     }
 }
 

@@ -37,6 +37,7 @@ macro_rules! contract {
 contract! {
     commands::everything_arrives_byte_for_byte(one);
     commands::the_environment_is_empty(one);
+    commands::variables_are_not_arguments(one);
     commands::an_end_is_told_as_it_is(one);
     commands::lines_are_told_as_they_come(one, scratch);
     commands::a_limit_ends_all_that_was_started(one);

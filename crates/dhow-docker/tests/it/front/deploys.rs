@@ -15,6 +15,7 @@ use dhow_docker::proxy::{self, Site, Upstream};
 use super::harbor::{HOST, Harbor, route};
 use crate::executor::support::server;
 use crate::proxy::load::{Load, Seen};
+use crate::proxy::socket::get;
 
 /// How many deploys there are in a test.
 pub fn deploys() -> usize {
@@ -89,6 +90,47 @@ async fn with_recreate_the_gap_is_measured_and_told() {
     let observed =
         dhow_core::port::Target::observe(&*harbor.target, &next.0.rendered, &harbor.lab.place).await.unwrap();
     assert!(observed.body["current"]["gap_ms"].as_u64().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_is_recreated_says_503_and_when_to_come_again_until_it_is_back() {
+    for kind in [ProxyKind::Caddy, ProxyKind::Traefik] {
+        let Some(mut harbor) = Harbor::start(kind, None).await else { return };
+        harbor.lab.settings.strategy = Some(Strategy::Recreate);
+        let [one, two] = versions(&harbor).await;
+        harbor.deploy(&harbor.release("", &one).await).await.unwrap();
+        let next = harbor.release("    environment: {START_MS: '700'}\n", &two).await;
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let visits = async {
+            let mut away = 0;
+            while !done.load(SeqCst) {
+                let answer = get(harbor.front, HOST, "/version").await;
+                match answer.status {
+                    200 => {}
+                    503 => {
+                        assert!(answer.header("retry-after").is_some(), "{kind:?}: {answer:?}");
+                        away += 1;
+                    }
+                    other => panic!("{kind:?}: a visitor got {other}: {answer:?}"),
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            away
+        };
+        let deploy = async {
+            harbor.deploy(&next).await.unwrap();
+            done.store(true, SeqCst);
+        };
+        let (away, ()) = tokio::join!(visits, deploy);
+        assert!(away > 0, "{kind:?}: nobody was told that the site is worked on");
+        assert_eq!(harbor.version().await, "2");
+        let said = harbor.said.0.lock().unwrap().clone();
+        let gap = said.iter().find_map(|line| {
+            line.strip_prefix("there was no service for ")?.strip_suffix(" ms")?.parse::<u64>().ok()
+        });
+        println!("{kind:?}: {away} visitors were told to come again, the gap is {gap:?} ms");
+        assert!(gap.is_some_and(|gap| gap >= 700), "{said:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -260,10 +260,18 @@ pub fn route(host: &str) -> Route {
 
 /// The same proxy in front of every place, at that place.
 pub fn fronts(executors: Arc<dyn Executors>, settings: ProxySettings) -> Arc<Fronts> {
+    fronts_by(executors, move || settings.clone())
+}
+
+/// The same; what it is is asked each time.
+pub fn fronts_by(
+    executors: Arc<dyn Executors>,
+    settings: impl Fn() -> ProxySettings + Send + Sync + 'static,
+) -> Arc<Fronts> {
     let fronts = Fronts::new(FrontsConfig {
         executors,
         fronts: Arc::new(move |place| {
-            let (at, settings) = (place.clone(), settings.clone());
+            let (at, settings) = (place.clone(), settings());
             Some(Front { at, settings, address: None, shared: BTreeMap::new() })
         }),
         secrets: Arc::new(NoSecrets),

@@ -9,9 +9,10 @@ use dhow_core::fleet::{Isolation, ProxyKind, ProxySettings};
 use dhow_core::port::{Command, Executor, Place, Target as _};
 use dhow_testkit::engines::{self, Image, Server};
 
-use super::harbor::{Known, free, fronts, route, version};
+use super::harbor::{Known, Said, free, fronts, route, version};
 use crate::compose::support::{Lab, Registry, Release};
 use crate::executor::support::{remote, server};
+use crate::proxy::socket::Visitor;
 
 /// A deployment on the server.
 async fn lab(server: &Server, isolation: Isolation, host: Option<&str>) -> Option<Lab> {
@@ -79,7 +80,7 @@ async fn a_site_cannot_reach_anothers_database_and_the_proxy_reaches_both_sites(
     (edge.executors, edge.routes) = (executors.clone(), routes.clone());
     executor.run(&Command::new(["mkdir", "-p", &folder]), &()).await.unwrap();
     let image = Image::server(&edge.parts, "edge").file(traefik.program, "/traefik");
-    let pin = edge.push("web", "1", image).await;
+    let edge_pin = edge.push("web", "1", image).await;
     let file = format!(
         "services:\n  edge:\n    image: {}:1\n    entrypoint: [/traefik, \"--entrypoints.web.address=:80\", \
          \"--providers.file.directory={folder}\", \"--providers.file.watch=true\", \
@@ -87,7 +88,7 @@ async fn a_site_cannot_reach_anothers_database_and_the_proxy_reaches_both_sites(
         edge.repository("web"),
         front.port()
     );
-    deploy(&edge, &edge.release(&[("compose.yaml", &file)], &pin).await).await;
+    deploy(&edge, &edge.release(&[("compose.yaml", &file)], &edge_pin).await).await;
     let mut sites = Vec::new();
     for (host, tag) in [("a.localhost", "a"), ("b.localhost", "b")] {
         let Some(mut site) = lab(&at, Isolation::Site, Some(host)).await else { return };
@@ -111,7 +112,54 @@ async fn a_site_cannot_reach_anothers_database_and_the_proxy_reaches_both_sites(
         );
         assert!(!connects(&edge, "edge", &to).await, "the proxy reaches no database");
     }
-    assert!(addresses(a, "web").await.contains_key("dhow_sites"));
+    // The two that the proxy reaches do not reach each other, and no name leads from one to the other.
+    for address in addresses(b, "web").await.values() {
+        assert!(!connects(a, "web", &format!("{address}:8080")).await, "{address} is another site's");
+    }
+    // Both are in containers with networks of their own: what is open between them is seen all the same.
+    let mut visitor = Visitor::connect(front, "a.localhost").await.unwrap();
+    assert_eq!(visitor.upgrade().await.unwrap(), "a");
+    let said = Arc::new(Said::default());
+    let pin = a.version("a2").await;
+    let file_of_a =
+        format!("services:\n  web:\n    image: {0}:a2\n  db:\n    image: {0}:a2\n", a.repository("web"));
+    let mut next = a.release(&[("compose.yaml", &file_of_a)], &pin).await;
+    next.0.log = said.clone();
+    deploy(a, &next).await;
+    let said = said.0.lock().unwrap().clone();
+    assert!(said.iter().any(|line| line.starts_with("1 connections were still open")), "{said:?}");
+    let own = format!("dhow_site_{}", a.project());
+    let both = addresses(a, "web").await;
+    assert!(both.contains_key(&own) && both.len() == 2, "{both:?}");
+    let members = async |network: &str| {
+        a.lines(&["network", "inspect", network, "--format", "{{range .Containers}}{{.Name}}\n{{end}}"]).await
+    };
+    assert_eq!(
+        members(&own).await.iter().filter(|name| !name.is_empty()).count(),
+        2,
+        "the site and the proxy"
+    );
+    // A proxy that is made anew meets all sites again.
+    let other = file.replace("ports:", "environment: {ANEW: '1'}\n    ports:");
+    deploy(&edge, &edge.release(&[("compose.yaml", &other)], &edge_pin).await).await;
+    for (host, tag) in [("a.localhost", "a2"), ("b.localhost", "b")] {
+        assert_eq!(version(front, host).await, tag, "the proxy reaches {host} again");
+    }
     let outside = format!("{}_dhow_outside", edge.project());
     assert!(addresses(&edge, "edge").await.contains_key(&outside));
+    let release = b.release(&[("compose.yaml", "services: {}")], &edge_pin).await;
+    b.target().remove(&release.0.rendered.deployment, &b.place, 1).await.unwrap();
+    let gone =
+        b.lines(&["network", "ls", "-q", "--filter", &format!("name=dhow_site_{}", b.project())]).await;
+    assert!(gone.is_empty(), "its network goes with a site");
+    // A network that somebody else made keeps nobody apart.
+    b.lines(&["network", "create", &format!("dhow_site_{}", b.project())]).await;
+    let file = format!("services:\n  web:\n    image: {}:b\n", b.repository("web"));
+    let again = b.release(&[("compose.yaml", &file)], &b.version("b").await).await;
+    let target = b.target();
+    let observed = target.observe(&again.0.rendered, &b.place).await.unwrap();
+    let steps = target.plan(&again.0.rendered, &again.0.hash, &b.place, &observed);
+    let error = target.execute(&steps[0], &again.0).await.unwrap_err().to_string();
+    b.lines(&["network", "rm", &format!("dhow_site_{}", b.project())]).await;
+    assert!(error.contains("was not made by Dhow") && error.contains("docker network rm"), "{error}");
 }

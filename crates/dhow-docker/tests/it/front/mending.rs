@@ -1,11 +1,12 @@
 //! Routes that change although no container does, and routes that were lost.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dhow_core::fleet::ProxyKind;
 use dhow_core::port::Target as _;
 
-use super::harbor::{HOST, Harbor, version};
+use super::harbor::{HOST, Harbor, fronts_by, version};
 use crate::proxy::socket::get;
 
 /// Within seconds.
@@ -83,8 +84,38 @@ async fn whoever_was_taken_over_changes_no_route() {
     release.0.epoch = 7;
     harbor.deploy(&release).await.unwrap();
     let (deployment, place) = (&release.0.rendered.deployment, &harbor.lab.place);
-    let error =
-        dhow_docker::compose::Routes::remove(&*harbor.fronts, deployment, place, 6).await.unwrap_err();
+    let end = dhow_docker::compose::RouteEnd {
+        deployment: deployment.clone(),
+        place: place.clone(),
+        places: Vec::new(),
+        proxy: None,
+        epoch: 6,
+    };
+    let error = dhow_docker::compose::Routes::remove(&*harbor.fronts, &end).await.unwrap_err();
     assert!(matches!(error, dhow_core::port::TargetError::Fenced { seen: 7, ours: 6 }), "{error}");
     assert_eq!(harbor.version().await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_the_fleet_names_no_more_loses_the_route_once_the_new_one_serves() {
+    let Some(mut harbor) = Harbor::start(ProxyKind::Traefik, None).await else { return };
+    let Some(other) = Harbor::start(ProxyKind::Caddy, None).await else { return };
+    let named = Arc::new(Mutex::new(harbor.settings.clone()));
+    let now = Arc::clone(&named);
+    harbor.lab.routes = fronts_by(harbor.lab.executors.clone(), move || now.lock().unwrap().clone());
+    harbor.target = harbor.lab.target();
+    let one = harbor.lab.version("1").await;
+    let release = harbor.release("", &one).await;
+    harbor.deploy(&release).await.unwrap();
+    assert_eq!(harbor.version().await, "1");
+    let container = harbor.lab.ids("web").await;
+    *named.lock().unwrap() = other.settings.clone();
+    let deployed = harbor.deploy(&release).await.unwrap();
+    assert!(deployed.told.iter().any(|told| told.contains("set the route of")), "{deployed:?}");
+    assert_eq!(version(other.front, HOST).await, "1", "the new one serves");
+    soon(&harbor, HOST, "404").await;
+    assert_eq!(harbor.lab.ids("web").await, container);
+    assert!(harbor.deploy(&release).await.unwrap().told.is_empty(), "nothing is left to do");
+    harbor.target.remove(&release.0.rendered.deployment, &harbor.lab.place, 1).await.unwrap();
+    assert_eq!(version(other.front, HOST).await, "404");
 }

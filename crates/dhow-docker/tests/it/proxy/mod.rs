@@ -1,6 +1,6 @@
 //! Proxies: real ones, with real sites behind them.
 
-mod bench;
+pub mod bench;
 mod caddy;
 pub mod load;
 mod place;

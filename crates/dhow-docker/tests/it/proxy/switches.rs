@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use dhow_docker::proxy::{Change, Leaving, ProxyError, Site, Switch, Upstream, drain};
+use dhow_docker::proxy::{Change, Inside, Kernels, Leaving, ProxyError, Site, Switch, Upstream, drain};
 use tokio::task::JoinSet;
 
 use super::bench::{Bench, FOREIGN, HOST, Kind, LIMIT, Version, free, site};
@@ -51,8 +51,9 @@ async fn switches(bench: &Bench) -> Times {
         let (proxy, place) = (bench.proxy.clone(), place.clone());
         let gone = std::mem::replace(&mut old, new);
         drains.spawn(async move {
-            let leaving = [Leaving { address: gone.address, pid: None }];
-            let drained = drain(proxy.as_ref(), place.as_ref(), &leaving, DRAIN).await.unwrap();
+            let leaving = [Leaving { address: gone.address, inside: None }];
+            let kernels = Kernels { proxy: place.as_ref(), own: place.as_ref() };
+            let drained = drain(proxy.as_ref(), kernels, &leaving, DRAIN).await.unwrap();
             gone.kill().await;
             assert_eq!(drained.open, Some(0), "all that was open ended within the drain time");
             drained.waited
@@ -80,17 +81,18 @@ async fn a_drain_waits_for_a_socket_until_its_time_is_over() {
         assert_eq!(visitor.upgrade().await.unwrap(), "1");
         bench.proxy.set(&site, &[new.upstream()]).await.unwrap();
         bench.proxy.ready(&site, &[new.upstream()], LIMIT).await.unwrap();
-        for pid in [None, Some(old.pid())] {
-            let leaving = [Leaving { address: old.address, pid }];
+        let kernels = Kernels { proxy: &place, own: &place };
+        for inside in [None, Some(Inside { pid: old.pid(), address: old.address })] {
+            let leaving = [Leaving { address: old.address, inside }];
             let limit = Duration::from_secs(3);
-            let drained = drain(bench.proxy.as_ref(), &place, &leaving, limit).await.unwrap();
+            let drained = drain(bench.proxy.as_ref(), kernels, &leaving, limit).await.unwrap();
             assert_eq!(drained.open, Some(1), "{kind:?} {drained:?}");
             assert!(drained.waited >= limit, "{drained:?}");
         }
         assert_eq!(visitor.say("still here").await.unwrap(), "still here", "{kind:?}");
         drop(visitor);
-        let leaving = [Leaving { address: old.address, pid: None }];
-        let drained = drain(bench.proxy.as_ref(), &place, &leaving, LIMIT).await.unwrap();
+        let leaving = [Leaving { address: old.address, inside: None }];
+        let drained = drain(bench.proxy.as_ref(), kernels, &leaving, LIMIT).await.unwrap();
         assert_eq!(drained.open, Some(0), "{kind:?}");
         assert!(drained.waited < Duration::from_secs(4), "nobody is waited for in vain: {drained:?}");
     }

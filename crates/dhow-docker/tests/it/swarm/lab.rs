@@ -161,6 +161,15 @@ impl Lab {
         false
     }
 
+    /// The tasks that are to run.
+    pub async fn live(&self) -> Vec<String> {
+        let mut live = self
+            .lines(&["stack", "ps", &self.stack(), "-q", "--no-trunc", "--filter", "desired-state=running"])
+            .await;
+        live.sort();
+        live
+    }
+
     /// The ports that containers of `web` were given, the newest first.
     async fn ports(&self) -> Vec<u16> {
         let name = format!("label=com.docker.swarm.service.name={}_web", self.stack());

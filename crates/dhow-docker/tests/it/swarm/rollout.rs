@@ -123,3 +123,38 @@ async fn what_is_changed_by_hand_is_told_within_seconds_and_mended() {
     lab.roll_out(&release).await.unwrap();
     assert!(lab.plan(&release).await.unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_ports_is_done_when_every_task_has_them() {
+    let Some(lab) = Lab::new().await else { return };
+    let pin = lab.version("1").await;
+    // Swarm replaces one after the other, and rests between them.
+    let rests = lab.beside("").replace("monitor: 300ms", "monitor: 300ms, delay: 1s") + "      replicas: 2\n";
+    let release = lab.release(&[("web-stack.yml", &rests)], &pin).await;
+    lab.roll_out(&release).await.unwrap();
+    let before = lab.live().await;
+    let other = rests.replace("target: 8080", "target: 8081");
+    let release = lab.release(&[("web-stack.yml", &other)], &pin).await;
+    lab.roll_out(&release).await.unwrap();
+    let after = lab.live().await;
+    assert_eq!((before.len(), after.len()), (2, 2));
+    assert!(after.iter().all(|task| !before.contains(task)), "{before:?} {after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_placement_leaves_what_fits_and_finds_no_place_for_what_does_not() {
+    let Some(lab) = Lab::new().await else { return };
+    let pin = lab.version("1").await;
+    let placed =
+        |constraint: &str| lab.beside("") + &format!("      placement: {{constraints: [{constraint}]}}\n");
+    let file = placed("node.role == manager");
+    lab.roll_out(&lab.release(&[("web-stack.yml", &file)], &pin).await).await.unwrap();
+    let before = lab.live().await;
+    let file = placed("node.labels.none != x");
+    lab.roll_out(&lab.release(&[("web-stack.yml", &file)], &pin).await).await.unwrap();
+    assert_eq!(lab.live().await, before, "a task that fits was replaced");
+    let file = placed("node.role == worker");
+    let error = lab.roll_out(&lab.release(&[("web-stack.yml", &file)], &pin).await).await.unwrap_err();
+    assert!(error.to_string().contains("deploy.placement.constraints"), "{error}");
+    assert!(lab.serves("1").await, "the old one does not serve");
+}

@@ -7,7 +7,7 @@ use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, Digest, TargetType};
 use dhow_core::port::{
     CheckAddress, Context, Front, Heard, Hearing, Inside, Observed, Phase, Place, Process, ReleaseOnPlace,
-    RenderInput, Rendered, Settled, Step, Target, TargetError,
+    RenderInput, Rendered, Settled, Step, Stream, Target, TargetError,
 };
 use dhow_testkit::MemoryTarget;
 use tokio::sync::watch;
@@ -24,6 +24,14 @@ pub struct Dock {
     refused_removals: AtomicUsize,
     /// Places whose rooms cannot be looked into: false, they say so; true, they are silent.
     away: Mutex<BTreeMap<Place, bool>>,
+    /// Places that do nothing: false, they say so; true, they are silent.
+    lost: Mutex<BTreeMap<Place, bool>>,
+    /// Places at which going back hangs.
+    no_way_back: Mutex<BTreeSet<Place>>,
+    /// What was asked of each place.
+    asked: Mutex<BTreeMap<Place, usize>>,
+    /// What every step says.
+    says: Mutex<Vec<String>>,
 }
 
 impl Dock {
@@ -35,6 +43,10 @@ impl Dock {
             switched: Mutex::default(),
             refused_removals: AtomicUsize::new(0),
             away: Mutex::default(),
+            lost: Mutex::default(),
+            no_way_back: Mutex::default(),
+            asked: Mutex::default(),
+            says: Mutex::default(),
         })
     }
 
@@ -73,6 +85,42 @@ impl Dock {
     /// What runs there cannot be looked into: the place says so, or is silent.
     pub fn away(&self, place: Place, silent: bool) {
         self.away.lock().unwrap().insert(place, silent);
+    }
+
+    /// A place does nothing any more: it says so, or is silent.
+    pub fn lose(&self, place: Place, silent: bool) {
+        self.lost.lock().unwrap().insert(place, silent);
+    }
+
+    /// Going back hangs at a place.
+    pub fn block_way_back(&self, place: Place) {
+        self.no_way_back.lock().unwrap().insert(place);
+    }
+
+    /// Every place answers again.
+    pub fn find_all(&self) {
+        self.lost.lock().unwrap().clear();
+        self.no_way_back.lock().unwrap().clear();
+    }
+
+    /// How often a place was asked for anything.
+    pub fn asked(&self, place: &Place) -> usize {
+        self.asked.lock().unwrap().get(place).copied().unwrap_or_default()
+    }
+
+    /// Every step says this.
+    pub fn says(&self, lines: &[&str]) {
+        *self.says.lock().unwrap() = lines.iter().map(|line| (*line).to_owned()).collect();
+    }
+
+    async fn answers(&self, place: &Place) -> Result<(), TargetError> {
+        *self.asked.lock().unwrap().entry(place.clone()).or_default() += 1;
+        let lost = self.lost.lock().unwrap().get(place).copied();
+        match lost {
+            None => Ok(()),
+            Some(false) => Err(TargetError::Passing(format!("{place} cannot be reached"))),
+            Some(true) => std::future::pending().await,
+        }
     }
 
     async fn is_there(&self, place: &Place) -> Result<(), TargetError> {
@@ -121,6 +169,7 @@ impl Target for Dock {
     }
 
     async fn observe(&self, rendered: &Rendered, place: &Place) -> Result<Observed, TargetError> {
+        self.answers(place).await?;
         self.target.observe(rendered, place).await
     }
 
@@ -133,6 +182,9 @@ impl Target for Dock {
         if let (Some(mut gate), Phase::Checking) = (gate, step.phase) {
             let _ = gate.wait_for(|open| *open).await;
         }
+        self.answers(&step.place).await?;
+        let says = self.says.lock().unwrap().clone();
+        says.iter().for_each(|line| context.log.line(Stream::Out, line));
         if step.phase == Phase::Checking {
             self.works(context)?;
         }
@@ -144,11 +196,24 @@ impl Target for Dock {
     }
 
     async fn undo(&self, step: &Step, context: &Context) -> Result<(), TargetError> {
+        self.answers(&step.place).await?;
+        let blocked = self.no_way_back.lock().unwrap().contains(&step.place);
+        if blocked {
+            std::future::pending::<()>().await;
+        }
         self.target.undo(step, context).await
     }
 
     async fn settle(&self, step: &Step, context: &Context) -> Result<Settled, TargetError> {
+        self.answers(&step.place).await?;
         self.target.settle(step, context).await
+    }
+
+    async fn bring(&self, context: &Context) -> Result<(), TargetError> {
+        for place in &context.rendered.places {
+            self.answers(place).await?;
+        }
+        Ok(())
     }
 
     async fn address(
@@ -170,6 +235,7 @@ impl Target for Dock {
     }
 
     async fn remove(&self, id: &DeploymentId, place: &Place, epoch: u64) -> Result<(), TargetError> {
+        self.answers(place).await?;
         let left =
             self.refused_removals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         if left.is_ok() {
@@ -185,6 +251,7 @@ impl Target for Dock {
     }
 
     async fn processes(&self, _: &DeploymentId, place: &Place) -> Result<Vec<Process>, TargetError> {
+        self.answers(place).await?;
         self.is_there(place).await?;
         Ok(vec![Process {
             id: "0123456789ab".into(),

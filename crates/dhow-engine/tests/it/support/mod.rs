@@ -13,9 +13,10 @@ use dhow_core::noun::{
     DeploymentId, Digest, EnvironmentName, PersonName, Repository, ServiceName, SourceLabels, Tag, TargetType,
 };
 use dhow_core::port::{
-    BranchName, CommitId, EventQuery, FileChange, FleetRepo, Place, Record, Scan, Store, StoreExt, Target,
+    Batch, BranchName, CommitId, EventQuery, Expect, FileChange, FleetRepo, Place, Record, Scan, Store,
+    StoreExt, Target,
 };
-use dhow_core::rollout::{DeploymentRow, Event, Proposal, Release, Rollout};
+use dhow_core::rollout::{DeploymentRow, Event, Hold, Proposal, Quarantined, Release, Rollout};
 use dhow_engine::command::{Actor, Outcome, RollbackTo};
 use dhow_engine::{Engine, EngineError, Ports, Settings};
 use dhow_testkit::{MemoryFleetRepo, MemorySource, MemoryStore};
@@ -169,6 +170,19 @@ impl World {
         answer
     }
 
+    /// An older Dhow stored this rollout: what follows from its failure is not stored yet.
+    pub fn forget_conclusions(&self, rollout: &Rollout) {
+        let mut puts = vec![rollout.put(Expect::Any).unwrap()];
+        puts.extend(self.list::<Quarantined>("").iter().map(|q| Quarantined::remove(q.key())));
+        puts.extend(self.list::<Hold>("").iter().map(|hold| Hold::remove(hold.key())));
+        now(self.store.inner().commit(Batch { puts, events: Vec::new() })).unwrap();
+    }
+
+    pub fn forget_server(&mut self, who: &str, server: &str) -> Result<Outcome, EngineError> {
+        let (actor, server) = (actor(who), server.parse().unwrap());
+        self.ask(async move |e| e.forget_server(&actor, &server).await)
+    }
+
     pub fn approve(&mut self, who: &str, service: &str, environment: &str) -> Result<Outcome, EngineError> {
         let (actor, service, environment) = (actor(who), name(service), place(environment));
         self.ask(async move |e| e.approve(&actor, &service, &environment, None).await)
@@ -314,7 +328,7 @@ impl World {
         self.row(id).waiting_for.unwrap_or_default()
     }
 
-    fn tags_of(&self, id: &str, hash: &dhow_core::fleet::DesiredHash) -> String {
+    pub fn tags_of(&self, id: &str, hash: &dhow_core::fleet::DesiredHash) -> String {
         let Some(release) = self.load::<Release>(&format!("{id}/{hash}")) else { return hash.short() };
         let tags: Vec<String> = release
             .rendered
@@ -366,6 +380,13 @@ impl World {
         let query = EventQuery { limit: 100_000, ..EventQuery::default() };
         let stored = now(self.store.inner().events(query)).unwrap();
         stored.iter().map(|e| Event::read(e).unwrap()).collect()
+    }
+
+    /// Events behind this number, each with its own.
+    pub fn events_after(&self, after: u64) -> Vec<(u64, Event)> {
+        let query = EventQuery { after, limit: 100_000, ..EventQuery::default() };
+        let stored = now(self.store.inner().events(query)).unwrap();
+        stored.iter().map(|e| (e.seq, Event::read(e).unwrap())).collect()
     }
 
     /// Events of a kind.

@@ -9,6 +9,9 @@ use dhow_core::port::{
 use dhow_testkit::MemoryStore;
 use tokio::sync::Notify;
 
+/// So many batches are no voyage: somebody goes round in a circle.
+const MOST: usize = 10_000;
+
 /// When the process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
@@ -62,6 +65,8 @@ impl Fuse {
         let said = if batch.events.is_empty() { rows.collect() } else { facts.collect::<Vec<_>>() };
         let mut batches = self.batches.lock().unwrap();
         batches.push(said.join(", "));
+        // Waiting takes no time here: what goes round in a circle would do so for ever.
+        assert!(batches.len() < MOST, "it never rests; at last: {:?}", &batches[MOST - 20..MOST - 1]);
         batches.len()
     }
 

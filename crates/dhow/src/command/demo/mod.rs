@@ -83,7 +83,11 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let dir = args.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be created", dir.display()))?;
     let mut demo = Demo::start(&dir, args.yes, args.compose).await?;
-    let requests = demo.voyage(&dir).await;
+    // Whoever ends it early finds nothing left behind, either.
+    let requests = tokio::select! {
+        requests = demo.voyage(&dir) => requests,
+        () = super::serve::stopped() => Err(anyhow::anyhow!("the demo was ended before its voyage was over")),
+    };
     let outcome = match requests {
         Ok(requests) => demo.conclude(requests, args.output).await,
         Err(error) => Err(error),

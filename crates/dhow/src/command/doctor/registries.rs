@@ -50,9 +50,14 @@ async fn ask(client: &reqwest::Client, host: &str, settings: Option<&RegistrySet
     }
     let certificate = reasons.iter().any(|reason| reason.to_lowercase().contains("certificate"));
     match (certificate, settings.is_some_and(|settings| settings.ca.is_some())) {
-        (true, true) => {
-            Finding::new("registry", Standing::Ok, format!("{host} answers, with a certificate of its own"))
-        }
+        (true, true) => Finding::new(
+            "registry",
+            Standing::Warning,
+            format!(
+                "{host} answers with a certificate that this machine does not know; whether the `ca` of dhow.yaml vouches for \
+                 it, `dhow serve` tells with its first request"
+            ),
+        ),
         (true, false) => Finding::new(
             "registry",
             Standing::Failed,

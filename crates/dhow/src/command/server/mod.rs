@@ -2,6 +2,7 @@
 
 mod add;
 mod check;
+mod forget;
 mod list;
 pub(super) mod servers;
 
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-/// Trust, list and check the servers of a fleet
+/// Trust, list, check and forget the servers of a fleet
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -21,9 +22,10 @@ enum Command {
     Add(add::Add),
     List(list::List),
     Check(check::Check),
+    Forget(forget::Forget),
 }
 
-/// Runs on the host of `dhow serve`, where the keys are.
+/// Runs on the host of `dhow serve`, where the keys are; `forget` asks the API.
 ///
 /// # Errors
 /// The fleet cannot be read, or a server is not as it should be.
@@ -32,5 +34,6 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Add(args) => add::run(args).await,
         Command::List(args) => list::run(args).await,
         Command::Check(args) => check::run(args).await,
+        Command::Forget(args) => forget::run(args).await,
     }
 }

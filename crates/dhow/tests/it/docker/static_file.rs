@@ -71,10 +71,12 @@ impl Yard {
         std::fs::read_to_string(self.files().join("current/index.html")).ok()
     }
 
+    /// All that is in the folder of the releases, but what is known of them.
     fn releases(&self) -> Vec<String> {
         let names = std::fs::read_dir(self.files().join("releases")).into_iter().flatten().flatten();
         let mut names: Vec<String> =
             names.map(|name| name.file_name().to_string_lossy().into_owned()).collect();
+        names.retain(|name| name != ".owner" && !name.starts_with(".same-"));
         names.sort();
         names
     }
@@ -141,6 +143,10 @@ impl Bench {
 
     /// What a rollout of this version runs under.
     async fn release(&self, version: &str, bulk: usize) -> Context {
+        self.release_of(&self.name, &self.yard.directory, version, bulk).await
+    }
+
+    async fn release_of(&self, service: &str, directory: &str, version: &str, bulk: usize) -> Context {
         let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
         for (path, content) in [("index.html", version.as_bytes().to_vec()), ("a/bulk", noise(bulk))] {
             let mut header = tar::Header::new_gnu();
@@ -156,11 +162,11 @@ impl Bench {
         let settings = DeploymentSettings {
             bundle: Some("ghcr.io/acme/web".parse().unwrap()),
             servers: vec![self.server.name.parse().unwrap()],
-            directory: Some(self.yard.directory.clone()),
+            directory: Some(directory.to_owned()),
             ..DeploymentSettings::default()
         };
         let deployment = Arc::new(Deployment {
-            id: format!("{}/static_file/stage", self.name).parse().unwrap(),
+            id: format!("{service}/static_file/stage").parse().unwrap(),
             folder: "x".into(),
             spelled_environment: "stage".into(),
             files: Vec::new(),
@@ -271,7 +277,7 @@ async fn a_send_that_is_cut_leaves_nothing_half_and_is_done_again() {
         let releases = bench.yard.files().join("releases");
         let is_half = || {
             let mut names = std::fs::read_dir(&releases).unwrap().flatten();
-            names.any(|name| name.file_name().to_string_lossy().starts_with('.'))
+            names.any(|name| name.file_name().to_string_lossy().contains(".dhow-"))
         };
         while !is_half() {
             tokio::task::yield_now().await;
@@ -314,6 +320,56 @@ async fn what_another_tool_left_is_taken_over_and_put_back() {
     std::fs::create_dir(files.join("current")).unwrap();
     let told = bench.target.observe(&context.rendered, &bench.place()).await.unwrap_err();
     assert!(matches!(&told, TargetError::Blocked(why) if why.contains("is no link")), "{told}");
+}
+
+#[tokio::test]
+async fn a_directory_is_one_deployments_and_whoever_left_it_removes_nothing_of_the_next() {
+    let Some(bench) = Bench::new().await else { return };
+    let (place, directory) = (bench.place(), bench.yard.directory.clone());
+    let first = bench.release("1", 10).await;
+    bench.roll_out(&first).await;
+    let other = bench.release_of(&format!("{}-other", bench.name), &directory, "2", 10).await;
+    let told = bench.target.bring(&other).await.unwrap_err();
+    let whose = format!("it is that of stage/{}", bench.name);
+    assert!(matches!(&told, TargetError::Blocked(why) if why.contains(&whose)), "{told}");
+
+    let moved = bench.release_of(&bench.name, &format!("{directory}/moved"), "3", 10).await;
+    bench.roll_out(&moved).await;
+    bench.roll_out(&other).await;
+    assert_eq!(bench.yard.page().as_deref(), Some("2"));
+    bench.target.remove(&first.rendered.deployment, &place, 1).await.unwrap();
+    assert_eq!(bench.yard.page().as_deref(), Some("2"), "the other deployment's site stays");
+    assert!(!bench.yard.files().join("moved/current").exists(), "its own goes");
+    bench.target.remove(&other.rendered.deployment, &place, 1).await.unwrap();
+    assert_eq!(bench.yard.page(), None);
+}
+
+#[tokio::test]
+async fn a_look_at_a_site_reads_its_files_only_where_one_was_touched() {
+    let Some(bench) = Bench::new().await else { return };
+    let context = bench.release("1", 10).await;
+    bench.roll_out(&context).await;
+    let plan = async || {
+        let observed = bench.target.observe(&context.rendered, &bench.place()).await.unwrap();
+        bench.target.plan(&context.rendered, &context.hash, &bench.place(), &observed).len()
+    };
+    bench.target.verify(&context.rendered, &context.hash, &bench.place()).await.unwrap();
+    let same = bench.yard.files().join(format!("releases/.same-{}", context.hash));
+    let compared = || std::fs::metadata(&same).and_then(|known| known.modified()).ok();
+    let before = compared();
+    assert!(before.is_some() && plan().await == 0);
+    assert_eq!(compared(), before, "nothing was compared");
+    let page = bench.yard.files().join("current/index.html");
+    let times = std::fs::metadata(&page).unwrap().modified().unwrap();
+    let forge = |text: &str| {
+        std::fs::write(&page, text).unwrap();
+        std::fs::File::options().write(true).open(&page).unwrap().set_modified(times).unwrap();
+    };
+    forge("1");
+    assert_eq!(plan().await, 0, "touched, and the same");
+    assert!(compared() > before);
+    forge("9");
+    assert_eq!(plan().await, 1, "of the same size and time, and another");
 }
 
 #[tokio::test]

@@ -7,4 +7,4 @@ mod seen;
 pub use lab::{Lab, Release};
 pub use registry::Registry;
 pub use routes::Upstreams;
-pub use seen::get;
+pub use seen::{get, post};

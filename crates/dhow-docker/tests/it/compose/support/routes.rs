@@ -6,16 +6,20 @@ use async_trait::async_trait;
 use dhow_core::fleet::Route;
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Place, TargetError};
-use dhow_docker::compose::{Instance, Prepared, RouteChange, Routes};
+use dhow_docker::compose::{Instance, Noted, Prepared, RouteChange, RouteEnd, Routes};
 
-/// A proxy that is a table.
+/// A proxy that is a table; and what was drained last.
 #[derive(Default)]
-pub struct Upstreams(pub Mutex<BTreeMap<DeploymentId, Vec<SocketAddr>>>);
+pub struct Upstreams(pub Mutex<BTreeMap<DeploymentId, Vec<SocketAddr>>>, pub Mutex<Vec<SocketAddr>>);
 
 #[async_trait]
 impl Routes for Upstreams {
     fn serves(&self, _: &Place) -> bool {
         true
+    }
+
+    fn proxy(&self, _: &Place, _: &[Place]) -> Option<Noted> {
+        None
     }
 
     fn warns(&self, _: &Place) -> Option<String> {
@@ -36,9 +40,15 @@ impl Routes for Upstreams {
         Ok(())
     }
 
+    async fn suspend(&self, change: &RouteChange) -> Result<(), TargetError> {
+        self.0.lock().unwrap().insert(change.deployment.clone(), Vec::new());
+        Ok(())
+    }
+
     async fn drain(&self, change: &RouteChange) -> Result<Option<String>, TargetError> {
         let (table, old) = (self.0.lock().unwrap(), addresses(&change.old));
         assert!(table[&change.deployment].iter().all(|to| !old.contains(to)), "old ones still serve");
+        *self.1.lock().unwrap() = old;
         Ok(None)
     }
 
@@ -47,10 +57,14 @@ impl Routes for Upstreams {
         Ok((!there).then(|| "it is not in the table".to_owned()))
     }
 
-    fn keep(&self, _: RouteChange) {}
+    fn ticket(&self) -> u64 {
+        0
+    }
 
-    async fn remove(&self, deployment: &DeploymentId, _: &Place, _: u64) -> Result<(), TargetError> {
-        self.0.lock().unwrap().remove(deployment);
+    fn keep(&self, _: RouteChange, _: u64) {}
+
+    async fn remove(&self, end: &RouteEnd) -> Result<(), TargetError> {
+        self.0.lock().unwrap().remove(&end.deployment);
         Ok(())
     }
 

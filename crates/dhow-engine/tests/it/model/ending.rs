@@ -1,0 +1,218 @@
+//! Failures have stopped: everything comes to rest, and what runs is what the fleet says or what a conclusion says.
+
+use std::time::Duration;
+
+use dhow_core::noun::Digest;
+use dhow_core::port::Place;
+use dhow_core::rollout::{CommitAttempt, DeploymentRow, Event, Health, Hold, Rollout, State, UpdateRow};
+
+use crate::support::{World, deployment, tag_in};
+
+use super::action::{Env, Gates, Svc};
+use super::reference::Reference;
+use super::{Broken, act, shop};
+
+/// How often nothing new may be waited for.
+const LOOKS: usize = 12;
+/// Longer than any interval, backoff and soak.
+const WHILE: Duration = Duration::from_secs(400);
+
+/// Waits until nothing happens any more, and looks at the end.
+pub fn come_to_rest(world: &mut World, known: &mut Reference) -> Result<(), Broken> {
+    act::mend_all(world);
+    world.nudge_fleet();
+    let mut quiet = 0;
+    for _ in 0..LOOKS {
+        let before = known.heard;
+        world.pass(WHILE);
+        known.look(world).map_err(|broken| format!("at the end: {broken}"))?;
+        quiet = if known.heard == before { quiet + 1 } else { 0 };
+        if quiet == 2 {
+            return rest(world, known).map_err(|broken| format!("at rest: {broken}"));
+        }
+    }
+    let last: Vec<String> = world
+        .events_after(known.heard.saturating_sub(12))
+        .into_iter()
+        .map(|(_, event)| kind(&event))
+        .collect();
+    Err(format!("it never comes to rest; the last events: {last:#?}"))
+}
+
+fn rest(world: &World, known: &Reference) -> Result<(), Broken> {
+    for (svc, env) in Svc::ALL.into_iter().flat_map(|svc| Env::ALL.map(|env| (svc, env))) {
+        for id in shop::deployments(svc, env) {
+            if known.is_removed(svc, env) { gone(world, known, id)? } else { stands(world, id)? }
+        }
+        if !known.is_removed(svc, env) {
+            selected(world, known, svc, env)?;
+        }
+    }
+    let updates: Vec<UpdateRow> = world.list("");
+    if !updates.is_empty() {
+        return Err(format!("updates never came into the fleet: {updates:?}"));
+    }
+    let attempts: Vec<CommitAttempt> = world.list("commit/");
+    match attempts.iter().find(|attempt| !attempt.done) {
+        Some(attempt) => Err(format!("it is not known whether {} was pushed", attempt.commit)),
+        None => Ok(()),
+    }
+}
+
+/// What left the fleet does not run any more, unless people are asked.
+fn gone(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
+    let runs = world.dock(id).target.current(&deployment(id), &Place::Local);
+    let row: Option<DeploymentRow> = world.load(id);
+    let asked = row.as_ref().is_some_and(|row| row.removal.is_some() && row.waiting_for.is_some());
+    if runs.is_some() && !asked {
+        return Err(format!(
+            "{id} left the fleet and runs, and nobody is asked: {}",
+            row.map(|row| told(world, &row)).unwrap_or_default()
+        ));
+    }
+    let guarded = id.contains("production") && shop::approvers(known.gates).is_some();
+    if runs.is_some() && !guarded && known.gates == Gates::Nothing && row.is_none() {
+        return Err(format!("{id} was forgotten and runs"));
+    }
+    Ok(())
+}
+
+/// It runs what the fleet says, or says why not.
+fn stands(world: &World, id: &str) -> Result<(), Broken> {
+    let row = world.row(id);
+    let told = || told(world, &row);
+    let runs = world.dock(id).target.current(&deployment(id), &Place::Local);
+    let at = deployment(id);
+    let hold: Option<Hold> = world.load(&Hold::key_of(&at.service, &at.environment));
+    for rollout in world.list::<Rollout>(&format!("{id}/")).iter().filter(|r| !r.state.is_final()) {
+        if !rollout.state.is_waiting() || row.waiting_for.is_none() {
+            return Err(format!("rollout {} of {id} never ends: {}", rollout.number, told()));
+        }
+    }
+    if row.unclear.is_some() || row.mend.is_some() {
+        return Err(format!("{id} is not settled: {}", told()));
+    }
+    if runs != row.running && row.waiting_for.is_none() {
+        return Err(format!("{id} is said to run another release than it does, {runs:?}: {}", told()));
+    }
+    if row.desired == row.running {
+        let head = version_at_head(world, id);
+        let hash = row.running.ok_or_else(|| format!("{id} runs nothing: {}", told()))?;
+        let tags = world.tags_of(id, &hash);
+        if tags != head {
+            return Err(format!("{id} runs {tags}, and the fleet says {head}: {}", told()));
+        }
+        return match row.health {
+            Health::Healthy => Ok(()),
+            _ if row.waiting_for.is_some() => Ok(()),
+            health => Err(format!("{id} is {health:?} for no reason: {}", told())),
+        };
+    }
+    let held = row.desired.is_some_and(|desired| hold.as_ref().is_some_and(|h| h.holds(&at, &desired)));
+    let waits = matches!(row.phase, Some(State::AwaitingApproval | State::Stalled | State::Queued));
+    let why = row.waiting_for.is_some() || row.reason.is_some();
+    if !why || !(held || waits) {
+        return Err(format!("{id} does not run what the fleet says, and nothing says why: {}", told()));
+    }
+    Ok(())
+}
+
+/// The tag that stands in the fleet for a deployment.
+fn version_at_head(world: &World, id: &str) -> String {
+    let at = deployment(id);
+    let svc = if at.service.as_str() == "shop" { Svc::Shop } else { Svc::App };
+    let env = if at.environment.as_str() == "stage" { Env::Stage } else { Env::Production };
+    let files = shop::pins(svc, env, "");
+    let file = files.iter().find(|(path, _)| path.contains(at.target.as_str())).expect("a file pins it");
+    tag_in(&world.head(&file.0), &format!("r.test/{}:", svc.repository()))
+}
+
+/// What stands in the fleet is the newest that nothing holds back; in production with `from`, what stage runs.
+fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), Broken> {
+    let at = deployment(shop::deployments(svc, env)[0]);
+    let upstream = env == Env::Production && shop::has_from(known.gates);
+    let asks = env == Env::Production && shop::approvers(known.gates).is_some();
+    let hold: Option<Hold> = world.load(&Hold::key_of(&at.service, &at.environment));
+    let asked = !world.questions(svc.name(), env.name()).is_empty();
+    if hold.is_some() || asked {
+        return Ok(());
+    }
+    let stands = version_at_head(world, &at.to_string());
+    let is_free = |tag: &str| {
+        let digest = Digest::of(format!("{}:{tag}", svc.repository()).as_bytes());
+        let of = |env: &str| (svc.name().to_owned(), env.to_owned(), digest);
+        let upstream = upstream && known.quarantined.contains(&of("stage"));
+        !upstream && !known.quarantined.contains(&of(env.name()))
+    };
+    let wanted = if upstream {
+        let stage = shop::deployments(svc, Env::Stage)[0];
+        if known.is_removed(svc, Env::Stage) {
+            return Ok(());
+        }
+        let row = world.row(stage);
+        if row.health != Health::Healthy || row.running != row.desired {
+            return Ok(());
+        }
+        let tag = version_at_head(world, stage);
+        // What a person pinned stands until something newer is healthy upstream.
+        if !is_free(&tag) || known.by_hand.get(&(svc, env)) == Some(&stands) {
+            return Ok(());
+        }
+        tag
+    } else {
+        let newest = known.newest_first(svc).find(|tag| is_free(tag));
+        newest.cloned().unwrap_or_else(|| stands.clone())
+    };
+    if stands != wanted && !(asks && is_rejected(world, svc, env)) {
+        return Err(format!("{} {} stands at {stands}, and {wanted} is wanted", svc.name(), env.name()));
+    }
+    Ok(())
+}
+
+/// Somebody said no there.
+fn is_rejected(world: &World, svc: Svc, env: Env) -> bool {
+    world.told(|event| {
+        matches!(event, Event::Voted { service, environment, approve: false, .. }
+            if service.as_str() == svc.name() && environment.as_str() == env.name())
+    }) > 0
+}
+
+/// A deployment for people.
+fn told(world: &World, row: &DeploymentRow) -> String {
+    let at = &row.id;
+    let short = |hash: &dhow_core::fleet::DesiredHash| {
+        format!("{} ({})", hash.short(), world.tags_of(&at.to_string(), hash))
+    };
+    let hold: Option<Hold> = world.load(&Hold::key_of(&at.service, &at.environment));
+    let hold = hold.map(|hold| {
+        let hashes: Vec<String> = hold.hashes.get(at).into_iter().flatten().map(short).collect();
+        let rejected: Vec<String> = hold.rejected.get(at).into_iter().flatten().map(short).collect();
+        let up_to: Vec<String> = hold.up_to.values().map(|pin| pin.reference().to_string()).collect();
+        format!(
+            "{:?} {:?}, hashes {hashes:?}, rejected {rejected:?}, up to {up_to:?}, files {}",
+            hold.reason, hold.message, hold.files
+        )
+    });
+    format!(
+        "\n  desired {:?}\n  running {:?}\n  healthy release {:?}\n  phase {:?}, health {:?}, adopted {}\n  waiting for {:?}\n  \
+         reason {:?}\n  removal {:?}, unclear {:?}, mend {:?}, stop {:?}\n  hold {hold:?}\n  rollouts {:?}",
+        row.desired.as_ref().map(short),
+        row.running.as_ref().map(short),
+        row.healthy_release.as_ref().map(short),
+        row.phase,
+        row.health,
+        row.adopted,
+        row.waiting_for,
+        row.reason,
+        row.removal,
+        row.unclear,
+        row.mend,
+        row.stop,
+        world.runs(&at.to_string()),
+    )
+}
+
+/// An event for people.
+fn kind(event: &Event) -> String {
+    serde_json::to_string(event).unwrap_or_default().chars().take(300).collect()
+}

@@ -1,0 +1,82 @@
+//! The rules of the voyage (design sections 4 to 6) against random sequences of commands and failures.
+//!
+//! - [`action`]: what people, registries and the world may do, and random sequences of it.
+//! - [`act`]: doing it, on the real engine with twins in memory and a clock that takes no time.
+//! - [`reference`]: what a simple model knows from outside: what was published, who pushed and who said yes, what ran
+//!   healthy. It never asks the engine's gates.
+//! - [`promises`]: what must hold after every step.
+//! - [`ending`]: once failures stop, everything comes to rest, and runs what the fleet or a conclusion says.
+//!
+//! `PROPTEST_CASES` sets how many sequences are tried, `DHOW_MODEL_SEED` from which number they are made. A sequence that
+//! breaks a promise is shortened and printed, and kept in `regressions.txt`, which is tried first from then on.
+
+mod act;
+mod action;
+mod ending;
+mod promises;
+mod reference;
+mod shop;
+
+use proptest::test_runner::{
+    Config, FileFailurePersistence, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner,
+};
+
+use action::{Case, cases};
+use reference::Reference;
+
+/// Sequences in the short run.
+const CASES: u32 = 24;
+/// The number that the sequences are made from.
+const SEED: u64 = 2026;
+
+/// A promise that does not hold, in words.
+type Broken = String;
+
+/// Runs one sequence; the error says which promise broke, and when.
+fn run(case: &Case) -> Result<(), Broken> {
+    let mut world = shop::world(case.gates);
+    let mut known = Reference::new(case.gates);
+    world.start();
+    known.look(&world)?;
+    for (number, action) in case.actions.iter().enumerate() {
+        act::act(&mut world, &mut known, action);
+        known.look(&world).map_err(|broken| format!("after step {number}, {action:?}: {broken}"))?;
+    }
+    ending::come_to_rest(&mut world, &mut known)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[test]
+fn whatever_people_and_failures_do_the_promises_hold_and_everything_comes_to_rest() {
+    let seed = number("DHOW_MODEL_SEED").unwrap_or(SEED);
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/model/regressions.txt");
+    let config = Config {
+        cases: number("PROPTEST_CASES").and_then(|cases| u32::try_from(cases).ok()).unwrap_or(CASES),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(kept))),
+        max_shrink_iters: number("DHOW_MODEL_SHRINK").map_or(300, |n| n as u32),
+        ..Config::default()
+    };
+    let told = std::cell::Cell::new(false);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let ran = runner.run(&cases(), |case| {
+        run(&case).map_err(|broken| {
+            // The first one is told at once: making it shorter takes a while.
+            if !told.replace(true) {
+                eprintln!("a promise does not hold: {broken}\n{case:?}\nnow it is made shorter");
+            }
+            TestCaseError::fail(broken)
+        })
+    });
+    match ran {
+        Ok(()) => {}
+        Err(TestError::Fail(why, case)) => panic!(
+            "a promise does not hold: {why}\n{case:?}\nagain: DHOW_MODEL_SEED={seed} cargo test -p dhow-engine model"
+        ),
+        Err(error) => panic!("{error}; again: DHOW_MODEL_SEED={seed} cargo test -p dhow-engine model"),
+    }
+}

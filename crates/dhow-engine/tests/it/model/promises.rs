@@ -1,0 +1,255 @@
+//! What must hold after every step.
+
+use std::collections::BTreeSet;
+
+use dhow_core::fleet::DesiredHash;
+use dhow_core::noun::{DeploymentId, Digest};
+use dhow_core::port::Place;
+use dhow_core::rollout::{Ask, Event, Hold, Proposal, Release, Rollout, State, Why};
+
+use crate::support::{World, deployment};
+
+use super::reference::{Reference, Run};
+use super::{Broken, shop};
+
+/// The digests of a release.
+pub fn digests(world: &World, id: &DeploymentId, hash: &DesiredHash) -> Vec<Digest> {
+    let release: Option<Release> = world.load(&format!("{id}/{hash}"));
+    release.map(|r| r.rendered.pins.values().map(|pin| pin.digest).collect()).unwrap_or_default()
+}
+
+impl Reference {
+    /// One fact, in the order of the log.
+    pub(super) fn hear(&mut self, world: &World, event: &Event) -> Result<(), Broken> {
+        match event {
+            Event::RolloutQueued { deployment, rollout, hash, .. } => {
+                let run = Run { hash: *hash, state: State::Queued };
+                self.runs.insert((deployment.clone(), *rollout), run);
+            }
+            Event::RolloutMoved { deployment, rollout, from, to, .. } => {
+                self.moved(world, (deployment, *rollout), *from, *to)?;
+            }
+            Event::Adopted { deployment, hash } => {
+                for digest in digests(world, deployment, hash) {
+                    self.adopted.insert((deployment.clone(), digest));
+                }
+            }
+            Event::Quarantined { service, environment, digest, .. } => {
+                self.quarantined.insert((service.to_string(), environment.to_string(), *digest));
+            }
+            Event::Unquarantined { service, environment, digest, .. } => {
+                self.quarantined.remove(&(service.to_string(), environment.to_string(), *digest));
+            }
+            Event::UpdateSelected { service, environment, pins, why, .. } if *why != Why::Rollback => {
+                let digests = pins.values().map(|pin| pin.digest);
+                self.may_be_selected(service.as_str(), environment.as_str(), digests, "selected")?;
+            }
+            Event::ProposalOpened { id, service, environment, .. } => {
+                let row: Option<Proposal> = world.load(&format!("{service}/{environment}/{id}"));
+                if let Some(Proposal { ask: Ask::Update { pins, .. }, .. }) = row {
+                    let digests = pins.values().map(|pin| pin.digest);
+                    self.may_be_selected(service.as_str(), environment.as_str(), digests, "proposed")?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A quarantined version is never selected: not where it is quarantined, nor in an environment promoted from there.
+    fn may_be_selected(
+        &self,
+        service: &str,
+        environment: &str,
+        digests: impl Iterator<Item = Digest>,
+        how: &str,
+    ) -> Result<(), Broken> {
+        let mut from = vec![environment];
+        if environment == "production" && shop::has_from(self.gates) {
+            from.push("stage");
+        }
+        for digest in digests {
+            for at in &from {
+                if self.quarantined.contains(&(service.to_owned(), (*at).to_owned(), digest)) {
+                    return Err(format!(
+                        "{} of {service} is {how} for {environment}, and it is quarantined in {at}",
+                        digest.short()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn moved(
+        &mut self,
+        world: &World,
+        (id, number): (&DeploymentId, u64),
+        from: State,
+        to: State,
+    ) -> Result<(), Broken> {
+        let key = (id.clone(), number);
+        let Some(run) = self.runs.get(&key).cloned() else {
+            return Err(format!("rollout {number} of {id} moves to {to} and was never queued"));
+        };
+        if run.state != from {
+            return Err(format!("rollout {number} of {id} moves from {from}, and was {}", run.state));
+        }
+        if from.is_waiting() && !to.is_waiting() && !to.is_final() {
+            self.begins(world, (id, number), &run)?;
+        }
+        if to == State::Switching {
+            self.comes_from_upstream(world, id, &run.hash)?;
+        }
+        if to == State::Succeeded {
+            for digest in digests(world, id, &run.hash) {
+                self.healthy.insert((id.clone(), digest));
+            }
+        }
+        self.runs.insert(key, Run { hash: run.hash, state: to });
+        Ok(())
+    }
+
+    /// One rollout at a time, and none without the approvals that its environment asks for.
+    fn begins(&self, world: &World, (id, number): (&DeploymentId, u64), run: &Run) -> Result<(), Broken> {
+        let busy = |(of, other): &(DeploymentId, u64), run: &Run| {
+            of == id && *other != number && !run.state.is_waiting() && !run.state.is_final()
+        };
+        if let Some(((_, other), run)) = self.runs.iter().find(|(key, run)| busy(key, run)) {
+            return Err(format!("{id} begins rollout {number} while {other} is {}", run.state));
+        }
+        let row: Option<Rollout> = world.load(&Rollout::key_of(id, number));
+        let is_rollback = row.is_some_and(|row| row.is_rollback);
+        let Some((needed, who)) = shop::approvers(self.gates) else { return Ok(()) };
+        if is_rollback || id.environment.as_str() != "production" {
+            return Ok(());
+        }
+        let about = |question: &str| {
+            let said = self.yes.iter().filter(|y| y.deployment == *id && y.hash == run.hash);
+            let said = said.filter(|y| y.question == question && who.contains(&y.who));
+            said.map(|y| y.who).collect::<BTreeSet<_>>().len()
+        };
+        let most = self.yes.iter().map(|yes| about(&yes.question)).max().unwrap_or(0);
+        if most < needed {
+            return Err(format!(
+                "rollout {number} of {id} begins with {most} of {needed} approvals of {}",
+                run.hash.short()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Where `from` is set, production runs what ran healthy on stage, or healthy in production before, or was adopted.
+    fn comes_from_upstream(
+        &self,
+        world: &World,
+        id: &DeploymentId,
+        hash: &DesiredHash,
+    ) -> Result<(), Broken> {
+        if !shop::has_from(self.gates) || id.environment.as_str() != "production" {
+            return Ok(());
+        }
+        let upstream: Vec<DeploymentId> = shop::all()
+            .map(deployment)
+            .filter(|up| up.service == id.service && up.environment.as_str() == "stage")
+            .collect();
+        // With nothing of the service upstream, `from` binds nothing.
+        let stands = upstream.iter().any(|up| self.stands_upstream(up));
+        for digest in digests(world, id, hash) {
+            let here =
+                self.healthy.contains(&(id.clone(), digest)) || self.adopted.contains(&(id.clone(), digest));
+            let there = upstream.iter().any(|up| {
+                self.healthy.contains(&(up.clone(), digest)) || self.adopted.contains(&(up.clone(), digest))
+            });
+            if stands && !here && !there {
+                return Err(format!(
+                    "{id} goes live with {}, which never ran healthy on stage",
+                    digest.short()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn stands_upstream(&self, up: &DeploymentId) -> bool {
+        !self.may_be_gone.contains(&up.to_string())
+    }
+
+    /// The world as it is now.
+    pub(super) fn see(&mut self, world: &World) -> Result<(), Broken> {
+        for id in shop::all() {
+            self.nothing_broken_is_live(world, id)?;
+            self.the_old_serves_on(world, id)?;
+            held_is_not_rolled_out(world, id)?;
+            one_at_a_time(world, id)?;
+            let row = world.load::<dhow_core::rollout::DeploymentRow>(id);
+            if row.is_some_and(|row| row.running.is_some() && row.running == row.desired) {
+                self.forget_authors(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// No visitor sees a version whose checks fail.
+    fn nothing_broken_is_live(&mut self, world: &World, id: &str) -> Result<(), Broken> {
+        let switched = world.dock(id).switched();
+        let seen = self.switches.entry(id.to_owned()).or_default();
+        for (of, hash) in switched.iter().skip(*seen).filter(|(of, _)| of.to_string() == id) {
+            for digest in digests(world, of, hash) {
+                if self.broken.contains(&(id.to_owned(), digest)) {
+                    return Err(format!("{} went live on {id}, and its checks fail", digest.short()));
+                }
+            }
+        }
+        *seen = switched.len();
+        Ok(())
+    }
+
+    /// What served goes on to serve until something else does.
+    fn the_old_serves_on(&mut self, world: &World, id: &str) -> Result<(), Broken> {
+        let at = deployment(id);
+        let now = world.dock(id).target.current(&at, &Place::Local);
+        let was_healthy = self.healthy.iter().any(|(of, _)| *of == at);
+        match (self.ran.get(id), now) {
+            (Some(_), None) if was_healthy && !self.may_be_gone.contains(id) => {
+                return Err(format!("nothing serves on {id} any more"));
+            }
+            (_, Some(now)) => drop(self.ran.insert(id.to_owned(), now)),
+            (_, None) => drop(self.ran.remove(id)),
+        }
+        Ok(())
+    }
+}
+
+/// A held desired hash is not rolled out.
+fn held_is_not_rolled_out(world: &World, id: &str) -> Result<(), Broken> {
+    let at = deployment(id);
+    let Some(hold) = world.load::<Hold>(&Hold::key_of(&at.service, &at.environment)) else { return Ok(()) };
+    let row = world.load::<dhow_core::rollout::DeploymentRow>(id);
+    let stop = row.and_then(|row| row.stop).map(|stop| stop.rollout);
+    let mut open = world.list::<Rollout>(&format!("{id}/"));
+    open.retain(|r| !r.state.is_final() && !r.state.is_waiting() && !r.is_rollback);
+    for rollout in open {
+        let ends =
+            matches!(rollout.state, State::RollingBack | State::Finishing) || stop == Some(rollout.number);
+        if hold.holds(&at, &rollout.hash) && !ends {
+            return Err(format!(
+                "rollout {} of {id} is {} with a release that is held: {}",
+                rollout.number, rollout.state, hold.message
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Of a deployment one rollout runs, and one waits, at most.
+fn one_at_a_time(world: &World, id: &str) -> Result<(), Broken> {
+    let open: Vec<Rollout> =
+        world.list::<Rollout>(&format!("{id}/")).into_iter().filter(|r| !r.state.is_final()).collect();
+    let waiting = open.iter().filter(|r| r.state.is_waiting()).count();
+    if waiting > 1 || open.len() - waiting > 1 {
+        let open: Vec<String> = open.iter().map(|r| format!("{} {}", r.number, r.state)).collect();
+        return Err(format!("{id} has several rollouts at once: {}", open.join(", ")));
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! What a simple model knows: what it saw happen from outside, and what the log says in its order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dhow_core::fleet::DesiredHash;
+use dhow_core::noun::{DeploymentId, Digest};
+use dhow_core::rollout::{Proposal, State};
+
+use crate::support::{World, deployment};
+
+use super::action::{Env, Gates, Svc, Who};
+use super::{Broken, shop};
+
+/// A rollout as the log tells of it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub hash: DesiredHash,
+    pub state: State,
+}
+
+/// A yes: who, in which question, to what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Yes {
+    pub who: Who,
+    pub question: String,
+    pub deployment: DeploymentId,
+    pub hash: DesiredHash,
+}
+
+/// The model.
+#[derive(Debug)]
+pub struct Reference {
+    pub gates: Gates,
+    /// Versions by service, oldest first.
+    versions: BTreeMap<Svc, Vec<String>>,
+    numbers: usize,
+    /// Which digests do not work where.
+    pub broken: BTreeSet<(String, Digest)>,
+    /// What is not in the fleet now.
+    removed: BTreeSet<(Svc, Env)>,
+    /// What was ever out of the fleet, or was stopped from outside.
+    pub may_be_gone: BTreeSet<String>,
+    /// Who pushed last, of what did not run since; and what people were asked about before that.
+    authors: BTreeMap<String, (Who, BTreeSet<DesiredHash>)>,
+    /// The tag that a person pinned last.
+    pub by_hand: BTreeMap<(Svc, Env), String>,
+    pub yes: Vec<Yes>,
+    /// The number of the last event that was heard.
+    pub heard: u64,
+    pub runs: BTreeMap<(DeploymentId, u64), Run>,
+    /// Digests that ran healthy, by deployment.
+    pub healthy: BTreeSet<(DeploymentId, Digest)>,
+    /// Digests that were adopted, by deployment.
+    pub adopted: BTreeSet<(DeploymentId, Digest)>,
+    pub quarantined: BTreeSet<(String, String, Digest)>,
+    /// How many switches of each dock were looked at.
+    pub switches: BTreeMap<String, usize>,
+    /// What ran at the last look.
+    pub ran: BTreeMap<String, DesiredHash>,
+}
+
+impl Reference {
+    pub fn new(gates: Gates) -> Self {
+        Self {
+            gates,
+            versions: Svc::ALL.map(|svc| (svc, vec!["1.0.0".to_owned()])).into(),
+            numbers: 0,
+            broken: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            may_be_gone: BTreeSet::new(),
+            authors: BTreeMap::new(),
+            by_hand: BTreeMap::new(),
+            yes: Vec::new(),
+            heard: 0,
+            runs: BTreeMap::new(),
+            healthy: BTreeSet::new(),
+            adopted: BTreeSet::new(),
+            quarantined: BTreeSet::new(),
+            switches: BTreeMap::new(),
+            ran: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at the world: every promise holds.
+    pub fn look(&mut self, world: &World) -> Result<(), Broken> {
+        for (seq, event) in world.events_after(self.heard) {
+            self.heard = seq;
+            self.hear(world, &event).map_err(|broken| format!("event {seq}: {broken}"))?;
+        }
+        self.see(world)
+    }
+
+    /// A published version, counted from the newest.
+    pub fn published(&self, svc: Svc, back: usize) -> String {
+        let all = &self.versions[&svc];
+        all[all.len() - 1 - back % all.len()].clone()
+    }
+
+    /// All published versions, newest first.
+    pub fn newest_first(&self, svc: Svc) -> impl Iterator<Item = &String> {
+        self.versions[&svc].iter().rev()
+    }
+
+    pub fn next_version(&mut self, svc: Svc) -> String {
+        let all = self.versions.entry(svc).or_default();
+        let tag = format!("1.{}.0", all.len());
+        all.push(tag.clone());
+        tag
+    }
+
+    pub fn next_nightly(&mut self) -> String {
+        self.numbers += 1;
+        format!("nightly-{}", self.numbers)
+    }
+
+    pub fn next_text(&mut self) -> String {
+        self.numbers += 1;
+        format!("text {}", self.numbers)
+    }
+
+    pub fn breaks(&mut self, id: &str, digest: Digest) {
+        self.broken.insert((id.to_owned(), digest));
+    }
+
+    pub fn pushed(&mut self, world: &World, who: Who, svc: Svc, env: Env) {
+        let asked: Vec<Proposal> = world.list(&format!("{}/{}/", svc.name(), env.name()));
+        for id in shop::deployments(svc, env) {
+            let of = |asked: &Proposal| asked.hashes.get(&deployment(id)).copied();
+            let before = asked.iter().filter_map(of).collect();
+            self.authors.insert((*id).to_owned(), (who, before));
+        }
+    }
+
+    pub fn pinned_by_hand(&mut self, svc: Svc, env: Env, tag: &str) {
+        self.by_hand.insert((svc, env), tag.to_owned());
+    }
+
+    pub fn removed(&mut self, svc: Svc, env: Env) {
+        self.removed.insert((svc, env));
+        self.may_be_gone.extend(shop::deployments(svc, env).iter().map(ToString::to_string));
+    }
+
+    pub fn returned(&mut self, svc: Svc, env: Env) {
+        self.removed.remove(&(svc, env));
+    }
+
+    pub fn is_removed(&self, svc: Svc, env: Env) -> bool {
+        self.removed.contains(&(svc, env))
+    }
+
+    pub fn stopped(&mut self, id: &str) {
+        self.may_be_gone.insert(id.to_owned());
+    }
+
+    /// Somebody says yes to a question. An author's own word is none.
+    pub fn says_yes(&mut self, who: Who, asked: &Proposal) {
+        for (deployment, hash) in &asked.hashes {
+            let author = self.authors.get(&deployment.to_string());
+            if author.is_none_or(|(author, before)| *author != who || before.contains(hash)) {
+                let question = asked.id.clone();
+                self.yes.push(Yes { who, question, deployment: deployment.clone(), hash: *hash });
+            }
+        }
+    }
+
+    pub fn was_refused(&mut self, who: Who, asked: &Proposal) {
+        self.yes.retain(|yes| yes.who != who || yes.question != asked.id);
+    }
+
+    /// The fleet's files are what runs: who wrote them is no author of what comes.
+    pub fn forget_authors(&mut self, id: &str) {
+        self.authors.remove(id);
+    }
+}

@@ -1,0 +1,7 @@
+//! The target `static_file` here: its contract, and what is special to static files.
+
+mod bench;
+mod contract;
+mod rollouts;
+mod serving;
+mod troubles;
