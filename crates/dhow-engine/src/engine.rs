@@ -143,6 +143,8 @@ pub(crate) struct Inner {
     pub troubles: Troubles,
     /// Of some deployment it cannot be told now what it should run.
     pub unclear: std::sync::atomic::AtomicBool,
+    /// The fleet's head was followed once: until then the view is what the last process saw, and nothing is selected by it.
+    pub followed: std::sync::atomic::AtomicBool,
     pub rollout_numbers: std::sync::atomic::AtomicU64,
     pub tracker: TaskTracker,
     pub stop: CancellationToken,
@@ -228,6 +230,7 @@ impl Engine {
             looks: Mutex::default(),
             troubles: Troubles::default(),
             unclear: std::sync::atomic::AtomicBool::new(false),
+            followed: std::sync::atomic::AtomicBool::new(false),
             rollout_numbers: std::sync::atomic::AtomicU64::new(newest + 1),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -244,6 +247,7 @@ impl Engine {
         inner.tracker.spawn(Arc::clone(inner).sync_loop());
         inner.tracker.spawn(Arc::clone(inner).watch_loop());
         inner.tracker.spawn(Arc::clone(inner).commit_loop());
+        inner.tracker.spawn(Arc::clone(inner).branch_loop());
         inner.tracker.spawn(Arc::clone(inner).health_loop());
         inner.tracker.spawn(Arc::clone(inner).nudged_looks());
         for target in inner.ports.targets.values() {

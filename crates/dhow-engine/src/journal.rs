@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dhow_core::port::{Batch, Clock, Expect, Put, Record, Store, StoreError};
 use dhow_core::rollout::{Cause, Event};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// A batch being made: rows and facts that belong together.
 #[derive(Debug, Default)]
@@ -54,12 +54,14 @@ pub struct Journal {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     newest: watch::Sender<u64>,
+    /// A question was opened or closed.
+    questions: Notify,
 }
 
 impl Journal {
     /// A journal over a store; `newest` is the number of its last event.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, newest: u64) -> Self {
-        Self { store, clock, newest: watch::Sender::new(newest) }
+        Self { store, clock, newest: watch::Sender::new(newest), questions: Notify::new() }
     }
 
     /// Stores an entry: whole or not at all. When this returns it is on disk.
@@ -72,6 +74,11 @@ impl Journal {
             entry.events.iter().map(|(event, cause)| event.stored(now, *cause)).collect::<Result<_, _>>()?;
         let count = events.len() as u64;
         let committed = self.store.commit(Batch { puts: entry.puts, events }).await?;
+        let is_question =
+            |event: &Event| matches!(event, Event::ProposalOpened { .. } | Event::ProposalClosed { .. });
+        if entry.events.iter().any(|(event, _)| is_question(event)) {
+            self.questions.notify_one();
+        }
         if count > 0 {
             let last = committed.first_event + count - 1;
             self.newest.send_if_modified(|newest| {
@@ -81,6 +88,11 @@ impl Journal {
             });
         }
         Ok(())
+    }
+
+    /// Returns when questions to people were opened or closed since it returned last. For one reader.
+    pub(crate) async fn questions(&self) {
+        self.questions.notified().await;
     }
 
     /// Follows the number of the newest event.

@@ -97,6 +97,9 @@ impl Inner {
 
     fn begin_reading(self: &Arc<Self>, agenda: &mut Agenda, tasks: &mut JoinSet<Result<(), SourceError>>) {
         let Ok(view) = self.view() else { return };
+        if !self.followed.load(Ordering::SeqCst) {
+            return;
+        }
         let now = self.ports.clock.monotonic();
         agenda.follow(&view.commit, view.watched(), now);
         while tasks.len() < WIDTH {

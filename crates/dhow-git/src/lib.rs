@@ -15,6 +15,7 @@ pub mod fuzz;
 mod history;
 mod identity;
 mod init;
+mod leftovers;
 mod local;
 mod mirror;
 mod network;

@@ -48,8 +48,9 @@ impl Mirror {
         fs::rename(&fresh, path).map_err(|e| refused(&e))
     }
 
-    /// Opens the mirror with values of configuration (`key=value`) on top of its own.
+    /// Opens the mirror, alone with it, with values of configuration (`key=value`) on top of its own.
     pub(crate) fn open(path: &Path, config: Vec<String>) -> Result<Self, FleetRepoError> {
+        crate::leftovers::remove_locks(path).map_err(|e| damaged(path.display(), e))?;
         let repo = open(path, &config).map_err(|e| damaged(path.display(), e))?;
         Ok(Self { path: path.to_owned(), config, repo: RwLock::new(repo) })
     }

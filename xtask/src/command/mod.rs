@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod crash;
 mod engines;
 mod fuzz;
 mod test;
@@ -13,6 +14,7 @@ use clap::Subcommand;
 pub enum Command {
     Bench(bench::Bench),
     Check(check::Check),
+    Crash(crash::Crash),
     Engines(engines::Engines),
     Fuzz(fuzz::Fuzz),
     Test(test::Test),
@@ -24,6 +26,7 @@ impl Command {
         match self {
             Self::Bench(bench) => bench.run(),
             Self::Check(check) => check.run(),
+            Self::Crash(crash) => crash.run(),
             Self::Engines(engines) => engines.run(),
             Self::Fuzz(fuzz) => fuzz.run(),
             Self::Test(test) => test.run(),

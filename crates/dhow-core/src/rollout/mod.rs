@@ -8,7 +8,7 @@ pub use event::{Cause, Event, Why};
 pub use record::{
     ApprovedHash, Ask, CheckFailure, CommitAttempt, Debt, DeploymentRow, End, FleetCursor, GatesRow, Health,
     Hold, HoldReason, KnownPeople, KnownServers, LeftBehind, Mend, Owed, Progress, Proof, Proposal,
-    ProposalStatus, Quarantined, Release, Removal, Restore, Rollout, StepRecord, StepState, StopRequest,
-    TagRow, Unclear, UpdateRow, Verdict, VersionRow, Vote, WrittenPin,
+    ProposalBranch, ProposalStatus, Quarantined, Release, Removal, Restore, Rollout, StepRecord, StepState,
+    StopRequest, TagRow, Unclear, UpdateRow, Verdict, VersionRow, Vote, WrittenPin,
 };
 pub use state::{IllegalTransition, State, Transition, next};

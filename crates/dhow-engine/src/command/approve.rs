@@ -16,7 +16,7 @@ use crate::journal::Entry;
 use crate::locks::Held;
 use crate::select::update_selected;
 use crate::sync::is_gone;
-use crate::update::propose::{branch, closed};
+use crate::update::propose::closed;
 
 impl Engine {
     /// Says yes to what is asked about a service in an environment; `id` picks one question of several.
@@ -70,7 +70,6 @@ impl Engine {
             inner.interrupt(id);
             inner.kick(id);
         }
-        inner.tidy_branch(&proposal).await;
         Ok(Outcome::new(message))
     }
 
@@ -97,7 +96,6 @@ impl Engine {
         inner.stage_rejected(&held, &proposal, actor, &why, &mut entry).await?;
         inner.journal.write(entry).await?;
         drop(held);
-        inner.tidy_branch(&proposal).await;
         Ok(Outcome::new(match proposal.ask {
             Ask::Removal => format!("{why}; it stays until `dhow sync {service} {environment}`"),
             _ => format!(
@@ -246,13 +244,5 @@ impl Inner {
         open.pop().ok_or_else(|| {
             EngineError::NotFound(format!("nothing is asked about {service} in {environment}"))
         })
-    }
-
-    pub(crate) async fn tidy_branch(&self, proposal: &Proposal) {
-        if let (Some(_), Some(branch)) = (&proposal.commit, branch(&proposal.service, &proposal.environment))
-            && let Err(error) = self.ports.fleet.push_proposal(&branch, None).await
-        {
-            tracing::warn!(%branch, %error, "the proposal's branch could not be removed");
-        }
     }
 }

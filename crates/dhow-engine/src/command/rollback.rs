@@ -49,6 +49,15 @@ impl Engine {
             mixed.insert(id.clone(), inner.bring(id, release, &mut silent).await?);
         }
         let held = inner.scopes.lock(&scope).await;
+        let releases: Vec<String> = moves.iter().map(|(id, r)| format!("{id} to {}", describe(r))).collect();
+        let mut told = format!("going back: {}", releases.join(", "));
+        for reason in silent {
+            told.push_str(&format!("; {reason}: it follows when it answers"));
+        }
+        let outcome = Outcome::new(told);
+        if inner.goes_back(actor, &scope, &moves).await? {
+            return Ok(outcome);
+        }
         let mut entry = Entry::new();
         inner.stage_going_back(&held, actor, &scope, (&moves, &mixed), &mut entry).await?;
         inner.journal.write(entry).await?;
@@ -59,12 +68,7 @@ impl Engine {
         }
         inner.updates_ready.notify_one();
         inner.select_downstream(service, environment);
-        let releases: Vec<String> = moves.iter().map(|(id, r)| format!("{id} to {}", describe(r))).collect();
-        let mut told = format!("going back: {}", releases.join(", "));
-        for reason in silent {
-            told.push_str(&format!("; {reason}: it follows when it answers"));
-        }
-        Ok(Outcome::new(told))
+        Ok(outcome)
     }
 }
 
@@ -194,6 +198,27 @@ impl Inner {
         let Some(desired) = self.row(id).await?.desired else { return Ok(None) };
         let same = self.release(id, &desired).await?.is_some_and(|now| now.files == release.files);
         if same { Ok(None) } else { self.new_files_old_versions(id, release).await }
+    }
+
+    /// Whether this very person asked for this very way back before, and it is under way or done: whoever was cut off
+    /// asks again, and that is no second rollback.
+    async fn goes_back(&self, actor: &Actor, scope: &Scope, moves: &[Move]) -> Result<bool, EngineError> {
+        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&scope.0, &scope.1)).await?;
+        let asked = |hold: &Hold| {
+            hold.reason == HoldReason::RolledBackByCommand && hold.by.as_ref() == Some(&actor.person)
+        };
+        if !hold.as_ref().is_some_and(asked) {
+            return Ok(false);
+        }
+        for (id, release) in moves {
+            let open = self.open_rollouts(id).await?;
+            let under_way = open.iter().any(|r| r.is_rollback && r.hash == release.hash && r.end.is_none());
+            let done = open.is_empty() && self.row(id).await?.running == Some(release.hash);
+            if !under_way && !done {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn stage_going_back(

@@ -33,7 +33,9 @@ impl Inner {
         by: Option<PersonName>,
     ) -> Result<(), EngineError> {
         let view = self.view()?;
-        if view.fleet.broken_root {
+        // What the last process saw may be old: its commits would be selected again.
+        let is_old = by.is_none() && !self.followed.load(std::sync::atomic::Ordering::SeqCst);
+        if view.fleet.broken_root || is_old {
             return Ok(());
         }
         let gates = self.gates(&view, environment);
@@ -134,6 +136,9 @@ impl Inner {
             proposal: None,
         };
         let _held = self.scopes.lock(&(service.clone(), environment.clone())).await;
+        if !self.is_still_wanted(service, environment, &update.pins).await? {
+            return Ok(());
+        }
         let key = UpdateRow::key_of(service, environment, why);
         let before: Option<UpdateRow> = self.ports.store.load(&key).await?;
         if before.as_ref() != Some(&update) {
@@ -143,6 +148,31 @@ impl Inner {
         }
         self.updates_ready.notify_one();
         Ok(())
+    }
+
+    /// Whether nothing came between the selection and the lock: the very same may have been committed meanwhile, or taken
+    /// back, and is then no news.
+    async fn is_still_wanted(
+        self: &Arc<Self>,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+        pins: &BTreeMap<ArtifactName, Pin>,
+    ) -> Result<bool, EngineError> {
+        if Edits::set(&*self.view()?, service, environment, pins).is_empty()
+            || self.held_back(service, environment, pins).await?
+        {
+            return Ok(false);
+        }
+        let rollback = UpdateRow::key_of(service, environment, Why::Rollback);
+        if self.ports.store.load::<UpdateRow>(&rollback).await?.is_some() {
+            return Ok(false);
+        }
+        for pin in pins.values() {
+            if self.is_quarantined(service, environment, pin).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Selects soon for a service in an environment: what decides there may have changed.

@@ -117,6 +117,10 @@ impl Inner {
         if moved {
             self.advance(progress, head.commit).await?;
         }
+        if !self.followed.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            // Also where the head did not move: what was published meanwhile is looked for now, not a pass later.
+            self.tags_nudge.notify_one();
+        }
         Ok(moved)
     }
 
@@ -133,8 +137,6 @@ impl Inner {
             progress.cursor = Some(commit);
             self.set_view(view);
             self.kick_open().await?;
-            // Also where the head did not move: what was published meanwhile is looked for now, not a pass later.
-            self.tags_nudge.notify_one();
         }
         progress.started = true;
         Ok(())

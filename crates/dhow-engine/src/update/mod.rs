@@ -1,5 +1,6 @@
 //! update: what is ready goes into the fleet as one commit.
 
+mod branches;
 mod commit;
 mod edits;
 mod message;

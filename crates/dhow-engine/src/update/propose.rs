@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, PersonName, Pin, ServiceName};
-use dhow_core::port::{BranchName, CommitDraft, Scan, StoreExt as _};
+use dhow_core::port::{BranchName, Scan, StoreExt as _};
 use dhow_core::rollout::{Ask, Event, Health, Hold, Proposal, ProposalStatus, Rollout, UpdateRow, Why};
 
 use super::edits::Edits;
-use super::message::message;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
@@ -56,25 +55,9 @@ impl Inner {
             authors.extend(self.row(id).await?.authors);
         }
         let summary = summary(&view, service, environment, &pins);
-        let update = UpdateRow {
-            service: service.clone(),
-            environment: environment.clone(),
-            pins: pins.clone(),
-            restore: BTreeMap::new(),
-            why,
-            by: by.clone(),
-            proposal: None,
-        };
-        let draft =
-            CommitDraft { parent: view.commit.clone(), changes, message: message(&view, &[&update], &edits) };
-        let question =
-            Question { scope: update.scope(), ask: Ask::Update { pins, why, by }, hashes, authors, summary };
-        let proposal = self.ask(&held, question, &stale, Entry::new()).await?;
-        drop(held);
-        match proposal {
-            Some(proposal) => self.show_on_branch(proposal, draft).await,
-            None => Ok(()),
-        }
+        let scope = (service.clone(), environment.clone());
+        let question = Question { scope, ask: Ask::Update { pins, why, by }, hashes, authors, summary };
+        self.ask(&held, question, &stale, Entry::new()).await
     }
 
     /// Open proposals of updates that would not become what they named any more: the fleet has changed since.
@@ -122,7 +105,6 @@ impl Inner {
             entry.event(closed(&proposal, outcome)).put(&proposal)?;
             self.journal.write(entry).await?;
             drop(held);
-            self.tidy_branch(&proposal).await;
         }
         Ok(())
     }
@@ -138,27 +120,6 @@ impl Inner {
         let no =
             |id: &DeploymentId, hash: &DesiredHash| hold.rejected.get(id).is_some_and(|r| r.contains(hash));
         Ok(!hashes.is_empty() && hashes.iter().all(|(id, hash)| no(id, hash)))
-    }
-
-    /// Puts the proposed commit on the branch `dhow/<environment>/<service>`, for people to look at. The proposal
-    /// stands without it.
-    async fn show_on_branch(&self, proposal: Proposal, draft: CommitDraft) -> Result<(), EngineError> {
-        let Some(branch) = branch(&proposal.service, &proposal.environment) else { return Ok(()) };
-        let commit = self.ports.fleet.write(draft).await?;
-        match self.ports.fleet.push_proposal(&branch, Some(&commit)).await {
-            Ok(_) => {
-                let _held = self.scopes.lock(&(proposal.service.clone(), proposal.environment.clone())).await;
-                let key = dhow_core::port::Record::key(&proposal);
-                let Some(stored) = self.ports.store.load::<Proposal>(&key).await? else { return Ok(()) };
-                let mut entry = Entry::new();
-                entry.put(&Proposal { commit: Some(commit), ..stored })?;
-                self.journal.write(entry).await?;
-            }
-            Err(error) => {
-                tracing::warn!(%branch, %error, "the proposal's branch could not be pushed; it can be approved all the same")
-            }
-        }
-        Ok(())
     }
 
     /// Asks people whether what a person committed may run.
@@ -206,7 +167,7 @@ impl Inner {
         question: Question,
         stale: &BTreeSet<String>,
         mut entry: Entry,
-    ) -> Result<Option<Proposal>, EngineError> {
+    ) -> Result<(), EngineError> {
         let Question { scope: (service, environment), ask, hashes, authors, summary } = question;
         for mut other in self.open_proposals(&service, &environment).await? {
             if std::mem::discriminant(&other.ask) != std::mem::discriminant(&ask) {
@@ -220,7 +181,7 @@ impl Inner {
             };
             if same {
                 self.journal.write(entry).await?;
-                return Ok(None);
+                return Ok(());
             }
             let approvals = other.votes.iter().any(|v| v.approve);
             let (status, outcome) = match &ask {
@@ -229,7 +190,7 @@ impl Inner {
                 }
                 Ask::Update { .. } if approvals => {
                     self.journal.write(entry).await?;
-                    return Ok(None);
+                    return Ok(());
                 }
                 Ask::Update { .. } => (ProposalStatus::Withdrawn, "a newer one took its place"),
                 _ => (ProposalStatus::Void, "what it named has changed"),
@@ -247,7 +208,6 @@ impl Inner {
             votes: Vec::new(),
             status: ProposalStatus::Open,
             summary,
-            commit: None,
             opened_ms: self.now_ms(),
         };
         entry.put(&proposal)?.event(Event::ProposalOpened {
@@ -256,8 +216,7 @@ impl Inner {
             environment,
             what: proposal.summary.join("; "),
         });
-        self.journal.write(entry).await?;
-        Ok(Some(proposal))
+        Ok(self.journal.write(entry).await?)
     }
 
     /// Takes deployments out of the open questions about rollouts or removals, unless they ask for exactly the release

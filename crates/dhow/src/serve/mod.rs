@@ -3,6 +3,8 @@
 pub mod config;
 mod connections;
 mod docker;
+#[cfg(debug_assertions)]
+mod fault;
 mod registry;
 mod secrets;
 mod source;
@@ -82,6 +84,10 @@ impl Server {
         let sites_listener = bind(config.sites, "--sites").await?;
         let (listen, sites_address) = (listener.local_addr()?, sites_listener.local_addr()?);
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(config.state.join("dhow.db")).await?);
+        #[cfg(debug_assertions)]
+        let faults = fault::Faults::from_env()?;
+        #[cfg(debug_assertions)]
+        let store = faults.store(store);
         let tokens = dhow_web::Tokens::new(Arc::clone(&store));
         tokens.ensure_admin(&config.state).await?;
 
@@ -111,6 +117,8 @@ impl Server {
         targets.insert(TargetType::Compose, Arc::new(compose));
         targets.insert(TargetType::Swarm, Arc::new(swarm));
         let ports = Ports { store, fleet, source: Arc::new(source.clone()), targets, clock };
+        #[cfg(debug_assertions)]
+        let ports = faults.ports(ports);
         let engine = Engine::open(ports, settings, &StateLock::me()).await?;
         source.follow(Some(engine.clone()));
 

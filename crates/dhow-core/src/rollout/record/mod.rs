@@ -14,7 +14,7 @@ pub use debt::{Debt, LeftBehind, Owed};
 pub use deployment::{DeploymentRow, Health, Mend, Removal, StopRequest, Unclear};
 pub use fleet::{FleetCursor, GatesRow, KnownPeople, KnownServers};
 pub use hold::{Hold, HoldReason, Quarantined};
-pub use proposal::{ApprovedHash, Ask, Proposal, ProposalStatus, Vote};
+pub use proposal::{ApprovedHash, Ask, Proposal, ProposalBranch, ProposalStatus, Vote};
 pub use release::{Proof, Release};
 pub use rollout::{CheckFailure, End, Progress, Rollout, StepRecord, StepState, Verdict};
 pub use update::{CommitAttempt, Restore, UpdateRow};

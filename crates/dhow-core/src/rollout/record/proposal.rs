@@ -79,8 +79,6 @@ pub struct Proposal {
     pub status: ProposalStatus,
     /// What would change, for people.
     pub summary: Vec<String>,
-    /// The commit on the proposal's branch.
-    pub commit: Option<CommitId>,
     /// When it was opened, milliseconds since 1970.
     pub opened_ms: i64,
 }
@@ -92,6 +90,34 @@ impl Record for Proposal {
     }
     fn open(&self) -> bool {
         self.status == ProposalStatus::Open
+    }
+}
+
+/// The branch on which a proposal is shown: where there is none, there is no row. Key: `branch/service/environment`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposalBranch {
+    /// Of which service.
+    pub service: ServiceName,
+    /// In which environment.
+    pub environment: EnvironmentName,
+    /// The proposal that it shows.
+    pub proposal: String,
+    /// The push came to its end; else the branch may be there, or not, or show another one.
+    pub shown: bool,
+}
+
+impl ProposalBranch {
+    /// How its keys begin.
+    pub const PREFIX: &str = "branch/";
+}
+
+impl Record for ProposalBranch {
+    const TABLE: Table = Table::Cursors;
+    fn key(&self) -> String {
+        format!("{}{}/{}", Self::PREFIX, self.service, self.environment)
+    }
+    fn open(&self) -> bool {
+        true
     }
 }
 

@@ -1,0 +1,243 @@
+//! A `dhow serve` that is started again whenever it dies, as a service manager does.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::lab::clean;
+use crate::point::Point;
+
+/// How a process is started.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The binary.
+    pub dhow: PathBuf,
+    /// Its home.
+    pub home: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its environment beside what is clean.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Where a running process listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    /// The API and the registry.
+    pub api: String,
+    /// The sites.
+    pub sites: String,
+}
+
+enum Order {
+    Kill(oneshot::Sender<()>),
+    End(oneshot::Sender<()>),
+}
+
+#[derive(Default)]
+struct Seen {
+    deaths: usize,
+    problems: Vec<String>,
+    said: String,
+}
+
+/// Keeps a process running. Dropped, it kills it.
+pub struct Keeper {
+    orders: mpsc::Sender<Order>,
+    door: watch::Receiver<Option<Door>>,
+    seen: Arc<Mutex<Seen>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Keeper {
+    /// Starts it. Each life ends at its point; when they are used up, nothing disturbs it any more.
+    pub fn start(start: Start, lives: Vec<Point>) -> Self {
+        let (orders, received) = mpsc::channel(4);
+        let (sender, door) = watch::channel(None);
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let life = Life { start, door: sender, seen: Arc::clone(&seen), orders: received };
+        Self { orders, door, seen, task: tokio::spawn(life.run(lives)) }
+    }
+
+    /// Where it listens, once it does.
+    ///
+    /// # Errors
+    /// It does not start in this time.
+    pub async fn door(&self, patience: Duration) -> Result<Door> {
+        let mut door = self.door.clone();
+        let up = tokio::time::timeout(patience, door.wait_for(Option::is_some)).await;
+        match up {
+            Ok(Ok(door)) => door.clone().context("it went away"),
+            _ => bail!("dhow does not start: {}", self.said()),
+        }
+    }
+
+    /// `kill -9`, and it is started again.
+    pub async fn kill(&self) {
+        self.order(Order::Kill).await;
+    }
+
+    /// `kill -TERM`, and it is not started again.
+    pub async fn end(&self) {
+        self.order(Order::End).await;
+    }
+
+    async fn order(&self, order: fn(oneshot::Sender<()>) -> Order) {
+        let (done, finished) = oneshot::channel();
+        if self.orders.send(order(done)).await.is_ok() {
+            drop(finished.await);
+        }
+    }
+
+    /// How often it was killed.
+    pub fn deaths(&self) -> usize {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).deaths
+    }
+
+    /// What went wrong with the process itself: it ended when nobody killed it, or it panicked.
+    pub fn problems(&self) -> Vec<String> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).problems.clone()
+    }
+
+    /// The last that it said on stderr.
+    pub fn said(&self) -> String {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines: Vec<&str> = seen.said.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+struct Life {
+    start: Start,
+    door: watch::Sender<Option<Door>>,
+    seen: Arc<Mutex<Seen>>,
+    orders: mpsc::Receiver<Order>,
+}
+
+/// So often a process may end by itself before it is given up.
+const ENDS: usize = 3;
+
+impl Life {
+    async fn run(mut self, lives: Vec<Point>) {
+        let mut lives = lives.into_iter();
+        let mut ends = 0;
+        while ends < ENDS {
+            let life = lives.next();
+            let mut child = match self.begin(life.as_ref()) {
+                Ok(child) => child,
+                Err(error) => return self.problem(format!("dhow cannot be started: {error:#}")),
+            };
+            let ended = tokio::select! {
+                status = child.wait() => Some(status),
+                order = self.orders.recv() => {
+                    let Some(order) = order else { return };
+                    if self.obey(order, &mut child).await { return }
+                    None
+                }
+            };
+            self.door.send_replace(None);
+            match ended {
+                None => self.died(),
+                Some(Ok(status)) if life.is_some() && is_killed(status) => self.died(),
+                Some(status) => {
+                    ends += 1;
+                    self.problem(format!("dhow ended by itself: {status:?}"));
+                }
+            }
+        }
+    }
+
+    fn died(&self) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).deaths += 1;
+    }
+
+    /// True: it is not to be started again.
+    async fn obey(&self, order: Order, child: &mut Child) -> bool {
+        let (done, end) = match order {
+            Order::Kill(done) => (done, false),
+            Order::End(done) => (done, true),
+        };
+        if let (true, Some(pid)) = (end, child.id()) {
+            let mut kill = Command::new("kill");
+            drop(kill.args(["-TERM", &pid.to_string()]).status().await);
+            let limit = Duration::from_secs(15);
+            match tokio::time::timeout(limit, child.wait()).await {
+                // One that has only just begun does not know the signal yet.
+                Ok(Ok(status)) if status.success() || status.signal() == Some(15) => {}
+                status => self.problem(format!("dhow did not stop as it should: {status:?}")),
+            }
+        }
+        drop(child.kill().await);
+        self.door.send_replace(None);
+        let _ = done.send(());
+        end
+    }
+
+    fn begin(&self, life: Option<&Point>) -> Result<Child> {
+        let mut command = clean(&self.start.dhow, &self.start.home);
+        command.args(&self.start.arguments).envs(self.start.environment.iter().cloned());
+        if let Some(point) = life {
+            command.env("DHOW_CRASH_AT", point.at());
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let stderr = child.stderr.take().context("stderr is piped")?;
+        let (seen, door) = (Arc::clone(&self.seen), self.door.clone());
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                if line.contains("panicked at") {
+                    seen.problems.push(line.clone());
+                }
+                seen.said.push_str(&line);
+                seen.said.push('\n');
+                drop(seen);
+                if let Some(found) = listens(&line) {
+                    door.send_replace(Some(found));
+                }
+            }
+        });
+        Ok(child)
+    }
+
+    fn problem(&self, problem: String) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).problems.push(problem);
+    }
+}
+
+fn is_killed(status: ExitStatus) -> bool {
+    status.signal() == Some(9)
+}
+
+/// `dhow listens on http://A, sites on http://B`
+fn listens(line: &str) -> Option<Door> {
+    let (api, sites) = line.strip_prefix("dhow listens on http://")?.split_once(", sites on http://")?;
+    Some(Door { api: api.replace("0.0.0.0", "127.0.0.1"), sites: sites.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_says_where_it_listens_is_read() {
+        let door = listens("dhow listens on http://0.0.0.0:81, sites on http://127.0.0.1:82");
+        assert_eq!(door, Some(Door { api: "127.0.0.1:81".into(), sites: "127.0.0.1:82".into() }));
+        assert_eq!(listens("stopping"), None);
+    }
+}
