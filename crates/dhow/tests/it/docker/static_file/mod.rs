@@ -1,0 +1,5 @@
+//! Static sites on servers.
+
+mod target;
+mod voyage;
+mod yard;
