@@ -142,7 +142,7 @@ async fn killed_around_an_approval_it_asks_once_and_keeps_every_vote() {
     let mut serve = fleet.serve().start().await;
     for (n, version) in ["1.0.0", "2.0.0"].into_iter().enumerate() {
         serve = killed_at(&fleet, serve, &site(version), version, &("proposal_opened", None)).await;
-        serve.until("status", |s| s["proposals"].as_array().unwrap().len() == 1).await;
+        serve.until("status", |s| s["proposals"].as_array().is_some_and(|all| all.len() == 1)).await;
         serve.reaches("shop", "stage", version).await;
         serve.dhow(&["approve", "shop", "production"]).await.ok();
         // The answer was given: from here on the vote counts, whatever happens.
