@@ -135,7 +135,7 @@ async fn what_runs_on_a_server_is_seen_read_and_entered() {
         .await
         .refused(&["--container", "ticker, web"]);
     let reader = serve.token("rita", "reader").await;
-    serve.dhow_as(&reader, &shell("true")).await.refused(&["needs the role deployer or admin"]);
+    serve.dhow_as(&reader, &shell("true")).await.refused(&["needs the role admin"]);
     let told = serve.events("command_started").await;
     assert!(
         told.iter().all(|event| event["by"] == "admin" && event["program"] == "/bin/busybox"),

@@ -14,7 +14,7 @@ pub use fleet::{Fleet, SHOP};
 pub use serve::Serve;
 
 /// Longest time that anything may take before a test fails. All is done in far less.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The files of a site that is healthy: `/health` says ok.
 pub fn site(text: &str) -> Vec<(&'static str, String)> {
