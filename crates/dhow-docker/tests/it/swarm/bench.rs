@@ -60,5 +60,7 @@ async fn a_rollout_serves_about_as_soon_as_docker_stack_deploy_alone() {
     };
     let (ours, bare) = (median(&mut ours), median(&mut bare));
     println!("until the new version serves: dhow {ours:.2?}, docker stack deploy {bare:.2?}");
-    assert!(ours.as_secs_f64() <= bare.as_secs_f64() * 2.0, "dhow {ours:?}, bare {bare:?}");
+    // One round on a machine that does other things tells little: the goal is for many, on a quiet one.
+    let bound = if rounds >= 5 { 1.2 } else { 4.0 };
+    assert!(ours.as_secs_f64() <= bare.as_secs_f64() * bound, "dhow {ours:?}, bare {bare:?}");
 }
