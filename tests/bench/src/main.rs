@@ -41,6 +41,8 @@ struct Args {
 enum Output {
     Text,
     Json,
+    /// As docs/performance.md has it.
+    Markdown,
 }
 
 #[tokio::main]
@@ -61,6 +63,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     match args.output {
         Output::Json => println!("{json}"),
         Output::Text => println!("{}", report.table()),
+        Output::Markdown => println!("{}", report.markdown()),
     }
     Ok(ExitCode::SUCCESS)
 }

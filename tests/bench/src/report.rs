@@ -16,6 +16,13 @@ pub enum Goal {
 }
 
 impl Goal {
+    fn words(self) -> (&'static str, f64) {
+        match self {
+            Self::AtMost(goal) => ("at most", goal),
+            Self::AtLeast(goal) => ("at least", goal),
+        }
+    }
+
     fn met(self, value: f64) -> bool {
         match self {
             Self::AtMost(goal) => value <= goal,
@@ -73,6 +80,23 @@ impl Report {
             table
         })
     }
+
+    /// For docs/performance.md.
+    pub fn markdown(&self) -> String {
+        let head = "| what | measured | goal | |\n| --- | ---: | ---: | --- |\n".to_owned();
+        self.figures.iter().fold(head, |mut table, Figure { what, value, unit, goal }| {
+            let digits = digits(*value);
+            let (wanted, verdict) = match goal {
+                None => (String::new(), ""),
+                Some(of) => {
+                    let (sign, wanted) = of.words();
+                    (format!("{sign} {wanted} {unit}"), if of.met(*value) { "met" } else { "**missed**" })
+                }
+            };
+            let _ = writeln!(table, "| {what} | {value:.digits$} {unit} | {wanted} | {verdict} |");
+            table
+        })
+    }
 }
 
 /// Milliseconds, with their parts.
@@ -86,16 +110,18 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
+/// Digits behind the point that say something.
+fn digits(value: f64) -> usize {
+    if value >= 100.0 || value.fract() == 0.0 { 0 } else { 2 }
+}
+
 fn line(figure: &Figure) -> String {
     let Figure { what, value, unit, goal } = figure;
-    let digits = if *value >= 100.0 || value.fract() == 0.0 { 0 } else { 2 };
+    let digits = digits(*value);
     let goal = match goal {
         None => String::new(),
         Some(of) => {
-            let (words, wanted) = match of {
-                Goal::AtMost(goal) => ("at most", goal),
-                Goal::AtLeast(goal) => ("at least", goal),
-            };
+            let (words, wanted) = of.words();
             let verdict = if of.met(*value) { "met" } else { "MISSED" };
             format!("   goal: {words} {wanted} {unit}: {verdict}")
         }
