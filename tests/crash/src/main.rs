@@ -28,7 +28,7 @@ struct Cli {
     /// Only these points, as a failure prints them: batch:12:before
     #[arg(long, value_name = "POINT")]
     point: Vec<String>,
-    /// On real engines too: the scenarios compose, servers and swarm
+    /// On real engines too: the scenarios compose, servers, swarm, caddy and traefik
     #[arg(long)]
     engines: bool,
     /// Kill so often at random under load, in place of the scenarios

@@ -21,7 +21,15 @@ pub struct Crash {
 }
 
 /// What voyages with containers need.
-const ENGINES: [Engine; 5] = [Engine::Docker, Engine::Compose, Engine::Swarm, Engine::Sshd, Engine::Server];
+const ENGINES: [Engine; 7] = [
+    Engine::Docker,
+    Engine::Compose,
+    Engine::Swarm,
+    Engine::Sshd,
+    Engine::Server,
+    Engine::Caddy,
+    Engine::Traefik,
+];
 
 impl Crash {
     pub fn run(self) -> anyhow::Result<()> {

@@ -1,8 +1,10 @@
-//! Rollouts of containers on the real engines, killed at their steps: Compose here and on servers, and Swarm.
+//! Rollouts of containers on the real engines, killed at their steps: Compose here, on servers and behind proxies, and
+//! Swarm.
 //!
 //! Containers are not copied with a folder. So there is one world, and a version for each death: it must come to run
 //! everywhere, by one rollout, and nothing of an older one may be left.
 
+mod proxy;
 mod yard;
 
 use std::collections::BTreeSet;
@@ -26,12 +28,21 @@ pub enum Dock {
     Servers,
     /// A swarm, whose manager is reached over SSH.
     Swarm,
+    /// Compose on this machine, behind a Caddy whose routes are changed by its API.
+    Caddy,
+    /// Compose on this machine, behind a Traefik whose routes are files.
+    Traefik,
 }
 
 impl Dock {
     /// All of them, with their names for `--scenario`.
-    pub const ALL: [(Self, &str); 3] =
-        [(Self::Compose, "compose"), (Self::Servers, "servers"), (Self::Swarm, "swarm")];
+    pub const ALL: [(Self, &str); 5] = [
+        (Self::Compose, "compose"),
+        (Self::Servers, "servers"),
+        (Self::Swarm, "swarm"),
+        (Self::Caddy, "caddy"),
+        (Self::Traefik, "traefik"),
+    ];
 }
 
 /// What a run came to.
@@ -80,7 +91,8 @@ pub async fn run(
     points: Vec<Point>,
     told: impl Fn(&str),
 ) -> Result<Option<Told>> {
-    let Some(yard) = Yard::at(dock) else { return Ok(None) };
+    let Some(yard) = Yard::at(dock)? else { return Ok(None) };
+    yard.listens(lab.patience).await?;
     let mut world = World::start(lab, &yard.rig(), yard.harbor().await?, Vec::new())?;
     let mut passed = Vec::new();
     for version in ["1.0.0", "1.0.1"] {
