@@ -52,12 +52,15 @@ pub struct Told {
     pub same: usize,
     /// Points that were not reached.
     pub not_reached: usize,
-    /// What was wrong, with the point.
-    pub wrong: Vec<String>,
+    /// Points after which something was wrong, and what.
+    pub wrong: Vec<(Point, Vec<String>)>,
 }
 
 /// Microseconds after which a process dies in the midst of a step: an engine takes longer than a disk.
 const WITHIN: [u64; 3] = [20_000, 150_000, 500_000];
+
+/// Deaths after which it says how far it is.
+const TOLD: usize = 10;
 
 /// All the ways to die at the steps of a rollout.
 fn deaths(passed: &[Point]) -> Vec<Point> {
@@ -117,7 +120,11 @@ pub async fn run(
     }
     told(&format!("{} points, {} of {count} deaths", passed.len(), all.len()));
     let mut ended = Told::default();
+    let deaths = all.len();
     for (number, death) in all.into_iter().enumerate() {
+        if number > 0 && number % TOLD == 0 {
+            told(&format!("{number} of {deaths} deaths"));
+        }
         let harbor = world.end().await?;
         world = World::start(lab, &yard.rig(), harbor, vec![death.clone()])?;
         let version = format!("2.{number}.0");
@@ -129,7 +136,7 @@ pub async fn run(
             (true, 0) => ended.not_reached += 1,
             (true, _) => ended.same += 1,
             (false, _) => {
-                ended.wrong.push(format!("killed at {death}:\n  {}", wrong.join("\n  ")));
+                ended.wrong.push((death, wrong));
                 if ended.wrong.len() > 2 {
                     break;
                 }

@@ -5,6 +5,7 @@ mod promotion;
 mod publish;
 mod push;
 mod quarantine;
+mod removal;
 mod rollback;
 mod several;
 mod upload;
@@ -61,6 +62,7 @@ pub fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(promotion::Promotion),
         Box::new(rollback::Rollback),
         Box::new(quarantine::Quarantine),
+        Box::new(removal::Removal),
         Box::new(several::Several),
         Box::new(push::LatePush),
         Box::new(upload::Upload),
