@@ -78,11 +78,14 @@ async fn run(cli: Cli) -> Result<bool> {
         let (services, every) = (cli.services, Duration::from_millis(cli.every));
         return at_random(&lab, &Load { services, every, kills, seed: cli.seed }).await;
     }
-    let known: Vec<&str> = scenario::all().iter().map(|s| s.name()).chain(Dock::ALL.map(|(_, name)| name)).collect();
+    let known: Vec<&str> =
+        scenario::all().iter().map(|s| s.name()).chain(Dock::ALL.map(|(_, name)| name)).collect();
     if let Some(unknown) = cli.scenario.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("there is no scenario {unknown:?}; there are {}", known.join(", "));
     }
-    if let Some((_, name)) = Dock::ALL.iter().find(|(_, name)| !cli.engines && cli.scenario.iter().any(|s| s == name)) {
+    if let Some((_, name)) =
+        Dock::ALL.iter().find(|(_, name)| !cli.engines && cli.scenario.iter().any(|s| s == name))
+    {
         bail!("{name} runs on real engines; give --engines too");
     }
     let mut all_same = true;

@@ -53,7 +53,10 @@ impl Engine {
         let releases: Vec<String> = moves.iter().map(|(id, r)| format!("{id} to {}", describe(r))).collect();
         let mut told = format!("going back: {}", releases.join(", "));
         if *to == RollbackTo::Previous && inner.all_run(&moves).await? {
-            told = format!("already back: {}; to go further back, name a release with --to", releases.join(", "));
+            told = format!(
+                "already back: {}; to go further back, name a release with --to",
+                releases.join(", ")
+            );
         }
         for reason in silent {
             told.push_str(&format!("; {reason}: it follows when it answers"));

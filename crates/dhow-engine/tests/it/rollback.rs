@@ -298,7 +298,8 @@ fn a_person_who_goes_back_from_other_files_reads_why_the_fleet_says_something_el
 
 #[test]
 fn going_back_that_is_asked_for_again_goes_no_further_and_a_name_does() {
-    let files = [root("{ update: commit }"), service("shop", "{ semver: '>=0' }"), site("shop", "stage", "1.0.0")];
+    let files =
+        [root("{ update: commit }"), service("shop", "{ semver: '>=0' }"), site("shop", "stage", "1.0.0")];
     let mut world = World::new(files);
     world.publish("shop/web", "1.0.0");
     world.start();

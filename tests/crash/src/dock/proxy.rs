@@ -45,9 +45,9 @@ impl Proxy {
         match kind {
             Kind::Caddy => {
                 let nothing = json!([{ "handle": [{ "handler": "static_response", "status_code": 404 }] }]);
-                let web = json!({ "listen": [front], "automatic_https": { "disable": true }, "routes": nothing });
-                let config =
-                    json!({ "admin": { "listen": admin }, "apps": { "http": { "servers": { "web": web } } } });
+                let web =
+                    json!({ "listen": [front], "automatic_https": { "disable": true }, "routes": nothing });
+                let config = json!({ "admin": { "listen": admin }, "apps": { "http": { "servers": { "web": web } } } });
                 let file = folder.path().join("caddy.json");
                 std::fs::write(&file, config.to_string())?;
                 command.args(["run", "--config"]).arg(file);
@@ -69,7 +69,10 @@ impl Proxy {
         let (front, folder) = (self.front, self.folder.path().display());
         match self.kind {
             Kind::Caddy => {
-                format!("proxy: {{ kind: caddy, admin: \"{}\", front: \"{front}\", drain: 1s }}\n", self.admin)
+                format!(
+                    "proxy: {{ kind: caddy, admin: \"{}\", front: \"{front}\", drain: 1s }}\n",
+                    self.admin
+                )
             }
             Kind::Traefik => {
                 format!("proxy: {{ kind: traefik, folder: {folder}, front: \"{front}\", drain: 1s }}\n")
