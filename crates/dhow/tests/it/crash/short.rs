@@ -12,8 +12,8 @@ pub type Death = (&'static str, &'static str, &'static str);
 
 /// The scenarios with their deaths. `own` ones are the scenario's own, by number.
 const DEATHS: [(&str, &[Death]); 9] = [
-    // The commit is announced and not pushed; a bundle comes in half.
-    ("publish", &[("batch", "commit_started", "after"), ("bundle", "", "+300")]),
+    // A bundle comes in half.
+    ("publish", &[("bundle", "", "+300")]),
     // The remote has the commit and nobody knows; the vote is stored and not answered; in the midst of a switch.
     ("promotion", &[("push", "", "after"), ("batch", "voted", "after"), ("step", "switch", "+200")]),
     ("rollback", &[("batch", "held", "after")]),
@@ -21,9 +21,9 @@ const DEATHS: [(&str, &[Death]); 9] = [
     ("quarantine", &[("batch", "quarantined", "after"), ("undo", "", "after")]),
     ("removal", &[("remove", "", "after")]),
     ("several", &[("push", "", "+2000")]),
-    ("late-push", &[("own", "1", ""), ("own", "3", "")]),
+    ("late-push", &[("own", "1", "")]),
     ("upload", &[("own", "1", "")]),
-    ("migration", &[("own", "2", ""), ("own", "8", ""), ("own", "16", "")]),
+    ("migration", &[("own", "3", ""), ("own", "12", "")]),
 ];
 
 pub fn lab() -> Lab {
