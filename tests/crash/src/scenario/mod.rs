@@ -78,7 +78,7 @@ pub(crate) fn gated(services: &[&str]) -> Vec<(String, String)> {
         let repository = format!("dhow.test/{name}/web");
         let service = format!(
             "artifacts:\n  web: {{ bundle: {repository}, policy: {{ semver: \"*\" }} }}\nchecks:\n  - http: {{ url: \
-             \"http://{{host}}/health\", contains: ok }}\n    limit: 2s\n    retry: 100ms\n"
+             \"http://{{host}}/health\", contains: ok }}\n    limit: 20s\n    retry: 100ms\n"
         );
         files.push((format!("services/{name}/dhow.yaml"), service));
         for environment in ["stage", "production"] {

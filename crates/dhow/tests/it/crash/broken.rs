@@ -8,7 +8,7 @@ use dhow_crash::run::{self, Outcome, Reference};
 use dhow_crash::scenario::{self, Scenario};
 use futures::future::join;
 
-use super::short::{first, lab};
+use super::short::{Death, first, lab};
 
 /// Runs a voyage with a broken binary, killed at a point; what the harness says of it.
 async fn caught(broken: &str, promotion: &dyn Scenario, reference: &Reference, point: &Point) -> String {
@@ -24,7 +24,7 @@ async fn a_missing_start_a_blind_push_and_an_early_cursor_are_caught() {
     let all = scenario::all();
     let promotion = all.iter().find(|scenario| scenario.name() == "promotion").unwrap().as_ref();
     let reference = run::reference(&lab(), promotion).await.unwrap();
-    let variants: [(&str, (&str, &str, &str), &[&str]); 3] = [
+    let variants: [(&str, Death, &[&str]); 3] = [
         // An effect without its started event.
         (
             "unstarted",
@@ -40,8 +40,8 @@ async fn a_missing_start_a_blind_push_and_an_early_cursor_are_caught() {
         // A cursor that moves on before its reader has acted.
         ("early-cursor", ("batch", "fleet_moved", "after"), &["in vain: status"]),
     ];
-    for (broken, (class, says, side), words) in variants {
-        let point = first(&reference.passed, (class, says, side));
+    for (broken, death, words) in variants {
+        let point = first(&reference.passed, death);
         let good = lab();
         let as_it_should = run::killed(&good, promotion, &reference, vec![point.clone()]);
         let (as_it_should, told) = join(as_it_should, caught(broken, promotion, &reference, &point)).await;
