@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::world::World;
 
 /// Between two looks, and two tries.
-const LOOK: Duration = Duration::from_millis(40);
+const LOOK: Duration = Duration::from_millis(80);
 
 impl World {
     /// The administrator's token.

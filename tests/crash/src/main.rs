@@ -1,10 +1,11 @@
 //! The kill harness as a program: `cargo xtask crash` builds what it needs and runs it.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use dhow_crash::dock::{self, Dock};
 use dhow_crash::lab::Lab;
@@ -28,7 +29,7 @@ struct Cli {
     /// Only these points, as a failure prints them: batch:12:before
     #[arg(long, value_name = "POINT")]
     point: Vec<String>,
-    /// On real engines too: the scenarios compose, servers and swarm
+    /// On real engines too: the scenarios compose, servers, swarm, caddy and traefik
     #[arg(long)]
     engines: bool,
     /// Kill so often at random under load, in place of the scenarios
@@ -54,6 +55,9 @@ struct Cli {
     keep: bool,
 }
 
+/// Deaths after which it says how far it is.
+const TOLD: usize = 25;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
@@ -74,6 +78,16 @@ async fn run(cli: Cli) -> Result<bool> {
         let (services, every) = (cli.services, Duration::from_millis(cli.every));
         return at_random(&lab, &Load { services, every, kills, seed: cli.seed }).await;
     }
+    let known: Vec<&str> =
+        scenario::all().iter().map(|s| s.name()).chain(Dock::ALL.map(|(_, name)| name)).collect();
+    if let Some(unknown) = cli.scenario.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("there is no scenario {unknown:?}; there are {}", known.join(", "));
+    }
+    if let Some((_, name)) =
+        Dock::ALL.iter().find(|(_, name)| !cli.engines && cli.scenario.iter().any(|s| s == name))
+    {
+        bail!("{name} runs on real engines; give --engines too");
+    }
     let mut all_same = true;
     for scenario in scenario::all() {
         if cli.scenario.is_empty() || cli.scenario.iter().any(|name| name == scenario.name()) {
@@ -93,8 +107,9 @@ async fn on_engines(lab: &Lab, cli: &Cli, dock: Dock, name: &str) -> Result<bool
     let points = points(cli)?;
     let told = dock::run(lab, dock, cli.sample, points, |words| println!("{name}: {words}")).await?;
     let told = told.with_context(|| format!("{name}: its engines are not up"))?;
-    for wrong in &told.wrong {
-        println!("{name}: {wrong}");
+    for (point, wrong) in &told.wrong {
+        println!("{name}, killed at {point}, ended otherwise:\n  {}", wrong.join("\n  "));
+        println!("  again: cargo xtask crash --engines --scenario {name} --point {}", point.at());
     }
     println!(
         "{name}: {} ended as they should, {} did not come to their point, {} ended otherwise; {:.0?}",
@@ -154,7 +169,12 @@ async fn one(lab: &Lab, cli: &Cli, scenario: &dyn Scenario) -> Result<bool> {
         reference.passed.len(),
         deaths.len()
     );
+    let (done, count) = (Cell::new(0), deaths.len());
     let told = |point: &Point, outcome: &Outcome| {
+        done.set(done.get() + 1);
+        if done.get() % TOLD == 0 && done.get() < count {
+            println!("{name}: {} of {count} deaths, {:.0?}", done.get(), begun.elapsed());
+        }
         if let Outcome::Differs(wrong) = outcome {
             println!("{name}, killed at {point}, ended otherwise:\n  {}", wrong.join("\n  "));
             println!("  again: cargo xtask crash --scenario {name} --point {}", point.at());

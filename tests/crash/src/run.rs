@@ -16,7 +16,7 @@ use crate::world::{Harbor, World};
 /// Nothing happens for this time: the voyage is at its end.
 const QUIET: Duration = Duration::from_millis(700);
 /// Looks at a voyage that should be at its end.
-const LOOK: Duration = Duration::from_millis(60);
+const LOOK: Duration = Duration::from_millis(150);
 
 /// A scenario that went undisturbed: where killed voyages begin, how they should end, and what is passed on the way.
 pub struct Reference {

@@ -21,11 +21,21 @@ pub struct Crash {
 }
 
 /// What voyages with containers need.
-const ENGINES: [Engine; 5] = [Engine::Docker, Engine::Compose, Engine::Swarm, Engine::Sshd, Engine::Server];
+const ENGINES: [Engine; 7] = [
+    Engine::Docker,
+    Engine::Compose,
+    Engine::Swarm,
+    Engine::Sshd,
+    Engine::Server,
+    Engine::Caddy,
+    Engine::Traefik,
+];
 
 impl Crash {
     pub fn run(self) -> anyhow::Result<()> {
-        process::run(process::cargo().args(["build", "--locked", "-p", "dhow", "-p", "dhow-crash"]))?;
+        // With the features of a test run (`--examples` brings them), so that what that built is not built again.
+        let programs = ["--bin", "dhow", "--bin", "dhow-crash", "--examples"];
+        process::run(process::cargo().args(["build", "--locked", "--workspace"]).args(programs))?;
         let mut harness = Command::new(program("dhow-crash")?);
         harness.arg("--dhow").arg(program("dhow")?).args(&self.harness);
         harness.env("PATH", process::search_path());

@@ -39,7 +39,9 @@ pub fn spare(state: &mut State) -> anyhow::Result<Value> {
         let mut mount = host.command("busybox")?;
         process::run(mount.args(["mount", "-t", "tmpfs", "-o", &options, "dhow"]).arg(&data))?;
     }
-    on_machine(state, host, json!({ "bridge": "none", "live-restore": true }))
+    // It gives a pull up at the first break, where Docker tries again for a minute: a test has no minute.
+    let more = json!({ "bridge": "none", "live-restore": true, "max-download-attempts": 1 });
+    on_machine(state, host, more)
 }
 
 /// Starts an engine on the machine's own network, with more in its configuration.

@@ -8,6 +8,7 @@ use dhow_core::rollout::CheckFailure;
 use futures::future::try_join_all;
 use thiserror::Error;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::answer::{LONGEST, cut, words};
 use super::{CheckContext, try_within};
@@ -72,14 +73,19 @@ async fn ask(
     let mut row = 0;
     let mut answers = VecDeque::with_capacity(KEPT);
     loop {
-        let pause = match try_within(spec, context, spec.timeout.min(left())).await {
+        let (begun, time) = (Instant::now(), spec.timeout.min(left()));
+        let pause = match try_within(spec, context, time).await {
             Ok(()) => {
                 row += 1;
                 spec.interval
             }
             Err(answer) => {
                 row = 0;
-                keep(&mut answers, answer);
+                // One that the limit cut short says less than the answers before it, and does not hide them.
+                let is_cut = time < spec.timeout && begun.elapsed() >= time;
+                if !is_cut || answers.is_empty() {
+                    keep(&mut answers, answer);
+                }
                 if impatient {
                     let check = cut(&context.describe(spec), LONGEST);
                     return Err(Failed::GaveWay(CheckFailure { check, answers: answers.into() }));

@@ -309,6 +309,16 @@ async fn a_try_does_not_outlast_the_limit() {
 }
 
 #[tokio::test]
+async fn a_try_that_the_limit_cuts_short_does_not_hide_the_answer_before_it() {
+    let server = Server::tcp(&[&answer("503 Soon", ""), OPEN]).await;
+    let (limit, retry) = (Duration::from_millis(300), Duration::from_millis(150));
+    let spec = CheckSpec { limit, timeout: 600 * SECOND, retry, ..http(None) };
+    let failure = check_failure(run_on(&spec, &server, &Leaping::default()).await);
+    assert_eq!(failure.answers.len(), 1, "{failure:?}");
+    assert!(failure.answers[0].starts_with("status 503 "), "{failure:?}");
+}
+
+#[tokio::test]
 async fn an_interrupt_ends_a_try_at_once() {
     let server = Server::tcp(&[OPEN]).await;
     let spec = CheckSpec { timeout: 600 * SECOND, limit: 600 * SECOND, ..http(None) };

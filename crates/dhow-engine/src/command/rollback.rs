@@ -9,7 +9,8 @@ use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Pin, ServiceN
 use dhow_core::port::{Context, Rendered, StoreExt as _, TargetError};
 use dhow_core::report::RollbackTo;
 use dhow_core::rollout::{
-    End, Event, Hold, HoldReason, Release, Restore, Rollout, State, StopRequest, Transition, UpdateRow, Why,
+    DeploymentRow, End, Event, Hold, HoldReason, Release, Restore, Rollout, State, StopRequest, Transition,
+    UpdateRow, Why,
 };
 
 use futures::future::join_all;
@@ -51,6 +52,12 @@ impl Engine {
         let held = inner.scopes.lock(&scope).await;
         let releases: Vec<String> = moves.iter().map(|(id, r)| format!("{id} to {}", describe(r))).collect();
         let mut told = format!("going back: {}", releases.join(", "));
+        if *to == RollbackTo::Previous && inner.all_run(&moves).await? {
+            told = format!(
+                "already back: {}; to go further back, name a release with --to",
+                releases.join(", ")
+            );
+        }
         for reason in silent {
             told.push_str(&format!("; {reason}: it follows when it answers"));
         }
@@ -122,7 +129,8 @@ impl Inner {
         Ok(moves)
     }
 
-    /// The newest healthy release that does not run, and that nobody left or quarantined.
+    /// The newest healthy release that does not run, and that nobody left or quarantined. Asked again, it is the same:
+    /// one further back needs a name.
     async fn previous(
         &self,
         id: &DeploymentId,
@@ -137,6 +145,11 @@ impl Inner {
             })
         };
         let open = self.open_rollouts(id).await?;
+        // Whoever asks again, after being cut off or beside somebody else, means the way back that was asked for.
+        let by_command = hold.as_ref().is_some_and(|h| h.reason == HoldReason::RolledBackByCommand);
+        if by_command && let Some(asked) = self.last_way_back(&row, &open).await? {
+            return Ok(releases.iter().find(|r| r.hash == asked).cloned());
+        }
         let under_way = open.iter().find(|r| !r.state.is_waiting() && !r.is_rollback);
         // With a newer one under way, the one before it is what runs, or what ran when it began.
         if let Some(before) = under_way.and_then(|r| r.before)
@@ -157,6 +170,22 @@ impl Inner {
             }
         }
         Ok(None)
+    }
+
+    /// The release of a way back that is under way, or that was the last to be rolled out and runs.
+    async fn last_way_back(
+        &self,
+        row: &DeploymentRow,
+        open: &[Rollout],
+    ) -> Result<Option<DesiredHash>, EngineError> {
+        let last = match open.iter().find(|r| r.is_rollback && r.end.is_none()) {
+            Some(under_way) => return Ok(Some(under_way.hash)),
+            None if open.is_empty() => row.rollout,
+            None => None,
+        };
+        let Some(number) = last else { return Ok(None) };
+        let last: Option<Rollout> = self.ports.store.load(&Rollout::key_of(&row.id, number)).await?;
+        Ok(last.filter(|r| r.is_rollback && row.running == Some(r.hash)).map(|r| r.hash))
     }
 
     /// Brings all that a release needs to its places, before anything is held, and says what it would be with the files
@@ -198,6 +227,16 @@ impl Inner {
         let Some(desired) = self.row(id).await?.desired else { return Ok(None) };
         let same = self.release(id, &desired).await?.is_some_and(|now| now.files == release.files);
         if same { Ok(None) } else { self.new_files_old_versions(id, release).await }
+    }
+
+    /// Whether all of them run what they are to go back to.
+    async fn all_run(&self, moves: &[Move]) -> Result<bool, EngineError> {
+        for (id, release) in moves {
+            if self.row(id).await?.running != Some(release.hash) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether this very person asked for this very way back before, and it is under way or done: whoever was cut off
@@ -296,7 +335,7 @@ impl Inner {
         &self,
         held: &Held,
         open: Vec<Rollout>,
-        row: &mut dhow_core::rollout::DeploymentRow,
+        row: &mut DeploymentRow,
         message: &str,
         entry: &mut Entry,
     ) -> Result<(), EngineError> {

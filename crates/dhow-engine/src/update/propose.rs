@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dhow_core::fleet::DesiredHash;
+use dhow_core::fleet::{DesiredHash, Environment};
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, PersonName, Pin, ServiceName};
 use dhow_core::port::{BranchName, Scan, StoreExt as _};
-use dhow_core::rollout::{Ask, Event, Health, Hold, Proposal, ProposalStatus, Rollout, UpdateRow, Why};
+use dhow_core::rollout::{
+    Ask, Event, GatesRow, Health, Hold, Proposal, ProposalStatus, Rollout, UpdateRow, Why,
+};
 
 use super::edits::Edits;
 use crate::engine::{EngineError, Inner};
@@ -309,8 +311,15 @@ impl Inner {
 
     /// A question as people see it.
     pub(crate) async fn proposal_view(&self, proposal: Proposal) -> Result<OpenProposal, EngineError> {
-        let view = self.view()?;
-        let gates = self.gates(&view, &proposal.environment);
+        let environment = &proposal.environment;
+        let gates = match self.view() {
+            Ok(view) => self.gates(&view, environment),
+            // Right after a start nobody has read the fleet yet: the gates in force are stored.
+            Err(_) => {
+                let row: Option<GatesRow> = self.ports.store.load(environment.as_str()).await?;
+                row.map_or_else(|| Environment::undeclared(environment.clone()), |row| row.environment)
+            }
+        };
         let approvals = gates.effective_approvals().unwrap_or_else(dhow_core::fleet::Approvals::any_one);
         let yes: Vec<&PersonName> = proposal.votes.iter().filter(|v| v.approve).map(|v| &v.person).collect();
         let counted =

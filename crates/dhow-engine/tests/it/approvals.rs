@@ -51,6 +51,20 @@ fn a_commit_still_waits_for_approval_after_a_restart() {
 }
 
 #[test]
+fn what_is_asked_is_shown_after_a_start_that_could_not_read_the_fleet_yet() {
+    let mut world = gated(2);
+    world.push_by("dave", [page("shop", "production", "two")]);
+    world.settle();
+    world.approve("bob", "shop", "production").unwrap();
+    let shown = |world: &mut World| world.ask(async |e| e.status(None).await).unwrap();
+    let before = shown(&mut world).proposals;
+    assert_eq!((before.len(), before[0].needed), (1, 2));
+    world.fleet.set_reachable(false);
+    world.restart();
+    assert_eq!(shown(&mut world).proposals, before);
+}
+
+#[test]
 fn votes_for_another_desired_hash_are_void() {
     let mut world = gated(2);
     world.push_by("dave", [page("shop", "production", "two")]);

@@ -295,3 +295,38 @@ fn a_person_who_goes_back_from_other_files_reads_why_the_fleet_says_something_el
     world.resume("bob", "shop", "stage").unwrap();
     assert_eq!((world.row(STAGE).running, world.waits(STAGE)), (row.desired, String::new()));
 }
+
+#[test]
+fn going_back_that_is_asked_for_again_goes_no_further_and_a_name_does() {
+    let files =
+        [root("{ update: commit }"), service("shop", "{ semver: '>=0' }"), site("shop", "stage", "1.0.0")];
+    let mut world = World::new(files);
+    world.publish("shop/web", "1.0.0");
+    world.start();
+    for version in ["2.0.0", "3.0.0"] {
+        world.publish("shop/web", version);
+        world.nudge("shop/web");
+        world.settle();
+        assert_eq!(world.running(STAGE), version);
+    }
+    let back = |world: &mut World, who: &str, to: RollbackTo| {
+        let (who, shop, stage) = (actor(who), name("shop"), place("stage"));
+        world.ask(async |e| e.rollback(&who, &shop, &stage, &to).await).unwrap().message
+    };
+    back(&mut world, "bob", RollbackTo::Previous);
+    assert_eq!(world.running(STAGE), "2.0.0");
+    for who in ["bob", "alice"] {
+        let told = back(&mut world, who, RollbackTo::Previous);
+        assert_eq!(world.running(STAGE), "2.0.0", "{who} asked again");
+        assert!(told.contains("already back") && told.contains("--to"), "{told}");
+    }
+    back(&mut world, "bob", RollbackTo::Version("1.0.0".into()));
+    assert_eq!(world.running(STAGE), "1.0.0");
+    // What is newer lifts the hold; from it, the way back is a new one.
+    world.publish("shop/web", "4.0.0");
+    world.nudge("shop/web");
+    world.settle();
+    assert_eq!(world.running(STAGE), "4.0.0");
+    back(&mut world, "bob", RollbackTo::Previous);
+    assert_eq!(world.running(STAGE), "1.0.0");
+}

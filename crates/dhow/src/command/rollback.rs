@@ -14,7 +14,7 @@ pub struct Args {
     connection: Connection,
     #[command(flatten)]
     scope: Scope,
-    /// Tag, digest, or start of a release's hash; without it, the release before the present one
+    /// Tag, digest, or start of a release's hash; without it, the release before the present one; asked again, that is no further rollback
     #[arg(long, value_name = "VERSION")]
     to: Option<String>,
     /// How to print what came of it

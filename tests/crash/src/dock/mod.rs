@@ -1,8 +1,10 @@
-//! Rollouts of containers on the real engines, killed at their steps: Compose here and on servers, and Swarm.
+//! Rollouts of containers on the real engines, killed at their steps: Compose here, on servers and behind proxies, and
+//! Swarm.
 //!
 //! Containers are not copied with a folder. So there is one world, and a version for each death: it must come to run
 //! everywhere, by one rollout, and nothing of an older one may be left.
 
+mod proxy;
 mod yard;
 
 use std::collections::BTreeSet;
@@ -26,12 +28,21 @@ pub enum Dock {
     Servers,
     /// A swarm, whose manager is reached over SSH.
     Swarm,
+    /// Compose on this machine, behind a Caddy whose routes are changed by its API.
+    Caddy,
+    /// Compose on this machine, behind a Traefik whose routes are files.
+    Traefik,
 }
 
 impl Dock {
     /// All of them, with their names for `--scenario`.
-    pub const ALL: [(Self, &str); 3] =
-        [(Self::Compose, "compose"), (Self::Servers, "servers"), (Self::Swarm, "swarm")];
+    pub const ALL: [(Self, &str); 5] = [
+        (Self::Compose, "compose"),
+        (Self::Servers, "servers"),
+        (Self::Swarm, "swarm"),
+        (Self::Caddy, "caddy"),
+        (Self::Traefik, "traefik"),
+    ];
 }
 
 /// What a run came to.
@@ -41,12 +52,15 @@ pub struct Told {
     pub same: usize,
     /// Points that were not reached.
     pub not_reached: usize,
-    /// What was wrong, with the point.
-    pub wrong: Vec<String>,
+    /// Points after which something was wrong, and what.
+    pub wrong: Vec<(Point, Vec<String>)>,
 }
 
 /// Microseconds after which a process dies in the midst of a step: an engine takes longer than a disk.
 const WITHIN: [u64; 3] = [20_000, 150_000, 500_000];
+
+/// Deaths after which it says how far it is.
+const TOLD: usize = 10;
 
 /// All the ways to die at the steps of a rollout.
 fn deaths(passed: &[Point]) -> Vec<Point> {
@@ -80,7 +94,8 @@ pub async fn run(
     points: Vec<Point>,
     told: impl Fn(&str),
 ) -> Result<Option<Told>> {
-    let Some(yard) = Yard::at(dock) else { return Ok(None) };
+    let Some(yard) = Yard::at(dock)? else { return Ok(None) };
+    yard.listens(lab.patience).await?;
     let mut world = World::start(lab, &yard.rig(), yard.harbor().await?, Vec::new())?;
     let mut passed = Vec::new();
     for version in ["1.0.0", "1.0.1"] {
@@ -105,7 +120,11 @@ pub async fn run(
     }
     told(&format!("{} points, {} of {count} deaths", passed.len(), all.len()));
     let mut ended = Told::default();
+    let deaths = all.len();
     for (number, death) in all.into_iter().enumerate() {
+        if number > 0 && number % TOLD == 0 {
+            told(&format!("{number} of {deaths} deaths"));
+        }
         let harbor = world.end().await?;
         world = World::start(lab, &yard.rig(), harbor, vec![death.clone()])?;
         let version = format!("2.{number}.0");
@@ -117,7 +136,7 @@ pub async fn run(
             (true, 0) => ended.not_reached += 1,
             (true, _) => ended.same += 1,
             (false, _) => {
-                ended.wrong.push(format!("killed at {death}:\n  {}", wrong.join("\n  ")));
+                ended.wrong.push((death, wrong));
                 if ended.wrong.len() > 2 {
                     break;
                 }

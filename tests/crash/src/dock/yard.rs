@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use dhow_testkit::engines::{self, Compose, Docker, Image, Parts, Server};
@@ -10,10 +11,13 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use super::Dock;
+use super::proxy::{Kind, Proxy};
 use crate::world::{Harbor, Rig, World};
 
 /// The service's port on servers.
 const PORT: u16 = 18_990;
+/// What visitors of a proxy ask for.
+const HOST: &str = "crash.localhost";
 
 /// A service, and where it runs.
 pub struct Yard {
@@ -26,6 +30,7 @@ pub struct Yard {
     servers: Vec<Server>,
     /// The engines that it runs on, and where it answers.
     runs: Vec<(Docker, SocketAddr)>,
+    proxy: Option<Proxy>,
     login: tempfile::TempDir,
 }
 
@@ -35,12 +40,31 @@ fn free_port(address: IpAddr) -> std::io::Result<u16> {
 
 impl Yard {
     /// None: the engines are not up, and that was said.
-    pub fn at(dock: Dock) -> Option<Self> {
+    ///
+    /// # Errors
+    /// There is no free port or folder, or the proxy cannot be started.
+    pub fn at(dock: Dock) -> Result<Option<Self>> {
+        let here = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let free = || Ok::<_, std::io::Error>(SocketAddr::new(here, free_port(here)?));
+        let proxy = match dock {
+            Dock::Caddy => Some(Proxy::start(Kind::Caddy, free()?, free()?)?),
+            Dock::Traefik => Some(Proxy::start(Kind::Traefik, free()?, free()?)?),
+            _ => None,
+        };
+        Ok(match proxy {
+            Some(None) => None,
+            Some(proxy) => Self::with(dock, proxy),
+            None => Self::with(dock, None),
+        })
+    }
+
+    fn with(dock: Dock, proxy: Option<Proxy>) -> Option<Self> {
         let (docker, compose, parts) = (engines::docker()?, engines::compose()?, engines::parts()?);
         let here = IpAddr::from(Ipv4Addr::LOCALHOST);
         let (gateway, servers, runs) = match dock {
-            Dock::Compose => {
-                let at = SocketAddr::new(here, free_port(here).ok()?);
+            Dock::Compose | Dock::Caddy | Dock::Traefik => {
+                let published = || free_port(here).ok().map(|port| SocketAddr::new(here, port));
+                let at = proxy.as_ref().map(|proxy| proxy.front).or_else(published)?;
                 (here, Vec::new(), vec![(docker.clone(), at)])
             }
             Dock::Servers => {
@@ -57,13 +81,25 @@ impl Yard {
         let registry = SocketAddr::new(gateway, free_port(gateway).ok()?);
         let name = format!("crash{}", std::process::id());
         let login = tempfile::tempdir().ok()?;
-        Some(Self { dock, docker, compose, parts, registry, name, servers, runs, login })
+        Some(Self { dock, docker, compose, parts, registry, name, servers, runs, proxy, login })
+    }
+
+    /// Waits until the proxy listens, where there is one.
+    ///
+    /// # Errors
+    /// It never does.
+    pub async fn listens(&self, patience: Duration) -> Result<()> {
+        match &self.proxy {
+            Some(proxy) => proxy.listens(patience).await,
+            None => Ok(()),
+        }
     }
 
     /// The fleet, with the plugins that its commands need.
     pub async fn harbor(&self) -> Result<Harbor> {
         let Self { registry, name, .. } = self;
         let mut root = "environments:\n  stage: { update: commit }\n".to_owned();
+        root.extend(self.proxy.iter().map(Proxy::line));
         if !self.servers.is_empty() {
             root.push_str("servers:\n");
         }
@@ -80,6 +116,7 @@ impl Yard {
             format!("services:\n  web:\n    image: {registry}/{name}/web\n    stop_grace_period: 1s\n");
         let (path, text) = match self.dock {
             Dock::Compose => ("compose/stage/compose.yaml", format!("{image}    ports: [\"{at}:8080\"]\n")),
+            Dock::Caddy | Dock::Traefik => ("compose/stage/compose.yaml", image),
             Dock::Servers => {
                 ("compose/stage/compose.yaml", format!("{image}    ports: [\"{}:8080\"]\n", at.port()))
             }
@@ -92,11 +129,15 @@ impl Yard {
                 ),
             ),
         };
-        let files = [
+        let mut files = vec![
             ("dhow.yaml".to_owned(), root),
             (format!("services/{name}/dhow.yaml"), service),
             (format!("services/{name}/{path}"), text),
         ];
+        if self.proxy.is_some() {
+            let route = format!("route: {{ host: {HOST}, service: web, port: 8080, tls: off }}\n");
+            files.push((format!("services/{name}/compose/stage/dhow.yaml"), route));
+        }
         let harbor = Harbor::with(&files).await?;
         let plugins = harbor.path().join("home/.docker/cli-plugins");
         std::fs::create_dir_all(&plugins)?;
@@ -197,7 +238,7 @@ fn clear(engine: &Docker, list: &[&str], filter: &str, remove: &[&str]) {
 async fn get(address: SocketAddr, path: &str) -> String {
     let answer = async {
         let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut text = String::new();
         stream.read_to_string(&mut text).await?;

@@ -5,6 +5,7 @@ mod promotion;
 mod publish;
 mod push;
 mod quarantine;
+mod removal;
 mod rollback;
 mod several;
 mod upload;
@@ -61,6 +62,7 @@ pub fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(promotion::Promotion),
         Box::new(rollback::Rollback),
         Box::new(quarantine::Quarantine),
+        Box::new(removal::Removal),
         Box::new(several::Several),
         Box::new(push::LatePush),
         Box::new(upload::Upload),
@@ -76,7 +78,7 @@ pub(crate) fn gated(services: &[&str]) -> Vec<(String, String)> {
         let repository = format!("dhow.test/{name}/web");
         let service = format!(
             "artifacts:\n  web: {{ bundle: {repository}, policy: {{ semver: \"*\" }} }}\nchecks:\n  - http: {{ url: \
-             \"http://{{host}}/health\", contains: ok }}\n    limit: 2s\n    retry: 100ms\n"
+             \"http://{{host}}/health\", contains: ok }}\n    limit: 20s\n    retry: 100ms\n"
         );
         files.push((format!("services/{name}/dhow.yaml"), service));
         for environment in ["stage", "production"] {

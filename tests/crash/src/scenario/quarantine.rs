@@ -16,7 +16,7 @@ impl Scenario for Quarantine {
     fn fleet(&self) -> Vec<(String, String)> {
         let mut files = gated(&["shop"]);
         for (_, text) in &mut files {
-            *text = text.replace("limit: 2s", "limit: 800ms");
+            *text = text.replace("limit: 20s", "limit: 1500ms");
         }
         files
     }

@@ -4,47 +4,50 @@ use std::time::Duration;
 
 use dhow_crash::lab::Lab;
 use dhow_crash::point::Point;
-use dhow_crash::run::{self, Outcome};
-use dhow_crash::scenario;
+use dhow_crash::run::{self, Outcome, Reference};
+use dhow_crash::scenario::{self, Scenario};
+use futures::future::join;
 
-use super::short::lab;
+use super::short::{Death, first, lab};
 
-/// Runs the promotion with a broken binary, killed at the first point that says this; what the harness says of it.
-async fn caught(broken: &str, class: &str, says: &str, side: &str) -> String {
-    let scenarios = scenario::all();
-    let promotion = scenarios.iter().find(|scenario| scenario.name() == "promotion").unwrap().as_ref();
-    let good = lab();
-    let reference = run::reference(&good, promotion).await.unwrap();
-    let is_it = |point: &&Point| point.class == class && point.words.contains(says);
-    let found = reference.passed.iter().find(is_it).unwrap();
-    let point = Point { side: side.into(), ..found.clone() };
-    let as_it_should = run::killed(&good, promotion, &reference, vec![point.clone()]).await;
-    assert_eq!(as_it_should, Outcome::Same, "without the defect");
-    let lab = Lab { broken: Some(broken.into()), patience: Duration::from_secs(8), ..good };
-    match run::killed(&lab, promotion, &reference, vec![point]).await {
+/// Runs a voyage with a broken binary, killed at a point; what the harness says of it.
+async fn caught(broken: &str, promotion: &dyn Scenario, reference: &Reference, point: &Point) -> String {
+    let lab = Lab { broken: Some(broken.into()), patience: Duration::from_secs(8), ..lab() };
+    match run::killed(&lab, promotion, reference, vec![point.clone()]).await {
         Outcome::Differs(wrong) => wrong.join("\n"),
         other => panic!("{broken} was not caught: {other:?}"),
     }
 }
 
 #[tokio::test]
-async fn an_effect_without_its_started_event_is_caught() {
-    let told = caught("unstarted", "step", "unpack", "after").await;
-    assert!(told.contains("step_done without its started event"), "{told}");
-    assert!(told.contains("was pushed, and never started"), "{told}");
-}
-
-#[tokio::test]
-async fn a_push_that_is_repeated_without_looking_is_caught() {
-    let told = caught("blind-push", "push", "", "after").await;
-    assert!(
-        told.contains("what commits say:\n  too much:\n    Dhow-Version: shop/static_file/stage"),
-        "{told}"
-    );
-}
-
-#[tokio::test]
-async fn a_cursor_that_moves_on_before_its_reader_has_acted_is_caught() {
-    let told = caught("early-cursor", "batch", "fleet_moved", "after").await;
-    assert!(told.contains("in vain: status"), "{told}");
+async fn a_missing_start_a_blind_push_and_an_early_cursor_are_caught() {
+    let all = scenario::all();
+    let promotion = all.iter().find(|scenario| scenario.name() == "promotion").unwrap().as_ref();
+    let reference = run::reference(&lab(), promotion).await.unwrap();
+    let variants: [(&str, Death, &[&str]); 3] = [
+        // An effect without its started event.
+        (
+            "unstarted",
+            ("step", "unpack", "after"),
+            &["step_done without its started event", "was pushed, and never started"],
+        ),
+        // A push that is repeated without looking.
+        (
+            "blind-push",
+            ("push", "", "after"),
+            &["what commits say:\n  too much:\n    Dhow-Version: shop/static_file/stage"],
+        ),
+        // A cursor that moves on before its reader has acted.
+        ("early-cursor", ("batch", "fleet_moved", "after"), &["in vain: status"]),
+    ];
+    for (broken, death, words) in variants {
+        let point = first(&reference.passed, death);
+        let good = lab();
+        let as_it_should = run::killed(&good, promotion, &reference, vec![point.clone()]);
+        let (as_it_should, told) = join(as_it_should, caught(broken, promotion, &reference, &point)).await;
+        assert_eq!(as_it_should, Outcome::Same, "without the defect {broken}");
+        for words in words {
+            assert!(told.contains(words), "{broken}: {told}");
+        }
+    }
 }

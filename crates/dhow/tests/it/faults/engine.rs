@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use dhow_testkit::engines::{self, Docker};
+use dhow_testkit::engines::{self, Docker, Image};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
@@ -40,6 +40,14 @@ impl Shop {
         let address = docker(&self.engine, &["inspect", "--format", address, &id]).await;
         let address = address.trim();
         (id, Visitors::of(&format!("http://{address}:8080/version"), address, &[true, false]))
+    }
+
+    /// A version with a file of eight times 2 to this power bytes, which nothing makes smaller.
+    fn heavy(&self, version: &str, power: u32) -> Image {
+        let noise = self.yard.fleet.folder().join("noise");
+        let words = (0..1u64 << power).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        std::fs::write(&noise, words.flat_map(u64::to_le_bytes).collect::<Vec<_>>()).unwrap();
+        self.yard.version(version).file(&noise, "/noise")
     }
 
     async fn until(&self, serve: &Serve, holds: impl Fn(&Value) -> bool) -> Value {
@@ -120,11 +128,7 @@ async fn an_engine_that_stops_restarts_or_has_a_full_disk_is_told_and_what_runs_
 
     // Its disk full while a version comes, and Dhow stopped in the middle of that rollout.
     let ballast = fill(&shop.engine);
-    let noise = shop.yard.fleet.folder().join("noise");
-    let bytes: Vec<u8> =
-        (0..1u64 << 20).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
-    std::fs::write(&noise, bytes).unwrap();
-    shop.yard.push(&serve, shop.yard.version("3.0.0").file(&noise, "/noise"), "3.0.0").await;
+    shop.yard.push(&serve, shop.heavy("3.0.0", 20), "3.0.0").await;
     let row = shop.until(&serve, |row| row["reason"].to_string().contains("no space left on device")).await;
     eprintln!("told: {}", row["reason"]);
     assert!(row["reason"].to_string().contains("disk there is full"), "{row:#}");
@@ -144,9 +148,9 @@ async fn an_engine_that_stops_restarts_or_has_a_full_disk_is_told_and_what_runs_
 
 impl Shop {
     /// A build pushes a version into the registry outside.
-    async fn push_to(&self, outside: &Outside, tag: &'static str) {
+    async fn push_to(&self, outside: &Outside, image: Image, tag: &'static str) {
         let Yard { docker, name, .. } = &self.yard;
-        let (image, at) = (self.yard.version(tag), format!("{}/{name}/web:{tag}", outside.good));
+        let at = format!("{}/{name}/web:{tag}", outside.good);
         let (engine, built) = (docker.clone(), at.clone());
         spawn_blocking(move || image.build(&engine, &built)).await.unwrap();
         let mut push = tokio::process::Command::from(docker.command());
@@ -170,24 +174,26 @@ async fn a_registry_that_fails_while_an_engine_pulls_from_it_is_blamed_and_no_ve
     yard.fleet.push("the fleet begins", &[(&service, &text), (&path, &compose)]).await;
     let mut shop = Shop { yard, engine };
     let serve = shop.start().start().await;
-    shop.push_to(&outside, "1.0.0").await;
+    shop.push_to(&outside, shop.yard.version("1.0.0"), "1.0.0").await;
     serve.reaches(&name, "stage", "1.0.0").await;
     let page = Fault::Answer("200 OK\r\ncontent-type: text/html", "<html>Please log in</html>");
+    let (unwell, cut) = ("did not answer as it should", "EOF");
     let faults = [
-        ("2.0.0", Part::Manifest, Fault::Answer("500 Internal Server Error", "oops")),
-        ("3.0.0", Part::Manifest, Fault::WrongContent),
-        ("4.0.0", Part::Manifest, page),
+        ("2.0.0", Part::Manifest, Fault::Answer("500 Internal Server Error", "oops"), unwell),
+        ("3.0.0", Part::Manifest, Fault::WrongContent, unwell),
+        ("4.0.0", Part::Manifest, page, unwell),
+        ("5.0.0", Part::Blob, Fault::Cut(100_000), cut),
     ];
     let mut before = "1.0.0";
-    for (version, part, fault) in faults {
+    for (version, part, fault, words) in faults {
         let (_, visitors) = shop.visitors().await;
         // The engine is away until the version is on its way: what fails then is the engine's own pull.
         end(&shop.engine, "-KILL").await;
-        shop.push_to(&outside, version).await;
+        shop.push_to(&outside, shop.heavy(version, 17), version).await;
         shop.until(&serve, |row| row["desired"][0]["tag"] == version && row["phase"] == "preparing").await;
         outside.breaks(part, fault);
         mend(&mut shop.engine).await;
-        let is_told = |row: &Value| row["reason"].to_string().contains("did not answer as it should");
+        let is_told = |row: &Value| row["reason"].to_string().contains(words);
         let row = shop.until(&serve, |row| is_told(row) && row["reason"].to_string().contains("pull")).await;
         eprintln!("told: {}", row["reason"]);
         visitors.saw_only(&[before]).await;

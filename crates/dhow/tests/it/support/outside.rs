@@ -25,6 +25,8 @@ pub enum Fault {
     NoAnswer,
     /// The connection ends after half of the content.
     Half,
+    /// The connection ends after so many bytes of the content; what is shorter comes whole.
+    Cut(usize),
     /// Each answer comes so late.
     Late(Duration),
     /// The content comes byte by byte, so far apart.
@@ -142,6 +144,7 @@ async fn pass(
     let half = start + (answer.len() - start) / 2;
     match fault {
         Some(Fault::Half) => client.write_all(&answer[..half]).await,
+        Some(Fault::Cut(bytes)) => client.write_all(&answer[..answer.len().min(start + bytes)]).await,
         Some(Fault::Drip(pause)) => {
             client.write_all(&answer[..start]).await?;
             for byte in &answer[start..] {
