@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dhow_core::noun::{Digest, ImageReference};
-use dhow_core::port::{FileChange, Place};
+use dhow_core::port::FileChange;
 use dhow_core::rollout::Proposal;
 use dhow_engine::command::RollbackTo;
 use dhow_engine::{Engine, EngineError};
@@ -39,7 +39,8 @@ pub fn act(world: &mut World, known: &mut Reference, action: &Action) {
             if known.is_removed(svc, env) {
                 let tag = known.published(svc, 0);
                 known.returned(svc, env);
-                world.push_by(who, [shop::other_file(svc, env, "one")]);
+                let settings = shop::settings(known.shape, svc, env);
+                world.push_by(who, settings.into_iter().chain([shop::other_file(svc, env, "one")]));
                 pin(world, known, (who, svc, env), &tag);
             }
         }
@@ -52,13 +53,23 @@ pub fn act(world: &mut World, known: &mut Reference, action: &Action) {
         Action::Mended => shop::all().for_each(|id| world.dock(id).target.heal()),
         Action::Stop(svc, env) => each(svc, env, |id| {
             known.stopped(id);
-            world.dock(id).target.stop_by_hand(&deployment(id), &Place::Local);
+            for place in shop::places(known.shape, id) {
+                world.dock(id).target.stop_by_hand(&deployment(id), &place);
+            }
         }),
         Action::DieSoon(batches, before) => {
             let at = world.store.batches().len() + batches;
             world.store.cut_at(if before { Cut::Before(at) } else { Cut::After(at) });
         }
+        Action::Lose(number, silent) => {
+            shop::all().for_each(|id| world.dock(id).lose(shop::server(number), silent));
+        }
+        Action::Find => shop::all().for_each(|id| world.dock(id).find_all()),
         Action::Restart => world.restart(),
+        Action::LoseDatabase => {
+            known.database_is_lost(world);
+            world.lose_database();
+        }
         Action::Pass(seconds) => world.pass(Duration::from_secs(seconds)),
         _ => command(world, known, action),
     }
@@ -163,6 +174,7 @@ fn pin(world: &mut World, known: &mut Reference, (who, svc, env): (Who, Svc, Env
 fn remove(world: &mut World, known: &mut Reference, (who, svc, env): (Who, Svc, Env)) {
     let mut files = shop::pins(svc, env, "1.0.0");
     files.push(shop::other_file(svc, env, ""));
+    files.extend(shop::settings(known.shape, svc, env));
     let paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
     known.removed(svc, env);
     world.remove_by(who, &paths);
@@ -194,6 +206,7 @@ pub fn mend_all(world: &mut World) {
     for id in shop::all() {
         world.dock(id).let_go(&deployment(id));
         world.dock(id).target.heal();
+        world.dock(id).find_all();
     }
 }
 

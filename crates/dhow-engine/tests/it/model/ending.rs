@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use dhow_core::noun::Digest;
-use dhow_core::port::Place;
 use dhow_core::rollout::{CommitAttempt, DeploymentRow, Event, Health, Hold, Rollout, State, UpdateRow};
 
 use crate::support::{World, deployment, tag_in};
@@ -34,7 +33,7 @@ pub fn come_to_rest(world: &mut World, known: &mut Reference) -> Result<(), Brok
     let last: Vec<String> = world
         .events_after(known.heard.saturating_sub(12))
         .into_iter()
-        .map(|(_, event)| kind(&event))
+        .map(|(_, _, event)| kind(&event))
         .collect();
     Err(format!("it never comes to rest; the last events: {last:#?}"))
 }
@@ -42,7 +41,7 @@ pub fn come_to_rest(world: &mut World, known: &mut Reference) -> Result<(), Brok
 fn rest(world: &World, known: &Reference) -> Result<(), Broken> {
     for (svc, env) in Svc::ALL.into_iter().flat_map(|svc| Env::ALL.map(|env| (svc, env))) {
         for id in shop::deployments(svc, env) {
-            if known.is_removed(svc, env) { gone(world, known, id)? } else { stands(world, id)? }
+            if known.is_removed(svc, env) { gone(world, known, id)? } else { stands(world, known, id)? }
         }
         if !known.is_removed(svc, env) {
             selected(world, known, svc, env)?;
@@ -61,7 +60,10 @@ fn rest(world: &World, known: &Reference) -> Result<(), Broken> {
 
 /// What left the fleet does not run any more, unless people are asked.
 fn gone(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
-    let runs = world.dock(id).target.current(&deployment(id), &Place::Local);
+    if known.forgotten.contains(id) {
+        return Ok(());
+    }
+    let runs = shop::running(world, known.shape, id).into_iter().flatten().next();
     let row: Option<DeploymentRow> = world.load(id);
     let asked = row.as_ref().is_some_and(|row| row.removal.is_some() && row.waiting_for.is_some());
     if runs.is_some() && !asked {
@@ -70,18 +72,18 @@ fn gone(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
             row.map(|row| told(world, &row)).unwrap_or_default()
         ));
     }
-    let guarded = id.contains("production") && shop::approvers(known.gates).is_some();
-    if runs.is_some() && !guarded && known.gates == Gates::Nothing && row.is_none() {
+    let guarded = id.contains("production") && shop::approvers(known.shape.gates).is_some();
+    if runs.is_some() && !guarded && known.shape.gates == Gates::Nothing && row.is_none() {
         return Err(format!("{id} was forgotten and runs"));
     }
     Ok(())
 }
 
 /// It runs what the fleet says, or says why not.
-fn stands(world: &World, id: &str) -> Result<(), Broken> {
+fn stands(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
     let row = world.row(id);
     let told = || told(world, &row);
-    let runs = world.dock(id).target.current(&deployment(id), &Place::Local);
+    let runs = shop::running(world, known.shape, id);
     let at = deployment(id);
     let hold: Option<Hold> = world.load(&Hold::key_of(&at.service, &at.environment));
     for rollout in world.list::<Rollout>(&format!("{id}/")).iter().filter(|r| !r.state.is_final()) {
@@ -89,10 +91,13 @@ fn stands(world: &World, id: &str) -> Result<(), Broken> {
             return Err(format!("rollout {} of {id} never ends: {}", rollout.number, told()));
         }
     }
+    if !row.debts.is_empty() {
+        return Err(format!("{id}: {} never did what it has to: {}", row.debts[0].place, told()));
+    }
     if row.unclear.is_some() || row.mend.is_some() {
         return Err(format!("{id} is not settled: {}", told()));
     }
-    if runs != row.running && row.waiting_for.is_none() {
+    if runs.iter().any(|runs| *runs != row.running) && row.waiting_for.is_none() {
         return Err(format!("{id} is said to run another release than it does, {runs:?}: {}", told()));
     }
     if row.desired == row.running {
@@ -130,8 +135,8 @@ fn version_at_head(world: &World, id: &str) -> String {
 /// What stands in the fleet is the newest that nothing holds back; in production with `from`, what stage runs.
 fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), Broken> {
     let at = deployment(shop::deployments(svc, env)[0]);
-    let upstream = env == Env::Production && shop::has_from(known.gates);
-    let asks = env == Env::Production && shop::approvers(known.gates).is_some();
+    let upstream = env == Env::Production && shop::has_from(known.shape.gates);
+    let asks = env == Env::Production && shop::approvers(known.shape.gates).is_some();
     let hold: Option<Hold> = world.load(&Hold::key_of(&at.service, &at.environment));
     let asked = !world.questions(svc.name(), env.name()).is_empty();
     if hold.is_some() || asked {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, Digest};
-use dhow_core::port::Place;
-use dhow_core::rollout::{Ask, Event, Hold, Proposal, Release, Rollout, State, Why};
+use dhow_core::rollout::{
+    Ask, DeploymentRow, Event, Health, Hold, Proposal, Release, Rollout, State, Why,
+};
 
 use crate::support::{World, deployment};
 
@@ -20,19 +21,28 @@ pub fn digests(world: &World, id: &DeploymentId, hash: &DesiredHash) -> Vec<Dige
 
 impl Reference {
     /// One fact, in the order of the log.
-    pub(super) fn hear(&mut self, world: &World, event: &Event) -> Result<(), Broken> {
+    pub(super) fn hear(&mut self, world: &World, event: &Event, at_ms: i64) -> Result<(), Broken> {
         match event {
             Event::RolloutQueued { deployment, rollout, hash, .. } => {
+                self.is_no_repetition(deployment, hash)?;
                 let run = Run { hash: *hash, state: State::Queued };
                 self.runs.insert((deployment.clone(), *rollout), run);
             }
             Event::RolloutMoved { deployment, rollout, from, to, .. } => {
                 self.moved(world, (deployment, *rollout), *from, *to)?;
+                if *to == State::Succeeded
+                    && let Some(run) = self.runs.get(&(deployment.clone(), *rollout)).cloned()
+                {
+                    self.healthy_from(world, deployment, &run.hash, at_ms);
+                }
             }
             Event::Adopted { deployment, hash } => {
+                self.runs_as_adopted(world, deployment, hash)?;
                 for digest in digests(world, deployment, hash) {
                     self.adopted.insert((deployment.clone(), digest));
                 }
+                self.health.remove(deployment);
+                self.healthy_from(world, deployment, hash, at_ms);
             }
             Event::Quarantined { service, environment, digest, .. } => {
                 self.quarantined.insert((service.to_string(), environment.to_string(), *digest));
@@ -40,7 +50,19 @@ impl Reference {
             Event::Unquarantined { service, environment, digest, .. } => {
                 self.quarantined.remove(&(service.to_string(), environment.to_string(), *digest));
             }
+            Event::Stalled { deployment, .. } => drop(self.unseen.remove(&deployment.to_string())),
+            Event::Removed { deployment } => drop(self.health.remove(deployment)),
+            Event::HealthChanged { deployment, health, .. } => {
+                self.health.insert(deployment.clone(), *health);
+                let row: Option<DeploymentRow> = world.load(&deployment.to_string());
+                if let (Health::Healthy, Some(hash)) = (*health, row.and_then(|row| row.running)) {
+                    self.healthy_from(world, deployment, &hash, at_ms);
+                }
+            }
             Event::UpdateSelected { service, environment, pins, why, .. } if *why != Why::Rollback => {
+                if *why == Why::Promotion {
+                    self.soaked(service.as_str(), pins.values().map(|pin| pin.digest), at_ms)?;
+                }
                 let digests = pins.values().map(|pin| pin.digest);
                 self.may_be_selected(service.as_str(), environment.as_str(), digests, "selected")?;
             }
@@ -65,7 +87,7 @@ impl Reference {
         how: &str,
     ) -> Result<(), Broken> {
         let mut from = vec![environment];
-        if environment == "production" && shop::has_from(self.gates) {
+        if environment == "production" && shop::has_from(self.shape.gates) {
             from.push("stage");
         }
         for digest in digests {
@@ -120,7 +142,10 @@ impl Reference {
         }
         let row: Option<Rollout> = world.load(&Rollout::key_of(id, number));
         let is_rollback = row.is_some_and(|row| row.is_rollback);
-        let Some((needed, who)) = shop::approvers(self.gates) else { return Ok(()) };
+        if !is_rollback {
+            self.is_its_turn(id)?;
+        }
+        let Some((needed, who)) = shop::approvers(self.shape.gates) else { return Ok(()) };
         if is_rollback || id.environment.as_str() != "production" {
             return Ok(());
         }
@@ -146,7 +171,7 @@ impl Reference {
         id: &DeploymentId,
         hash: &DesiredHash,
     ) -> Result<(), Broken> {
-        if !shop::has_from(self.gates) || id.environment.as_str() != "production" {
+        if !shop::has_from(self.shape.gates) || id.environment.as_str() != "production" {
             return Ok(());
         }
         let upstream: Vec<DeploymentId> = shop::all()
@@ -173,6 +198,76 @@ impl Reference {
 
     fn stands_upstream(&self, up: &DeploymentId) -> bool {
         !self.may_be_gone.contains(&up.to_string())
+    }
+
+    /// Where `after` is set, the services that it names are healthy first.
+    fn is_its_turn(&self, id: &DeploymentId) -> Result<(), Broken> {
+        if !self.shape.after || id.service.as_str() != "app" {
+            return Ok(());
+        }
+        for first in shop::all().map(deployment) {
+            let before = first.service.as_str() == "shop" && first.environment == id.environment;
+            let health = self.health.get(&first);
+            if before && health != Some(&Health::Healthy) && !self.may_be_gone.contains(&first.to_string()) {
+                return Err(format!("{id} begins, and {first} is {health:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What runs when the database is lost is looked at before anything is done to it, and what was adopted is not
+    /// rolled out again.
+    fn is_no_repetition(&mut self, id: &DeploymentId, hash: &DesiredHash) -> Result<(), Broken> {
+        if self.unseen.contains(&id.to_string()) {
+            return Err(format!("{id} runs, and gets a rollout before it was looked at"));
+        }
+        match self.untouched.remove(id) {
+            Some(adopted) if adopted == *hash => {
+                Err(format!("{id} was adopted with {}, and gets a rollout to it", hash.short()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is adopted is what runs, at each of its places.
+    fn runs_as_adopted(&mut self, world: &World, id: &DeploymentId, hash: &DesiredHash) -> Result<(), Broken> {
+        let text = id.to_string();
+        let runs = shop::running(world, self.shape, &text);
+        if self.unseen.remove(&text) && runs.iter().any(|runs| *runs != Some(*hash)) {
+            return Err(format!("{id} is adopted with {}, and runs {runs:?}", hash.short()));
+        }
+        self.untouched.insert(id.clone(), *hash);
+        Ok(())
+    }
+
+    fn healthy_from(&mut self, world: &World, id: &DeploymentId, hash: &DesiredHash, at_ms: i64) {
+        for digest in digests(world, id, hash) {
+            self.healthy_since.insert((id.clone(), digest), at_ms);
+        }
+    }
+
+    /// Where a soak is set, nothing is promoted that was not healthy for so long.
+    fn soaked(
+        &self,
+        service: &str,
+        digests: impl Iterator<Item = Digest>,
+        at_ms: i64,
+    ) -> Result<(), Broken> {
+        let Some(soak) = shop::soak(self.shape.gates) else { return Ok(()) };
+        let soak = i64::try_from(soak.as_millis()).unwrap_or(i64::MAX);
+        for digest in digests {
+            for ((id, of), since) in &self.healthy_since {
+                let upstream = id.service.as_str() == service && id.environment.as_str() == "stage";
+                if upstream && *of == digest && at_ms - since < soak {
+                    return Err(format!(
+                        "{} is promoted, and {id} is healthy with it for {} ms of {soak}",
+                        digest.short(),
+                        at_ms - since
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The world as it is now.
@@ -208,14 +303,17 @@ impl Reference {
     /// What served goes on to serve until something else does.
     fn the_old_serves_on(&mut self, world: &World, id: &str) -> Result<(), Broken> {
         let at = deployment(id);
-        let now = world.dock(id).target.current(&at, &Place::Local);
         let was_healthy = self.healthy.iter().any(|(of, _)| *of == at);
-        match (self.ran.get(id), now) {
-            (Some(_), None) if was_healthy && !self.may_be_gone.contains(id) => {
-                return Err(format!("nothing serves on {id} any more"));
+        for place in shop::places(self.shape, id) {
+            let now = world.dock(id).target.current(&at, &place);
+            let key = (id.to_owned(), place);
+            match (self.ran.get(&key), now) {
+                (Some(_), None) if was_healthy && !self.may_be_gone.contains(id) => {
+                    return Err(format!("nothing serves on {id} any more, {}", key.1));
+                }
+                (_, Some(now)) => drop(self.ran.insert(key, now)),
+                (_, None) => drop(self.ran.remove(&key)),
             }
-            (_, Some(now)) => drop(self.ran.insert(id.to_owned(), now)),
-            (_, None) => drop(self.ran.remove(id)),
         }
         Ok(())
     }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, Digest};
-use dhow_core::rollout::{Proposal, State};
+use dhow_core::port::Place;
+use dhow_core::rollout::{Health, Proposal, State};
 
 use crate::support::{World, deployment};
 
-use super::action::{Env, Gates, Svc, Who};
+use super::action::{Env, Shape, Svc, Who};
 use super::{Broken, shop};
 
 /// A rollout as the log tells of it.
@@ -30,7 +31,7 @@ pub struct Yes {
 /// The model.
 #[derive(Debug)]
 pub struct Reference {
-    pub gates: Gates,
+    pub shape: Shape,
     /// Versions by service, oldest first.
     versions: BTreeMap<Svc, Vec<String>>,
     numbers: usize,
@@ -55,14 +56,24 @@ pub struct Reference {
     pub quarantined: BTreeSet<(String, String, Digest)>,
     /// How many switches of each dock were looked at.
     pub switches: BTreeMap<String, usize>,
-    /// What ran at the last look.
-    pub ran: BTreeMap<String, DesiredHash>,
+    /// What ran at the last look, and where.
+    pub ran: BTreeMap<(String, Place), DesiredHash>,
+    /// What the log last said of a deployment's health.
+    pub health: BTreeMap<DeploymentId, Health>,
+    /// Since when a digest is healthy somewhere without a break, in milliseconds, at the earliest.
+    pub healthy_since: BTreeMap<(DeploymentId, Digest), i64>,
+    /// What ran when the database was lost, and was not looked at since.
+    pub unseen: BTreeSet<String>,
+    /// What was adopted, and is not rolled out since.
+    pub untouched: BTreeMap<DeploymentId, DesiredHash>,
+    /// What ran and was not in the fleet when the database was lost: nobody knows of it any more.
+    pub forgotten: BTreeSet<String>,
 }
 
 impl Reference {
-    pub fn new(gates: Gates) -> Self {
+    pub fn new(shape: Shape) -> Self {
         Self {
-            gates,
+            shape,
             versions: Svc::ALL.map(|svc| (svc, vec!["1.0.0".to_owned()])).into(),
             numbers: 0,
             broken: BTreeSet::new(),
@@ -78,14 +89,19 @@ impl Reference {
             quarantined: BTreeSet::new(),
             switches: BTreeMap::new(),
             ran: BTreeMap::new(),
+            health: BTreeMap::new(),
+            healthy_since: BTreeMap::new(),
+            unseen: BTreeSet::new(),
+            untouched: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
         }
     }
 
     /// Looks at the world: every promise holds.
     pub fn look(&mut self, world: &World) -> Result<(), Broken> {
-        for (seq, event) in world.events_after(self.heard) {
+        for (seq, at_ms, event) in world.events_after(self.heard) {
             self.heard = seq;
-            self.hear(world, &event).map_err(|broken| format!("event {seq}: {broken}"))?;
+            self.hear(world, &event, at_ms).map_err(|broken| format!("event {seq}: {broken}"))?;
         }
         self.see(world)
     }
@@ -137,11 +153,16 @@ impl Reference {
 
     pub fn removed(&mut self, svc: Svc, env: Env) {
         self.removed.insert((svc, env));
-        self.may_be_gone.extend(shop::deployments(svc, env).iter().map(ToString::to_string));
+        for id in shop::deployments(svc, env) {
+            self.unseen.remove(*id);
+            self.untouched.remove(&deployment(id));
+            self.may_be_gone.insert((*id).to_owned());
+        }
     }
 
     pub fn returned(&mut self, svc: Svc, env: Env) {
         self.removed.remove(&(svc, env));
+        self.forgotten.retain(|id| !shop::deployments(svc, env).contains(&id.as_str()));
     }
 
     pub fn is_removed(&self, svc: Svc, env: Env) -> bool {
@@ -149,6 +170,8 @@ impl Reference {
     }
 
     pub fn stopped(&mut self, id: &str) {
+        self.unseen.remove(id);
+        self.untouched.remove(&deployment(id));
         self.may_be_gone.insert(id.to_owned());
     }
 
@@ -165,6 +188,31 @@ impl Reference {
 
     pub fn was_refused(&mut self, who: Who, asked: &Proposal) {
         self.yes.retain(|yes| yes.who != who || yes.question != asked.id);
+    }
+
+    /// The database is lost: who said yes, who wrote what waits, what is quarantined. What ran and what ran healthy are
+    /// facts of the world.
+    pub fn database_is_lost(&mut self, world: &World) {
+        self.heard = 0;
+        self.runs.clear();
+        self.yes.clear();
+        self.authors.clear();
+        self.quarantined.clear();
+        self.health.clear();
+        self.healthy_since.clear();
+        self.untouched.clear();
+        self.unseen.clear();
+        for (svc, env) in Svc::ALL.into_iter().flat_map(|svc| Env::ALL.map(|env| (svc, env))) {
+            for id in shop::deployments(svc, env) {
+                let runs = shop::running(world, self.shape, id).iter().any(Option::is_some);
+                let left = self.is_removed(svc, env);
+                if runs && left {
+                    self.forgotten.insert((*id).to_owned());
+                } else if runs {
+                    self.unseen.insert((*id).to_owned());
+                }
+            }
+        }
     }
 
     /// The fleet's files are what runs: who wrote them is no author of what comes.

@@ -1,0 +1,24 @@
+//! Sequences that once broke a promise, made short.
+
+use super::action::Action::*;
+use super::action::Env::*;
+use super::action::Svc::*;
+use super::action::{Action, Case, Gates, Shape};
+
+/// Each with what went wrong.
+pub fn cases() -> Vec<(&'static str, Case)> {
+    let case = |gates, actions: &[Action]| {
+        let shape = Shape { gates, after: false, servers: false };
+        Case { shape, actions: actions.to_vec() }
+    };
+    vec![
+        (
+            "what left the fleet was rolled out, because people had been asked before",
+            case(Gates::One, &[Remove("alice", App, Production), Pass(1), Approve("bob", App, Production, 0)]),
+        ),
+        (
+            "with an empty database every place refused the epoch as an old one",
+            case(Gates::Nothing, &[Restart, Restart, LoseDatabase, Publish(Shop, super::action::Works::Everywhere)]),
+        ),
+    ]
+}
