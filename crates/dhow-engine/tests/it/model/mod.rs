@@ -18,6 +18,8 @@ mod promises;
 mod reference;
 mod shop;
 
+use std::cell::Cell;
+
 use proptest::test_runner::{
     Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner,
 };
@@ -70,15 +72,17 @@ fn whatever_people_and_failures_do_the_promises_hold_and_everything_comes_to_res
         max_shrink_iters: number("DHOW_MODEL_SHRINK").map_or(300, |n| n as u32),
         ..Config::default()
     };
-    let told = std::cell::Cell::new(false);
+    let (told, tried) = (Cell::new(false), Cell::new(0));
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let ran = runner.run(&cases(), |case| {
+        tried.set(tried.get() + 1);
         run(&case).map_err(|broken| {
             // The first one is told at once: making it shorter takes a while.
             if !told.replace(true) {
-                eprintln!("a promise does not hold: {broken}\n{case:?}\nnow it is made shorter");
+                let tried = tried.get();
+                eprintln!("a promise does not hold, sequence {tried}: {broken}\n{case:?}\nnow it is made shorter");
             }
             TestCaseError::fail(broken)
         })

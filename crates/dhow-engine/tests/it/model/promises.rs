@@ -37,7 +37,7 @@ impl Reference {
                 }
             }
             Event::Adopted { deployment, hash } => {
-                self.runs_as_adopted(world, deployment, hash)?;
+                self.runs_as_adopted(deployment, hash)?;
                 for digest in digests(world, deployment, hash) {
                     self.adopted.insert((deployment.clone(), digest));
                 }
@@ -218,7 +218,7 @@ impl Reference {
     /// What runs when the database is lost is looked at before anything is done to it, and what was adopted is not
     /// rolled out again.
     fn is_no_repetition(&mut self, id: &DeploymentId, hash: &DesiredHash) -> Result<(), Broken> {
-        if self.unseen.contains(&id.to_string()) {
+        if self.unseen.contains_key(&id.to_string()) {
             return Err(format!("{id} runs, and gets a rollout before it was looked at"));
         }
         match self.untouched.remove(id) {
@@ -230,11 +230,10 @@ impl Reference {
     }
 
     /// What is adopted is what runs, at each of its places.
-    fn runs_as_adopted(&mut self, world: &World, id: &DeploymentId, hash: &DesiredHash) -> Result<(), Broken> {
-        let text = id.to_string();
-        let runs = shop::running(world, self.shape, &text);
-        if self.unseen.remove(&text) && runs.iter().any(|runs| *runs != Some(*hash)) {
-            return Err(format!("{id} is adopted with {}, and runs {runs:?}", hash.short()));
+    fn runs_as_adopted(&mut self, id: &DeploymentId, hash: &DesiredHash) -> Result<(), Broken> {
+        let ran = self.unseen.remove(&id.to_string()).unwrap_or_default();
+        if ran.iter().any(|ran| *ran != Some(*hash)) {
+            return Err(format!("{id} is adopted with {}, and ran {ran:?}", hash.short()));
         }
         self.untouched.insert(id.clone(), *hash);
         Ok(())

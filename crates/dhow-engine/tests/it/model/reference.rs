@@ -62,8 +62,8 @@ pub struct Reference {
     pub health: BTreeMap<DeploymentId, Health>,
     /// Since when a digest is healthy somewhere without a break, in milliseconds, at the earliest.
     pub healthy_since: BTreeMap<(DeploymentId, Digest), i64>,
-    /// What ran when the database was lost, and was not looked at since.
-    pub unseen: BTreeSet<String>,
+    /// What ran when the database was lost, at each of its places, and was not looked at since.
+    pub unseen: BTreeMap<String, Vec<Option<DesiredHash>>>,
     /// What was adopted, and is not rolled out since.
     pub untouched: BTreeMap<DeploymentId, DesiredHash>,
     /// What ran and was not in the fleet when the database was lost: nobody knows of it any more.
@@ -91,7 +91,7 @@ impl Reference {
             ran: BTreeMap::new(),
             health: BTreeMap::new(),
             healthy_since: BTreeMap::new(),
-            unseen: BTreeSet::new(),
+            unseen: BTreeMap::new(),
             untouched: BTreeMap::new(),
             forgotten: BTreeSet::new(),
         }
@@ -204,12 +204,14 @@ impl Reference {
         self.unseen.clear();
         for (svc, env) in Svc::ALL.into_iter().flat_map(|svc| Env::ALL.map(|env| (svc, env))) {
             for id in shop::deployments(svc, env) {
-                let runs = shop::running(world, self.shape, id).iter().any(Option::is_some);
-                let left = self.is_removed(svc, env);
-                if runs && left {
+                let running = shop::running(world, self.shape, id);
+                if running.iter().all(Option::is_none) {
+                    continue;
+                }
+                if self.is_removed(svc, env) {
                     self.forgotten.insert((*id).to_owned());
-                } else if runs {
-                    self.unseen.insert((*id).to_owned());
+                } else {
+                    self.unseen.insert((*id).to_owned(), running);
                 }
             }
         }
