@@ -15,6 +15,9 @@ use super::action::{Action, Env, Push, Svc, Who, Works};
 use super::reference::Reference;
 use super::shop;
 
+/// Why a person quarantines.
+pub const LEAKS: &str = "it leaks";
+
 /// Does it. Commands that are refused are part of the game.
 pub fn act(world: &mut World, known: &mut Reference, action: &Action) {
     match *action {
@@ -106,7 +109,7 @@ fn command(world: &mut World, known: &mut Reference, action: &Action) {
             let reference = reference(svc, &known.published(svc, back));
             let (who, service, at) = parts(who, svc, env);
             say(world, async |e| {
-                e.quarantine_add(&who, &service, &at, &reference, "it leaks").await.map(drop)
+                e.quarantine_add(&who, &service, &at, &reference, LEAKS).await.map(drop)
             });
         }
         Action::EndQuarantine(who, svc, env, back) => {

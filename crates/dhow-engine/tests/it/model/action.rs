@@ -151,7 +151,38 @@ pub fn cases() -> impl Strategy<Value = Case> {
     ];
     let shape = (gates, prop::bool::weighted(0.3), prop::bool::weighted(0.4))
         .prop_map(|(gates, after, servers)| Shape { gates, after, servers });
-    (shape, vec(action(), 4..28)).prop_map(|(shape, actions)| Case { shape, actions })
+    (shape, vec(scene(), 4..28)).prop_map(|(shape, scenes)| Case { shape, actions: scenes.concat() })
+}
+
+/// One thing that happens; or a few that chance alone would seldom bring together.
+fn scene() -> impl Strategy<Value = Vec<Action>> {
+    let svc = || prop_oneof![Just(Svc::Shop), Just(Svc::App)];
+    let approver = || prop_oneof![Just("alice"), Just("bob")];
+    // Whoever wrote a change says yes to it.
+    let own = (approver(), svc(), prop::bool::weighted(0.5), 0..2_usize).prop_map(|(who, svc, pins, n)| {
+        let env = Env::Production;
+        let wrote = match pins {
+            true => Action::Pin(who, svc, env, n),
+            false => Action::OtherFile(who, svc, env, false),
+        };
+        vec![wrote, Action::Pass(20), Action::Approve(who, svc, env, n)]
+    });
+    // A version comes on its way, and people decide about it or go back meanwhile.
+    let env = || prop_oneof![Just(Env::Stage), Just(Env::Production)];
+    let meanwhile = (approver(), svc(), env(), 0..3_usize).prop_map(|(who, svc, env, what)| {
+        let then = match what {
+            0 => Action::Quarantine(who, svc, env, 0),
+            1 => Action::RollBack(who, svc, env, None),
+            _ => Action::OtherFile(who, svc, env, true),
+        };
+        let publish = Action::Publish(svc, Works::Everywhere);
+        vec![Action::Slow(svc, env), publish, Action::Pass(10), then, Action::Pass(10), Action::LetGo]
+    });
+    prop_oneof![
+        24 => action().prop_map(|action| vec![action]),
+        1 => own,
+        1 => meanwhile,
+    ]
 }
 
 fn action() -> impl Strategy<Value = Action> {

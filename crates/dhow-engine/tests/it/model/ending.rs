@@ -44,6 +44,7 @@ fn rest(world: &World, known: &Reference) -> Result<(), Broken> {
             if known.is_removed(svc, env) { gone(world, known, id)? } else { stands(world, known, id)? }
         }
         if !known.is_removed(svc, env) {
+            together(world, known, svc, env)?;
             selected(world, known, svc, env)?;
         }
     }
@@ -122,6 +123,24 @@ fn stands(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
     Ok(())
 }
 
+/// The deployments of a service in an environment run the same version, or one of them says why not.
+fn together(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), Broken> {
+    let ids = shop::deployments(svc, env);
+    let rows: Vec<DeploymentRow> = ids.iter().map(|id| world.row(id)).collect();
+    let tags = |id: &&str| {
+        let runs = shop::running(world, known.shape, id).into_iter().flatten();
+        runs.map(|hash| world.tags_of(id, &hash)).collect::<Vec<_>>()
+    };
+    let mut all: Vec<String> = ids.iter().flat_map(tags).collect();
+    all.sort();
+    all.dedup();
+    if all.len() > 1 && rows.iter().all(|row| row.waiting_for.is_none()) {
+        let told: Vec<String> = rows.iter().map(|row| told(world, row)).collect();
+        return Err(format!("{} {} runs {all:?}, and nothing waits: {told:?}", svc.name(), env.name()));
+    }
+    Ok(())
+}
+
 /// The tag that stands in the fleet for a deployment.
 fn version_at_head(world: &World, id: &str) -> String {
     let at = deployment(id);
@@ -139,10 +158,14 @@ fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), 
     let asks = env == Env::Production && shop::approvers(known.shape.gates).is_some();
     let hold: Option<Hold> = world.load(&Hold::key_of(&at.service, &at.environment));
     let asked = !world.questions(svc.name(), env.name()).is_empty();
+    let stands = version_at_head(world, &at.to_string());
+    let digest = Digest::of(format!("{}:{stands}", svc.repository()).as_bytes());
+    if known.failed.contains(&(svc.name().to_owned(), env.name().to_owned(), digest)) {
+        return Err(format!("{} {} still stands at {stands}, which failed there", svc.name(), env.name()));
+    }
     if hold.is_some() || asked {
         return Ok(());
     }
-    let stands = version_at_head(world, &at.to_string());
     let is_free = |tag: &str| {
         let digest = Digest::of(format!("{}:{tag}", svc.repository()).as_bytes());
         let of = |env: &str| (svc.name().to_owned(), env.to_owned(), digest);

@@ -17,6 +17,18 @@ pub fn cases() -> Vec<(&'static str, Case)> {
             case(Gates::One, &[Remove("alice", App, Production), Pass(1), Approve("bob", App, Production, 0)]),
         ),
         (
+            "what stage went back to was proposed and withdrawn without end",
+            case(
+                Gates::FromAndOne,
+                &[
+                    Publish(Shop, super::action::Works::Nowhere),
+                    Publish(Shop, super::action::Works::Everywhere),
+                    Pass(1),
+                    Pin("alice", Shop, Stage, 1),
+                ],
+            ),
+        ),
+        (
             "with an empty database every place refused the epoch as an old one",
             case(Gates::Nothing, &[Restart, Restart, LoseDatabase, Publish(Shop, super::action::Works::Everywhere)]),
         ),

@@ -1,9 +1,9 @@
 //! What must hold after every step.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::fleet::DesiredHash;
-use dhow_core::noun::{DeploymentId, Digest};
+use dhow_core::noun::{ArtifactName, DeploymentId, Digest, Pin};
 use dhow_core::rollout::{
     Ask, DeploymentRow, Event, Health, Hold, Proposal, Release, Rollout, State, Why,
 };
@@ -11,12 +11,17 @@ use dhow_core::rollout::{
 use crate::support::{World, deployment};
 
 use super::reference::{Reference, Run};
-use super::{Broken, shop};
+use super::{Broken, act, shop};
 
 /// The digests of a release.
 pub fn digests(world: &World, id: &DeploymentId, hash: &DesiredHash) -> Vec<Digest> {
     let release: Option<Release> = world.load(&format!("{id}/{hash}"));
     release.map(|r| r.rendered.pins.values().map(|pin| pin.digest).collect()).unwrap_or_default()
+}
+
+/// The number in a tag `1.N.0`.
+fn version(pin: &Pin) -> Option<u32> {
+    pin.tag.as_ref()?.as_str().strip_prefix("1.")?.strip_suffix(".0")?.parse().ok()
 }
 
 impl Reference {
@@ -44,14 +49,25 @@ impl Reference {
                 self.health.remove(deployment);
                 self.healthy_from(world, deployment, hash, at_ms);
             }
-            Event::Quarantined { service, environment, digest, .. } => {
-                self.quarantined.insert((service.to_string(), environment.to_string(), *digest));
+            Event::Quarantined { service, environment, digest, reason, .. } => {
+                let key = (service.to_string(), environment.to_string(), *digest);
+                self.quarantined.insert(key.clone());
+                let here = |id: &DeploymentId| id.service == *service && id.environment == *environment;
+                let by_person = reason == act::LEAKS;
+                if !by_person && shop::all().map(deployment).filter(here).all(|id| self.settled.contains(&id)) {
+                    self.failed.insert(key);
+                }
             }
             Event::Unquarantined { service, environment, digest, .. } => {
-                self.quarantined.remove(&(service.to_string(), environment.to_string(), *digest));
+                let key = (service.to_string(), environment.to_string(), *digest);
+                self.quarantined.remove(&key);
+                self.failed.remove(&key);
             }
             Event::Stalled { deployment, .. } => drop(self.unseen.remove(&deployment.to_string())),
-            Event::Removed { deployment } => drop(self.health.remove(deployment)),
+            Event::Removed { deployment } => {
+                self.health.remove(deployment);
+                self.settled.remove(deployment);
+            }
             Event::HealthChanged { deployment, health, .. } => {
                 self.health.insert(deployment.clone(), *health);
                 let row: Option<DeploymentRow> = world.load(&deployment.to_string());
@@ -61,16 +77,15 @@ impl Reference {
             }
             Event::UpdateSelected { service, environment, pins, why, .. } if *why != Why::Rollback => {
                 if *why == Why::Promotion {
+                    self.is_proven(service.as_str(), pins)?;
                     self.soaked(service.as_str(), pins.values().map(|pin| pin.digest), at_ms)?;
                 }
-                let digests = pins.values().map(|pin| pin.digest);
-                self.may_be_selected(service.as_str(), environment.as_str(), digests, "selected")?;
+                self.may_be_selected(service.as_str(), environment.as_str(), pins.values(), "selected")?;
             }
             Event::ProposalOpened { id, service, environment, .. } => {
                 let row: Option<Proposal> = world.load(&format!("{service}/{environment}/{id}"));
                 if let Some(Proposal { ask: Ask::Update { pins, .. }, .. }) = row {
-                    let digests = pins.values().map(|pin| pin.digest);
-                    self.may_be_selected(service.as_str(), environment.as_str(), digests, "proposed")?;
+                    self.may_be_selected(service.as_str(), environment.as_str(), pins.values(), "proposed")?;
                 }
             }
             _ => {}
@@ -79,18 +94,32 @@ impl Reference {
     }
 
     /// A quarantined version is never selected: not where it is quarantined, nor in an environment promoted from there.
-    fn may_be_selected(
+    /// Nor is one that is held back: nothing up to the version that was left, and nothing until files change.
+    fn may_be_selected<'a>(
         &self,
         service: &str,
         environment: &str,
-        digests: impl Iterator<Item = Digest>,
+        pins: impl Iterator<Item = &'a Pin>,
         how: &str,
     ) -> Result<(), Broken> {
+        let hold = self.steady.get(&format!("{service}/{environment}"));
+        let left = hold.and_then(|hold| hold.up_to.values().next()).and_then(version);
+        if hold.is_some_and(|hold| hold.files) {
+            return Err(format!("{service} is {how} for {environment}, which waits for other files"));
+        }
         let mut from = vec![environment];
         if environment == "production" && shop::has_from(self.shape.gates) {
             from.push("stage");
         }
-        for digest in digests {
+        for pin in pins {
+            let digest = pin.digest;
+            if version(pin).zip(left).is_some_and(|(new, left)| new <= left) {
+                return Err(format!(
+                    "{} is {how} for {environment}, and all up to 1.{}.0 is held back",
+                    pin.reference(),
+                    left.unwrap_or_default()
+                ));
+            }
             for at in &from {
                 if self.quarantined.contains(&(service.to_owned(), (*at).to_owned(), digest)) {
                     return Err(format!(
@@ -240,8 +269,22 @@ impl Reference {
     }
 
     fn healthy_from(&mut self, world: &World, id: &DeploymentId, hash: &DesiredHash, at_ms: i64) {
+        self.settled.insert(id.clone());
         for digest in digests(world, id, hash) {
             self.healthy_since.insert((id.clone(), digest), at_ms);
+        }
+    }
+
+    /// What is promoted ran healthy upstream, or was adopted there.
+    fn is_proven(&self, service: &str, pins: &BTreeMap<ArtifactName, Pin>) -> Result<(), Broken> {
+        let ran = self.healthy.iter().chain(&self.adopted);
+        let upstream: BTreeSet<Digest> = ran
+            .filter(|(id, _)| id.service.as_str() == service && id.environment.as_str() == "stage")
+            .map(|(_, digest)| *digest)
+            .collect();
+        match pins.values().find(|pin| !upstream.contains(&pin.digest)) {
+            Some(pin) => Err(format!("{} is promoted, and never ran healthy on stage", pin.reference())),
+            None => Ok(()),
         }
     }
 

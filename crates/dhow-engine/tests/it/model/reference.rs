@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, Digest};
 use dhow_core::port::Place;
-use dhow_core::rollout::{Health, Proposal, State};
+use dhow_core::rollout::{Health, Hold, Proposal, State};
 
 use crate::support::{World, deployment};
 
@@ -66,6 +66,13 @@ pub struct Reference {
     pub unseen: BTreeMap<String, Vec<Option<DesiredHash>>>,
     /// What was adopted, and is not rolled out since.
     pub untouched: BTreeMap<DeploymentId, DesiredHash>,
+    /// What is known to have run healthy since the database is there.
+    pub settled: BTreeSet<DeploymentId>,
+    /// Versions that failed where another one was healthy: they do not stay in the fleet.
+    pub failed: BTreeSet<(String, String, Digest)>,
+    /// What was held at the last look, and what was held at the same time and still is.
+    holds: BTreeMap<String, Hold>,
+    pub steady: BTreeMap<String, Hold>,
     /// What ran and was not in the fleet when the database was lost: nobody knows of it any more.
     pub forgotten: BTreeSet<String>,
 }
@@ -93,12 +100,23 @@ impl Reference {
             healthy_since: BTreeMap::new(),
             unseen: BTreeMap::new(),
             untouched: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            holds: BTreeMap::new(),
+            steady: BTreeMap::new(),
             forgotten: BTreeSet::new(),
         }
     }
 
     /// Looks at the world: every promise holds.
     pub fn look(&mut self, world: &World) -> Result<(), Broken> {
+        let holds: Vec<Hold> = world.list("");
+        let holds = holds.into_iter().map(|hold| (format!("{}/{}", hold.service, hold.environment), hold));
+        let before = std::mem::replace(&mut self.holds, holds.collect());
+        let same = |(scope, hold): &(&String, &Hold)| {
+            before.get(*scope).is_some_and(|old| old.files == hold.files && old.up_to == hold.up_to)
+        };
+        self.steady = self.holds.iter().filter(same).map(|(s, h)| (s.clone(), h.clone())).collect();
         for (seq, at_ms, event) in world.events_after(self.heard) {
             self.heard = seq;
             self.hear(world, &event, at_ms).map_err(|broken| format!("event {seq}: {broken}"))?;
@@ -149,6 +167,9 @@ impl Reference {
 
     pub fn pinned_by_hand(&mut self, svc: Svc, env: Env, tag: &str) {
         self.by_hand.insert((svc, env), tag.to_owned());
+        // They insist: what failed there before stands.
+        let digest = Digest::of(format!("{}:{tag}", svc.repository()).as_bytes());
+        self.failed.remove(&(svc.name().to_owned(), env.name().to_owned(), digest));
     }
 
     pub fn removed(&mut self, svc: Svc, env: Env) {
@@ -202,6 +223,9 @@ impl Reference {
         self.healthy_since.clear();
         self.untouched.clear();
         self.unseen.clear();
+        self.settled.clear();
+        self.failed.clear();
+        self.holds.clear();
         for (svc, env) in Svc::ALL.into_iter().flat_map(|svc| Env::ALL.map(|env| (svc, env))) {
             for id in shop::deployments(svc, env) {
                 let running = shop::running(world, self.shape, id);
