@@ -1,7 +1,7 @@
 //! Removal, and its guard.
 
-use crate::support::{World, actor, deployment, name, place};
 use crate::support::fleet::{root, service, site, site_path};
+use crate::support::{World, actor, deployment, name, place};
 use dhow_core::rollout::Event;
 
 fn world(production: &str, services: &[&str]) -> World {

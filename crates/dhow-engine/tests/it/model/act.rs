@@ -108,9 +108,7 @@ fn command(world: &mut World, known: &mut Reference, action: &Action) {
         Action::Quarantine(who, svc, env, back) => {
             let reference = reference(svc, &known.published(svc, back));
             let (who, service, at) = parts(who, svc, env);
-            say(world, async |e| {
-                e.quarantine_add(&who, &service, &at, &reference, LEAKS).await.map(drop)
-            });
+            say(world, async |e| e.quarantine_add(&who, &service, &at, &reference, LEAKS).await.map(drop));
         }
         Action::EndQuarantine(who, svc, env, back) => {
             let reference = reference(svc, &known.published(svc, back));
@@ -168,8 +166,13 @@ fn publish(world: &mut World, known: &mut Reference, svc: Svc, works: Works) {
 
 fn pin(world: &mut World, known: &mut Reference, (who, svc, env): (Who, Svc, Env), tag: &str) {
     if !known.is_removed(svc, env) {
-        world.push_by(who, shop::pins(svc, env, tag));
-        known.pushed(world, who, svc, env);
+        let files = shop::pins(svc, env, tag);
+        // Whoever changes nothing is no author.
+        let changes = files.iter().any(|(path, text)| world.head(path) != *text);
+        world.push_by(who, files);
+        if changes {
+            known.pushed(world, who, svc, env);
+        }
         known.pinned_by_hand(svc, env, tag);
     }
 }

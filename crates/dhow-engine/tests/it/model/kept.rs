@@ -14,7 +14,10 @@ pub fn cases() -> Vec<(&'static str, Case)> {
     vec![
         (
             "what left the fleet was rolled out, because people had been asked before",
-            case(Gates::One, &[Remove("alice", App, Production), Pass(1), Approve("bob", App, Production, 0)]),
+            case(
+                Gates::One,
+                &[Remove("alice", App, Production), Pass(1), Approve("bob", App, Production, 0)],
+            ),
         ),
         (
             "what stage went back to was proposed and withdrawn without end",
@@ -30,7 +33,10 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ),
         (
             "with an empty database every place refused the epoch as an old one",
-            case(Gates::Nothing, &[Restart, Restart, LoseDatabase, Publish(Shop, super::action::Works::Everywhere)]),
+            case(
+                Gates::Nothing,
+                &[Restart, Restart, LoseDatabase, Publish(Shop, super::action::Works::Everywhere)],
+            ),
         ),
     ]
 }

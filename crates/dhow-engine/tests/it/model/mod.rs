@@ -20,9 +20,7 @@ mod shop;
 
 use std::cell::Cell;
 
-use proptest::test_runner::{
-    Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner,
-};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use action::{Case, cases};
 use reference::Reference;
@@ -82,7 +80,9 @@ fn whatever_people_and_failures_do_the_promises_hold_and_everything_comes_to_res
             // The first one is told at once: making it shorter takes a while.
             if !told.replace(true) {
                 let tried = tried.get();
-                eprintln!("a promise does not hold, sequence {tried}: {broken}\n{case:?}\nnow it is made shorter");
+                eprintln!(
+                    "a promise does not hold, sequence {tried}: {broken}\n{case:?}\nnow it is made shorter"
+                );
             }
             TestCaseError::fail(broken)
         })

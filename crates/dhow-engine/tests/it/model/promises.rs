@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, Digest, Pin};
-use dhow_core::rollout::{
-    Ask, DeploymentRow, Event, Health, Hold, Proposal, Release, Rollout, State, Why,
-};
+use dhow_core::rollout::{Ask, DeploymentRow, Event, Health, Hold, Proposal, Release, Rollout, State, Why};
 
 use crate::support::{World, deployment};
 
@@ -54,7 +52,8 @@ impl Reference {
                 self.quarantined.insert(key.clone());
                 let here = |id: &DeploymentId| id.service == *service && id.environment == *environment;
                 let by_person = reason == act::LEAKS;
-                if !by_person && shop::all().map(deployment).filter(here).all(|id| self.settled.contains(&id)) {
+                if !by_person && shop::all().map(deployment).filter(here).all(|id| self.settled.contains(&id))
+                {
                     self.failed.insert(key);
                 }
             }
@@ -289,12 +288,7 @@ impl Reference {
     }
 
     /// Where a soak is set, nothing is promoted that was not healthy for so long.
-    fn soaked(
-        &self,
-        service: &str,
-        digests: impl Iterator<Item = Digest>,
-        at_ms: i64,
-    ) -> Result<(), Broken> {
+    fn soaked(&self, service: &str, digests: impl Iterator<Item = Digest>, at_ms: i64) -> Result<(), Broken> {
         let Some(soak) = shop::soak(self.shape.gates) else { return Ok(()) };
         let soak = i64::try_from(soak.as_millis()).unwrap_or(i64::MAX);
         for digest in digests {
