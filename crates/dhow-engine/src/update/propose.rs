@@ -54,6 +54,7 @@ impl Inner {
         for id in hashes.keys() {
             authors.extend(self.row(id).await?.authors);
         }
+        authors.extend(self.uncompared_authors(&view, hashes.keys()).await?);
         let summary = summary(&view, service, environment, &pins);
         let scope = (service.clone(), environment.clone());
         let question = Question { scope, ask: Ask::Update { pins, why, by }, hashes, authors, summary };

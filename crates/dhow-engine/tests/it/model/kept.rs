@@ -13,6 +13,21 @@ pub fn cases() -> Vec<(&'static str, Case)> {
     };
     vec![
         (
+            "whoever had just changed a file said yes to a promotion that takes it along",
+            case(
+                Gates::FromAndOne,
+                &[
+                    Publish(Shop, super::action::Works::Everywhere),
+                    Pin("dave", Shop, Production, 0),
+                    Reject("bob", Shop, Production, 0),
+                    OtherFile("alice", Shop, Production, false),
+                    Pass(20),
+                    Approve("alice", Shop, Production, 0),
+                    Pass(60),
+                ],
+            ),
+        ),
+        (
             "what left the fleet was rolled out, because people had been asked before",
             case(
                 Gates::One,

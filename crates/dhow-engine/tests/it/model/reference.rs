@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, Digest};
 use dhow_core::port::Place;
-use dhow_core::rollout::{Health, Hold, Proposal, State};
+use dhow_core::rollout::{Event, Health, Hold, Proposal, State};
 
 use crate::support::{World, deployment};
 
@@ -117,7 +117,15 @@ impl Reference {
             before.get(*scope).is_some_and(|old| old.files == hold.files && old.up_to == hold.up_to)
         };
         self.steady = self.holds.iter().filter(same).map(|(s, h)| (s.clone(), h.clone())).collect();
-        for (seq, at_ms, event) in world.events_after(self.heard) {
+        let events = world.events_after(self.heard);
+        for (_, _, event) in &events {
+            if let Event::Held { service, environment, .. } | Event::HoldEnded { service, environment, .. } =
+                event
+            {
+                self.steady.remove(&format!("{service}/{environment}"));
+            }
+        }
+        for (seq, at_ms, event) in events {
             self.heard = seq;
             self.hear(world, &event, at_ms).map_err(|broken| format!("event {seq}: {broken}"))?;
         }
