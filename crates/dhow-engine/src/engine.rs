@@ -9,10 +9,11 @@ use dhow_core::port::{
     Clock, FleetRepo, FleetRepoError, Lease, Place, Store, StoreError, Target, VersionSource,
 };
 use thiserror::Error;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::creations::Creations;
 use crate::health::Look;
 use crate::journal::Journal;
 use crate::locks::Locks;
@@ -51,8 +52,6 @@ pub struct Settings {
     pub health_interval: Duration,
     /// How many releases are kept.
     pub keep_releases: usize,
-    /// Deployments that are created at a time on a place.
-    pub creations: usize,
     /// How long what becomes ready is gathered before it is committed, while more of the same pass is selected.
     pub gather: Duration,
     /// By which share intervals and backoffs vary, so that many of a kind do not act at once; 0 where runs must repeat.
@@ -69,7 +68,6 @@ impl Default for Settings {
             observe_interval: Duration::from_secs(300),
             health_interval: Duration::from_secs(30),
             keep_releases: 10,
-            creations: 4,
             gather: Duration::from_secs(1),
             jitter: 0.1,
             command_checks: false,
@@ -126,7 +124,7 @@ pub(crate) struct Inner {
     pub nudged: Mutex<BTreeSet<Repository>>,
     pub updates_ready: Notify,
     pub selecting: std::sync::atomic::AtomicUsize,
-    pub creations: Semaphore,
+    pub creations: Creations,
     pub workers: Mutex<HashMap<DeploymentId, Worker>>,
     /// Who does something to a deployment at a place that owes it something.
     pub effects: Locks<(DeploymentId, Place)>,
@@ -206,7 +204,6 @@ impl Engine {
         let lease = ports.store.acquire("engine", holder, LEASE).await?;
         let newest = ports.store.last_event().await?;
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.clock), newest);
-        let creations = Semaphore::new(settings.creations.max(1));
         let inner = Inner {
             journal,
             lease,
@@ -219,7 +216,7 @@ impl Engine {
             nudged: Mutex::default(),
             updates_ready: Notify::new(),
             selecting: std::sync::atomic::AtomicUsize::new(0),
-            creations,
+            creations: Creations::default(),
             workers: Mutex::new(HashMap::new()),
             effects: Locks::default(),
             collectors: Mutex::default(),

@@ -6,6 +6,7 @@
 pub mod check;
 mod clock;
 pub mod command;
+mod creations;
 mod engine;
 mod health;
 pub mod journal;

@@ -1,18 +1,39 @@
 //! watch: which tags are there? Nudges only say when to look; a periodic pass reads the truth.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use dhow_core::noun::{Repository, Tag};
+use dhow_core::noun::{EnvironmentName, Repository, ServiceName, Tag};
 use dhow_core::port::{CommitId, Instant, SourceError};
 use tokio::task::{Id, JoinSet};
 
 use crate::engine::Inner;
+use crate::select::follows;
+use crate::view::View;
 
 /// Repositories that are read at a time.
 const WIDTH: usize = 32;
+/// Where a repository has the tags that it had, and nothing was wanted of it then, all that decides is looked at again
+/// with every so many readings only: that finds a tag that was written again, which is told.
+const LOOK_AGAIN: u64 = 10;
+
+/// What a reading of tags gave: a mark of these tags, where nothing is wanted of them until something changes.
+type Settled = Option<u64>;
+type Reading = Result<Settled, SourceError>;
+
+/// When a repository is read next, and what came of it before.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    at: Instant,
+    /// Readings in a row that failed.
+    failures: u32,
+    /// Readings since the process started.
+    readings: u64,
+    settled: Settled,
+}
 
 /// When each repository is read next, and how often reading it failed in a row. The earliest is found without looking
 /// at the others.
@@ -20,7 +41,7 @@ const WIDTH: usize = 32;
 struct Agenda {
     /// The fleet's commit that it was made for.
     commit: Option<CommitId>,
-    at: BTreeMap<Repository, (Instant, u32)>,
+    at: BTreeMap<Repository, Due>,
     next: BTreeSet<(Instant, Repository)>,
     reading: BTreeSet<Repository>,
     tasks: HashMap<Id, Repository>,
@@ -35,34 +56,39 @@ impl Agenda {
         self.commit = Some(commit.clone());
         let gone: Vec<Repository> = self.at.keys().filter(|r| !watched.contains(*r)).cloned().collect();
         for repository in gone {
-            if let Some((at, _)) = self.at.remove(&repository) {
-                self.next.remove(&(at, repository));
+            if let Some(due) = self.at.remove(&repository) {
+                self.next.remove(&(due.at, repository));
             }
         }
         for repository in watched {
             if !self.at.contains_key(repository) {
-                self.set(repository.clone(), now, 0);
+                self.set(
+                    repository.clone(),
+                    Due { at: now, failures: 0, readings: spread(repository), settled: None },
+                );
             }
         }
     }
 
-    fn set(&mut self, repository: Repository, at: Instant, failures: u32) {
-        if let Some((before, _)) = self.at.insert(repository.clone(), (at, failures)) {
-            self.next.remove(&(before, repository.clone()));
+    fn set(&mut self, repository: Repository, due: Due) {
+        if let Some(before) = self.at.insert(repository.clone(), due) {
+            self.next.remove(&(before.at, repository.clone()));
         }
-        self.next.insert((at, repository));
+        self.next.insert((due.at, repository));
     }
 
-    /// The next repository that is due and is not being read.
-    fn take(&mut self, now: Instant) -> Option<Repository> {
+    /// The next repository that is due and is not being read, and what is known of its tags.
+    fn take(&mut self, now: Instant) -> Option<(Repository, Settled)> {
         let (_, repository) = self.next.first().filter(|(at, _)| *at <= now)?.clone();
         self.start(&repository);
-        Some(repository)
+        let due = self.at.get(&repository)?;
+        let settled = due.settled.filter(|_| due.readings % LOOK_AGAIN != 0);
+        Some((repository, settled))
     }
 
     fn start(&mut self, repository: &Repository) {
-        if let Some((at, _)) = self.at.get(repository) {
-            self.next.remove(&(*at, repository.clone()));
+        if let Some(due) = self.at.get(repository) {
+            self.next.remove(&(due.at, repository.clone()));
         }
         self.reading.insert(repository.clone());
     }
@@ -73,7 +99,7 @@ impl Inner {
     /// that is slow to answer holds up no other.
     pub(crate) async fn watch_loop(self: Arc<Self>) {
         let mut agenda = Agenda::default();
-        let mut tasks: JoinSet<Result<(), SourceError>> = JoinSet::new();
+        let mut tasks: JoinSet<Reading> = JoinSet::new();
         loop {
             self.begin_reading(&mut agenda, &mut tasks);
             let now = self.ports.clock.monotonic();
@@ -95,7 +121,7 @@ impl Inner {
         }
     }
 
-    fn begin_reading(self: &Arc<Self>, agenda: &mut Agenda, tasks: &mut JoinSet<Result<(), SourceError>>) {
+    fn begin_reading(self: &Arc<Self>, agenda: &mut Agenda, tasks: &mut JoinSet<Reading>) {
         let Ok(view) = self.view() else { return };
         if !self.followed.load(Ordering::SeqCst) {
             return;
@@ -103,11 +129,13 @@ impl Inner {
         let now = self.ports.clock.monotonic();
         agenda.follow(&view.commit, view.watched(), now);
         while tasks.len() < WIDTH {
-            let Some(repository) = self.nudged_now(agenda).or_else(|| agenda.take(now)) else { return };
+            // Who nudges says that something is new, also where no tag is.
+            let nudged = self.nudged_now(agenda).map(|repository| (repository, None));
+            let Some((repository, settled)) = nudged.or_else(|| agenda.take(now)) else { return };
             let inner = Arc::clone(self);
             self.selecting.fetch_add(1, Ordering::SeqCst);
             let read = repository.clone();
-            let task = tasks.spawn(async move { inner.read_tags(&read).await });
+            let task = tasks.spawn(async move { inner.read_tags(&read, settled).await });
             agenda.tasks.insert(task.id(), repository);
         }
     }
@@ -122,30 +150,32 @@ impl Inner {
         Some(repository)
     }
 
-    fn read_again(&self, agenda: &mut Agenda, task: Id, result: Result<(), SourceError>) {
+    fn read_again(&self, agenda: &mut Agenda, task: Id, result: Reading) {
         let Some(repository) = agenda.tasks.remove(&task) else { return };
         agenda.reading.remove(&repository);
-        let Some((_, failures)) = agenda.at.get(&repository).copied() else { return };
-        let (wait, failures) = match result {
-            Ok(()) => (self.jitter(self.settings.tags_interval), 0),
+        let Some(due) = agenda.at.get(&repository).copied() else { return };
+        let (wait, failures, settled) = match result {
+            Ok(settled) => (self.jitter(self.settings.tags_interval), 0, settled),
             Err(error) => {
                 tracing::warn!(%repository, %error, "the tags could not be read; what runs is not touched");
-                let backoff = self.jitter(Duration::from_secs(1 << failures.min(6)));
+                let backoff = self.jitter(Duration::from_secs(1 << due.failures.min(6)));
                 let asked = match error {
                     SourceError::Unavailable { retry_after: Some(wait), .. } => wait,
                     _ => Duration::ZERO,
                 };
-                (backoff.max(asked), failures + 1)
+                (backoff.max(asked), due.failures + 1, None)
             }
         };
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX / 2);
         let at = Instant(self.ports.clock.monotonic().0.saturating_add(wait));
-        agenda.set(repository, at, failures);
+        agenda.set(repository, Due { at, failures, readings: due.readings + 1, settled });
     }
 
-    async fn read_tags(self: &Arc<Self>, repository: &Repository) -> Result<(), SourceError> {
+    /// Reads a repository's tags and selects for those who take versions from it. `settled`: where they are these,
+    /// nothing is to be done.
+    async fn read_tags(self: &Arc<Self>, repository: &Repository, settled: Settled) -> Reading {
         let tags = self.ports.source.tags(repository).await;
-        let Ok(view) = self.view() else { return tags.map(drop) };
+        let Ok(view) = self.view() else { return tags.map(|_| None) };
         let readers = view.readers(repository);
         let tags: Arc<Vec<Tag>> = match tags {
             Ok(tags) => Arc::new(tags),
@@ -156,11 +186,42 @@ impl Inner {
                 return Err(error);
             }
         };
+        let mark = mark(&tags);
+        if settled == Some(mark) {
+            return Ok(settled);
+        }
+        let mut nothing = true;
         for (service, environment) in readers {
-            if let Err(error) = self.select(&service, &environment, Some((repository, &tags)), None).await {
-                tracing::warn!(%service, %environment, %error, "nothing could be selected");
+            match self.select(&service, &environment, Some((repository, &tags)), None).await {
+                Ok(settled) => nothing &= settled && !follows_one(&view, &service, &environment),
+                Err(error) => {
+                    tracing::warn!(%service, %environment, %error, "nothing could be selected");
+                    nothing = false;
+                }
             }
         }
-        Ok(())
+        Ok(nothing.then_some(mark))
     }
+}
+
+/// Whether a policy of the service looks behind a tag that stays: what it is, no list of tags says.
+fn follows_one(view: &View, service: &ServiceName, environment: &EnvironmentName) -> bool {
+    let declared = view.fleet.services.get(service);
+    let mut artifacts =
+        declared.into_iter().flat_map(|service| service.artifacts.keys().map(move |a| (service, a)));
+    artifacts.any(|(service, artifact)| service.rule(environment, artifact).is_some_and(follows))
+}
+
+/// Equal tags have equal marks, in this process.
+fn mark(tags: &[Tag]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    tags.iter().for_each(|tag| tag.as_str().hash(&mut hasher));
+    hasher.finish()
+}
+
+/// Where a repository begins to count: not all are looked at whole in the same pass.
+fn spread(repository: &Repository) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    repository.hash(&mut hasher);
+    hasher.finish() % LOOK_AGAIN
 }

@@ -5,6 +5,7 @@
 //! each, and answers after SQLite has synced the log: a hundred concurrent commits cost about one sync. Reads go to a
 //! small pool and never wait for the writer (WAL).
 
+mod cache;
 mod event;
 mod lease;
 mod lock;

@@ -19,6 +19,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// `Dhow` in ASCII, as the first migration writes it.
 const APPLICATION: i64 = 0x4468_6f77;
 
+/// Pages of the database that each connection keeps, in KiB (negative, as SQLite has it): what is read often is kept as
+/// rows, once for all of them.
+const CACHE: &str = "-512";
+
 /// Connections that read.
 const READERS: u32 = 4;
 
@@ -57,6 +61,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        .pragma("cache_size", CACHE)
         .busy_timeout(Duration::from_secs(5))
         .foreign_keys(true)
         .statement_cache_capacity(256)

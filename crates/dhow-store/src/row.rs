@@ -1,19 +1,20 @@
 //! Reading and writing rows.
 
-use dhow_core::port::{Expect, Put, Row, Scan, StoreError, Table};
+use dhow_core::port::{Expect, Put, Scan, StoreError, Table};
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
+use crate::cache::Text;
 use crate::problem::failed;
 use crate::statement::rows;
 
 /// One row.
-pub(crate) async fn get(pool: &SqlitePool, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
+pub(crate) async fn get(pool: &SqlitePool, table: Table, key: &str) -> Result<Option<Text>, StoreError> {
     let found = sqlx::query(rows(table).get).bind(key).fetch_optional(pool).await.map_err(failed)?;
-    found.map(|row| read(table, &row)).transpose()
+    found.map(|row| read(&row)).transpose()
 }
 
 /// Rows in the order of their keys, which is that of their bytes (SQLite's `BINARY` collation).
-pub(crate) async fn scan(pool: &SqlitePool, table: Table, scan: Scan) -> Result<Vec<Row>, StoreError> {
+pub(crate) async fn scan(pool: &SqlitePool, table: Table, scan: &Scan) -> Result<Vec<Text>, StoreError> {
     let statements = rows(table);
     let statement = match (scan.open_only, scan.descending) {
         (false, false) => statements.scan,
@@ -23,7 +24,7 @@ pub(crate) async fn scan(pool: &SqlitePool, table: Table, scan: Scan) -> Result<
     };
     let mut from = scan.prefix.clone();
     let mut to = end_of(&scan.prefix);
-    match scan.after {
+    match scan.after.clone() {
         // The smallest key beyond `after`.
         Some(after) if !scan.descending => from = from.max(after + "\0"),
         Some(after) => to = Some(to.map_or(after.clone(), |to| to.min(after))),
@@ -37,7 +38,7 @@ pub(crate) async fn scan(pool: &SqlitePool, table: Table, scan: Scan) -> Result<
         None => query.bind(Vec::<u8>::new()),
     };
     let found = query.bind(limit).fetch_all(pool).await.map_err(failed)?;
-    found.iter().map(|row| read(table, row)).collect()
+    found.iter().map(read).collect()
 }
 
 /// The smallest text that is beyond every text with this prefix; `None` where there is none.
@@ -53,16 +54,14 @@ fn end_of(prefix: &str) -> Option<String> {
     None
 }
 
-fn read(table: Table, row: &sqlx::sqlite::SqliteRow) -> Result<Row, StoreError> {
-    let key: String = row.try_get(0).map_err(failed)?;
-    let body: &str = row.try_get(3).map_err(failed)?;
-    let body = serde_json::from_str(body).map_err(|e| StoreError::Unreadable {
-        table: table.as_str(),
-        key: key.clone(),
-        reason: e.to_string(),
-    })?;
+fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Text, StoreError> {
     let revision: i64 = row.try_get(1).map_err(failed)?;
-    Ok(Row { key, revision: revision.unsigned_abs(), open: row.try_get(2).map_err(failed)?, body })
+    Ok(Text {
+        key: row.try_get(0).map_err(failed)?,
+        revision: revision.unsigned_abs(),
+        open: row.try_get(2).map_err(failed)?,
+        body: row.try_get(3).map_err(failed)?,
+    })
 }
 
 /// Writes a row inside a transaction. `Conflict` where it is not as expected.

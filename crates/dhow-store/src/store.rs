@@ -11,6 +11,7 @@ use sqlx::SqlitePool;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::cache::{Cache, Looked, Query};
 use crate::lease::Leases;
 use crate::open::{self, Opened};
 use crate::writer::{self, Job};
@@ -30,6 +31,7 @@ type Now = Box<dyn Fn() -> Instant + Send + Sync>;
 pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
     readers: SqlitePool,
+    cache: Cache,
     last: Arc<AtomicU64>,
     leases: Mutex<Leases>,
     now: Now,
@@ -57,7 +59,7 @@ impl SqliteStore {
         let last = Arc::new(AtomicU64::new(last_event));
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = tokio::spawn(writer::run(writer, queue, Arc::clone(&last)));
-        Ok(Self { jobs, readers, last, leases: Mutex::default(), now, writer })
+        Ok(Self { jobs, readers, cache: Cache::default(), last, leases: Mutex::default(), now, writer })
     }
 
     /// Stores what is queued, folds the log into the database file, and closes it.
@@ -88,15 +90,36 @@ fn stopped() -> StoreError {
 impl Store for SqliteStore {
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.ask(Job::Commit(batch, answer), answered).await
+        let writing = self.cache.write(&batch);
+        self.ask(Job::Commit(batch, writing, answer), answered).await
     }
 
     async fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
-        row::get(&self.readers, table, key).await
+        let query = Query::get(table, key);
+        let rows = match self.cache.look(&query) {
+            Looked::Found(rows) => rows,
+            Looked::Ask(number) => {
+                let rows = row::get(&self.readers, table, key).await?.into_iter().collect();
+                self.cache.keep(query, number, &rows);
+                rows
+            }
+        };
+        rows.first().map(|row| row.row(table)).transpose()
     }
 
     async fn scan(&self, table: Table, scan: Scan) -> Result<Vec<Row>, StoreError> {
-        row::scan(&self.readers, table, scan).await
+        let Some(query) = Query::scan(table, &scan) else {
+            return row::scan(&self.readers, table, &scan).await?.iter().map(|row| row.row(table)).collect();
+        };
+        let rows = match self.cache.look(&query) {
+            Looked::Found(rows) => rows,
+            Looked::Ask(number) => {
+                let rows = row::scan(&self.readers, table, &scan).await?.into();
+                self.cache.keep(query, number, &rows);
+                rows
+            }
+        };
+        rows.iter().map(|row| row.row(table)).collect()
     }
 
     async fn events(&self, query: EventQuery) -> Result<Vec<StoredEvent>, StoreError> {

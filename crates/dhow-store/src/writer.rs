@@ -7,6 +7,7 @@ use dhow_core::port::{Batch, Committed, StoreError};
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cache::Writing;
 use crate::problem::failed;
 use crate::statement::TAKE_LEASE;
 use crate::{event, row};
@@ -17,7 +18,7 @@ const GROUP: usize = 256;
 /// Something to write, and whom to tell when it is on disk.
 pub(crate) enum Job {
     /// Rows and events.
-    Commit(Batch, oneshot::Sender<Result<Committed, StoreError>>),
+    Commit(Batch, Writing, oneshot::Sender<Result<Committed, StoreError>>),
     /// The next epoch of a lease.
     Lease { name: String, holder: String, answer: oneshot::Sender<Result<u64, StoreError>> },
 }
@@ -32,9 +33,16 @@ impl Job {
     fn answer(self, outcome: Result<Outcome, StoreError>) {
         // An asker that went away needs no answer; what it asked for is stored all the same.
         match (self, outcome) {
-            (Self::Commit(_, answer), Ok(Outcome::Commit(result))) => drop(answer.send(result)),
+            (Self::Commit(_, writing, answer), Ok(Outcome::Commit(result))) => {
+                // Before it is told: who hears of it reads it.
+                drop(writing);
+                drop(answer.send(result));
+            }
             (Self::Lease { answer, .. }, Ok(Outcome::Lease(result))) => drop(answer.send(result)),
-            (Self::Commit(_, answer), Err(error)) => drop(answer.send(Err(error))),
+            (Self::Commit(_, writing, answer), Err(error)) => {
+                drop(writing);
+                drop(answer.send(Err(error)));
+            }
             (Self::Lease { answer, .. }, Err(error)) => drop(answer.send(Err(error))),
             // No job has the other's outcome; its asker would see the channel closed.
             _ => {}
@@ -86,7 +94,7 @@ async fn write(
     let mut outcomes = Vec::with_capacity(jobs.len());
     for job in jobs {
         outcomes.push(match job {
-            Job::Commit(batch, _) => {
+            Job::Commit(batch, ..) => {
                 let mut savepoint = transaction.begin().await.map_err(failed)?;
                 match store(&mut savepoint, batch).await {
                     Ok(committed) => {

@@ -7,13 +7,14 @@ use serde_json::Value;
 use crate::tree;
 
 /// Each crate of the workspace, and the crates of the workspace that it may name.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("dhow-core", &[]),
     ("dhow-testkit", &["dhow-core"]),
+    ("dhow-file", &[]),
     ("dhow-store", &["dhow-core"]),
     ("dhow-git", &["dhow-core"]),
-    ("dhow-registry", &["dhow-core"]),
-    ("dhow-static", &["dhow-core"]),
+    ("dhow-registry", &["dhow-core", "dhow-file"]),
+    ("dhow-static", &["dhow-core", "dhow-file"]),
     ("dhow-docker", &["dhow-core"]),
     ("dhow-engine", &["dhow-core"]),
     ("dhow-web", &["dhow-core", "dhow-engine"]),

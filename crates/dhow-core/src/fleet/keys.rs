@@ -19,7 +19,7 @@ pub const APPROVALS: &[&str] = &["needed", "from", "author_may_approve"];
 /// `window:` of an environment.
 pub const WINDOW: &[&str] = &["open", "zone"];
 /// A registry.
-pub const REGISTRY: &[&str] = &["credentials", "ca", "plain_http"];
+pub const REGISTRY: &[&str] = &["credentials", "ca", "plain_http", "calls"];
 /// A server.
 pub const SERVER: &[&str] =
     &["ssh", "jump", "identity", "fingerprint", "environments", "labels", "address", "proxy"];

@@ -139,6 +139,8 @@ pub struct RegistrySettings {
     pub ca: Option<String>,
     /// Plain HTTP is allowed although the host is not loopback.
     pub plain_http: bool,
+    /// How many calls it bears at once; `None`: the default, 10.
+    pub calls: Option<u32>,
 }
 
 /// A server of the fleet. Read and validated; used where a target runs on servers.

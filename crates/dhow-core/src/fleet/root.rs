@@ -254,7 +254,8 @@ fn registry(reader: &mut Reader<'_>, node: &Node) -> RegistrySettings {
     let credentials = fields.raw("credentials").and_then(|n| secret::read(reader, n, "credentials"));
     let ca = fields.get("ca").and_then(|n| within(reader, n, "", "ca"));
     let plain_http = fields.get("plain_http").and_then(|n| reader.boolean(n, "plain_http")).unwrap_or(false);
-    RegistrySettings { credentials, ca, plain_http }
+    let calls = fields.get("calls").and_then(|n| reader.number(n, "calls", 1..=100));
+    RegistrySettings { credentials, ca, plain_http, calls }
 }
 
 /// A path that must stay within the fleet, relative to a folder.

@@ -212,6 +212,12 @@ pub trait Target: Send + Sync {
     /// Which type it runs.
     fn kind(&self) -> TargetType;
 
+    /// How many deployments of this type may be created at a time at a place; updates do not count. The default is for
+    /// types whose creation starts something.
+    fn creations(&self, _: &Place) -> usize {
+        4
+    }
+
     /// What the deployment is to run. May run tools; reads nothing but the input. Errors are [`TargetError::Failed`].
     async fn render(&self, input: RenderInput) -> Result<Rendered, TargetError>;
 

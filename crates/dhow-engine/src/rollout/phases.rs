@@ -221,8 +221,8 @@ impl Inner {
             rollout.turns = self.turns(&release);
         }
         let _turn = match rollout.before {
-            None => self.creations.acquire().await.ok(),
-            Some(_) => None,
+            None => self.creations.begin(target.as_ref(), &release.rendered.places).await,
+            Some(_) => Vec::new(),
         };
         if phase == Phase::Finishing {
             self.leave(rollout, &release, target.as_ref()).await?;

@@ -170,7 +170,7 @@ fn failed(error: StoreError) -> SourceError {
     SourceError::Unavailable { message: error.to_string(), retry_after: None }
 }
 
-fn follows(rule: &Rule) -> bool {
+pub(crate) fn follows(rule: &Rule) -> bool {
     matches!(rule.policy, Policy::Digest { .. })
 }
 

@@ -11,7 +11,7 @@ use dhow_core::noun::{ArtifactName, EnvironmentName, PersonName, Pin, Repository
 use dhow_core::port::StoreExt as _;
 use dhow_core::rollout::{Event, Hold, UpdateRow, Why};
 
-pub(crate) use choose::ranks_above;
+pub(crate) use choose::{follows, ranks_above};
 
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
@@ -31,12 +31,12 @@ impl Inner {
         environment: &EnvironmentName,
         fresh: Fresh<'_>,
         by: Option<PersonName>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<bool, EngineError> {
         let view = self.view()?;
         // What the last process saw may be old: its commits would be selected again.
         let is_old = by.is_none() && !self.followed.load(std::sync::atomic::Ordering::SeqCst);
         if view.fleet.broken_root || is_old {
-            return Ok(());
+            return Ok(false);
         }
         let gates = self.gates(&view, environment);
         self.withdraw(service, environment).await?;
@@ -44,14 +44,14 @@ impl Inner {
         if self.held_back(service, environment, &BTreeMap::new()).await?
             || self.ports.store.load::<UpdateRow>(&rollback).await?.is_some()
         {
-            return Ok(());
+            return Ok(false);
         }
         let mut wanted = BTreeMap::new();
         let mut why = Why::Policy;
         let mut bound = BTreeSet::new();
         if let Some(from) = &gates.from {
             if cannot_be_read(&view, service, from) {
-                return Ok(());
+                return Ok(false);
             }
             bound = view.artifacts_of(service, from);
             for id in view.deployments_of(service, from) {
@@ -66,9 +66,10 @@ impl Inner {
         }
         self.by_policy(&view, service, environment, fresh, &bound, &mut wanted).await?;
         if Edits::set(&view, service, environment, &wanted).is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        self.want(service, environment, wanted, why, by, &gates).await
+        self.want(service, environment, wanted, why, by, &gates).await?;
+        Ok(false)
     }
 
     /// Adds what the policies of a service select where it is not what stands in the fleet.

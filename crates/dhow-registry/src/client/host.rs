@@ -40,7 +40,7 @@ impl Host {
             name: name.to_owned(),
             base,
             http,
-            calls: Arc::new(Semaphore::new(settings.calls.max(1))),
+            calls: Arc::new(Semaphore::new(own.calls.unwrap_or(settings.calls).max(1))),
             settings: own,
             blocked: Mutex::default(),
             headers: Mutex::default(),

@@ -13,7 +13,7 @@ pub struct Settings {
     pub hosts: BTreeMap<String, HostSettings>,
     /// Where credentials are looked up that `hosts` does not have.
     pub docker_config: DockerConfig,
-    /// Calls at once to one registry.
+    /// Calls at once to one registry, where it has no number of its own.
     pub calls: usize,
     /// Time to connect.
     pub connect: Duration,
@@ -48,6 +48,8 @@ pub struct HostSettings {
     pub ca: Option<Vec<u8>>,
     /// Plain HTTP, although it is not on this machine.
     pub plain_http: bool,
+    /// Calls at once to it.
+    pub calls: Option<usize>,
     /// `host[:port]` where it is called, in place of its name.
     pub address: Option<String>,
     /// Why it is not to be called at all: every call fails with this.
@@ -65,6 +67,7 @@ impl HostSettings {
         credentials
             && self.ca == other.ca
             && self.plain_http == other.plain_http
+            && self.calls == other.calls
             && self.address == other.address
             && self.refused == other.refused
     }

@@ -71,15 +71,19 @@ impl Releases {
     fn create_temporary(&self, id: &DeploymentId, hash: Digest) -> Result<PathBuf, ReleaseError> {
         let releases = self.releases_dir(id);
         let temporary = releases.join(format!(".tmp-{}-{}", hash.hex(), self.next()));
-        let _folders = self.inner.folders.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = !releases.exists();
-        fs::create_dir_all(&releases).map_err(disk_error("create", &releases))?;
+        let fresh = {
+            let _folders = self.inner.folders.lock().unwrap_or_else(PoisonError::into_inner);
+            let fresh = !releases.exists();
+            fs::create_dir_all(&releases).map_err(disk_error("create", &releases))?;
+            fs::create_dir(&temporary).map_err(disk_error("create", &temporary))?;
+            fresh
+        };
+        // Not under the lock: of many that are created at once, one flush of the disk serves several.
         if fresh {
             for dir in releases.ancestors().skip(1).take(3) {
                 disk::sync_dir(dir).map_err(disk_error("flush", dir))?;
             }
         }
-        fs::create_dir(&temporary).map_err(disk_error("create", &temporary))?;
         Ok(temporary)
     }
 }

@@ -140,6 +140,14 @@ impl Target for StaticTarget {
         TargetType::StaticFile
     }
 
+    /// Here, files are written and nothing is started: what limits it is the time in which checks wait.
+    fn creations(&self, place: &Place) -> usize {
+        match place {
+            Place::Local => 64,
+            Place::Server(_) => 4,
+        }
+    }
+
     async fn render(&self, input: RenderInput) -> Result<Rendered, TargetError> {
         render::render(input)
     }

@@ -182,7 +182,8 @@ impl Source {
 
     async fn settings(&self, host: &str, said: &RegistrySettings, view: &View) -> HostSettings {
         let refused = |why: String| HostSettings { refused: Some(why), ..HostSettings::default() };
-        let mut settings = HostSettings { plain_http: said.plain_http, ..HostSettings::default() };
+        let calls = said.calls.and_then(|calls| usize::try_from(calls).ok());
+        let mut settings = HostSettings { plain_http: said.plain_http, calls, ..HostSettings::default() };
         if let Some(path) = &said.ca {
             settings.ca = match view.tree.read(path) {
                 Ok(Some(pem)) => Some(pem),

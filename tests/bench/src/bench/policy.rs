@@ -13,7 +13,7 @@ use crate::report::Report;
 pub async fn run(lab: &Lab, report: &mut Report) -> Result<()> {
     let count = lab.count(100_000, 1_000);
     let tags: String =
-        (0..count).map(|n| format!("v{}.{}.{}\n", n / 10_000, n / 100 % 100, n % 100)).collect();
+        (0..count).map(|n| format!("v{}.{}.{}\n", 1 + n / 10_000, n / 100 % 100, n % 100)).collect();
     for (name, policy) in [("semver", ["--semver", ">=1.0.0"]), ("alphabetical", ["--alphabetical", "asc"])] {
         let mut times = Vec::new();
         for _ in 0..lab.count(20, 2) {
@@ -26,7 +26,7 @@ pub async fn run(lab: &Lab, report: &mut Report) -> Result<()> {
             }
             let output = child.wait_with_output().await?;
             times.push(begun.elapsed());
-            ensure!(output.status.success() || lab.quick, "dhow policy select failed");
+            ensure!(output.status.success(), "dhow policy select failed");
         }
         report.times(&format!("policy select, {name}, {count} tags, the whole command"), &times, None, None);
     }

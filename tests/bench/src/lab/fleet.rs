@@ -65,14 +65,16 @@ impl Fleet {
         self.write(&format!("services/{service}/static_file/stage/dhow.yaml"), &bundle)
     }
 
-    /// Commits what was written, on top of what the remote has, and pushes it.
+    /// Brings the clone to what the remote has.
+    pub fn pull(&self) -> Result<()> {
+        self.git(&self.work(), &["pull", "--quiet", "--ff-only", "origin", "main"]).map(drop)
+    }
+
+    /// Commits what was written, and pushes it.
     pub fn push(&self, message: &str) -> Result<()> {
         let work = self.work();
         self.git(&work, &["add", "--all"])?;
         self.git(&work, &["commit", "--quiet", "-m", message])?;
-        if !self.git(&work, &["ls-remote", "origin", "main"])?.is_empty() {
-            self.git(&work, &["pull", "--quiet", "--rebase", "origin", "main"])?;
-        }
         self.git(&work, &["push", "--quiet", "origin", "main"]).map(drop)
     }
 

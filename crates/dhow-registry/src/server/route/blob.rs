@@ -1,13 +1,12 @@
 //! Blobs: read whole or in part, deleted.
 
-use std::io::SeekFrom;
+use std::fs::File;
 
 use axum::body::Body;
 use axum::response::Response;
 use dhow_core::noun::Digest;
+use dhow_file::FileBytes;
 use http::{Method, StatusCode, header};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
-use tokio_util::io::ReaderStream;
 
 use super::super::blocking;
 use super::super::collect::why_kept;
@@ -53,9 +52,14 @@ fn part(header: Option<&str>, size: u64) -> Part {
 pub(crate) async fn get(call: Call, digest: Digest) -> Result<Response, Refusal> {
     let inner = call.registry.inner.clone();
     let _gate = inner.gate.read().await;
-    let size = blocking({
+    let read = call.parts.method != Method::HEAD;
+    let (size, file) = blocking({
         let (disk, repository) = (inner.disk.clone(), call.repository.clone());
-        move || disk.blob(&repository, &digest)
+        move || {
+            let Some(size) = disk.blob(&repository, &digest)? else { return Ok(None) };
+            let file = read.then(|| File::open(disk.content(&digest))).transpose()?;
+            Ok(Some((size, file)))
+        }
     })
     .await?
     .ok_or_else(|| Refusal::blob_unknown(&digest.to_string()))?;
@@ -81,12 +85,10 @@ pub(crate) async fn get(call: Call, digest: Digest) -> Result<Response, Refusal>
         }
     };
     headers.push((header::CONTENT_LENGTH, length.to_string()));
-    if call.parts.method == Method::HEAD {
-        return empty(status, &headers);
+    match file {
+        None => empty(status, &headers),
+        Some(file) => with_body(status, &headers, Body::from_stream(FileBytes::new(file, first, length))),
     }
-    let mut file = tokio::fs::File::open(inner.disk.content(&digest)).await?;
-    file.seek(SeekFrom::Start(first)).await?;
-    with_body(status, &headers, Body::from_stream(ReaderStream::with_capacity(file.take(length), 64 * 1024)))
 }
 
 pub(crate) async fn delete(call: Call, digest: Digest) -> Result<Response, Refusal> {

@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(base("127.0.0.1:5000", None), "http://127.0.0.1:5000/v2/");
         assert_eq!(base("localhost:5000", None), "http://localhost:5000/v2/");
         assert_eq!(base("127.0.0.1.acme.dev", None), "https://127.0.0.1.acme.dev/v2/");
-        let plain = RegistrySettings { credentials: None, ca: None, plain_http: true };
+        let plain = RegistrySettings { credentials: None, ca: None, plain_http: true, calls: None };
         assert_eq!(base("registry.acme.dev", Some(&plain)), "http://registry.acme.dev/v2/");
     }
 
