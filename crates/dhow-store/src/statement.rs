@@ -107,7 +107,9 @@ pub(crate) fn events(service: bool, environment: bool, descending: bool) -> &'st
 /// Number of the newest event.
 pub(crate) const LAST_EVENT: &str = "SELECT COALESCE(MAX(seq), 0) FROM events";
 
-/// Stores who took a lease, and its epoch.
-pub(crate) const TAKE_LEASE: &str = "INSERT INTO leases (name, holder, epoch) VALUES (?1, ?2, 1) \
-                                     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, epoch = epoch + 1 \
+/// Stores who took a lease, and its epoch: the time in milliseconds since 1970, and always above the last. Where the database
+/// was lost, the new one begins above what the places have seen of the old one.
+pub(crate) const TAKE_LEASE: &str = "INSERT INTO leases (name, holder, epoch) VALUES (?1, ?2, ?3) \
+                                     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, \
+                                     epoch = MAX(epoch + 1, excluded.epoch) \
                                      RETURNING epoch";

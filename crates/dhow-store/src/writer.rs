@@ -114,6 +114,7 @@ async fn write(
             Job::Lease { name, holder, .. } => Outcome::Lease(Ok(sqlx::query_scalar::<_, i64>(TAKE_LEASE)
                 .bind(name)
                 .bind(holder)
+                .bind(now_ms())
                 .fetch_one(&mut *transaction)
                 .await
                 .map_err(failed)?
@@ -123,6 +124,12 @@ async fn write(
     transaction.commit().await.map_err(failed)?;
     last.fetch_max(newest, Ordering::AcqRel);
     Ok(outcomes)
+}
+
+/// Milliseconds since 1970; 1 where the clock is before that.
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.ok().and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(1)
 }
 
 async fn store(connection: &mut SqliteConnection, batch: &Batch) -> Result<Committed, StoreError> {

@@ -205,7 +205,7 @@ pub struct Lease {
     pub name: String,
     /// Who has it: host, process and start time, for people.
     pub holder: String,
-    /// Grows with every change of hands.
+    /// Grows with every change of hands, and is above those of a store that was lost: it follows the wall clock.
     pub epoch: u64,
 }
 
@@ -268,7 +268,9 @@ pub trait Store: Send + Sync {
     /// Number of the newest event; 0 where there is none. Cheap.
     async fn last_event(&self) -> Result<u64, StoreError>;
 
-    /// Takes a lease that is free, run out, or already this holder's; the epoch grows with every taking. The time runs
+    /// Takes a lease that is free, run out, or already this holder's; the epoch grows with every taking. It is the wall
+    /// clock's milliseconds, or one more than the last where that is higher: where a store is lost, the places that have
+    /// seen its epochs take those of the new one. The time runs
     /// on the store's monotonic clock while the process lives; `Held` says by whom it is held.
     async fn acquire(&self, name: &str, holder: &str, time: Duration) -> Result<Lease, StoreError>;
 

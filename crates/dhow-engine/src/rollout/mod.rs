@@ -197,7 +197,8 @@ impl Inner {
             row.phase = Some(to);
             row.since_ms = now;
             row.reason.clone_from(&rollout.reason);
-            if to != State::AwaitingApproval && to != State::Stalled {
+            // What its removal waits for is not over because a rollout is.
+            if to != State::AwaitingApproval && to != State::Stalled && row.removal.is_none() {
                 row.waiting_for = None;
             }
         }

@@ -31,7 +31,7 @@ impl Inner {
             let told = self.stage_debts_of(&held, &rollout, &mut row, &mut entry).await?;
             rollout.reason = None;
             self.stage_move(&held, &mut rollout, &mut row, Transition::Advance, None, &mut entry)?;
-            if row.rollout == Some(rollout.number) {
+            if row.rollout == Some(rollout.number) && row.removal.is_none() {
                 row.waiting_for = self.held_until(&row).await?;
             }
             if !rollout.behind.is_empty() {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::fleet::Deployment;
-use dhow_core::noun::PersonName;
-use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::KnownPeople;
+use dhow_core::noun::{DeploymentId, PersonName};
+use dhow_core::port::{CommitId, StoreExt as _};
+use dhow_core::rollout::{FleetCursor, KnownPeople};
 
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
@@ -74,10 +74,31 @@ impl Inner {
     /// Who wrote what lies between two views. A person is known by every e-mail that ever was theirs: a commit cannot
     /// make its author a stranger.
     pub(super) async fn authors(&self, before: Option<&View>, view: &View) -> Result<Authors, EngineError> {
-        let Some(before) = before else { return Ok(Authors::default()) };
+        match before {
+            Some(before) => self.authors_since(&before.commit, view).await,
+            None => Ok(Authors::default()),
+        }
+    }
+
+    /// Who wrote what of these deployments was not compared yet: their rows do not know it.
+    pub(crate) async fn uncompared_authors(
+        &self,
+        view: &View,
+        ids: impl Iterator<Item = &DeploymentId>,
+    ) -> Result<BTreeSet<PersonName>, EngineError> {
+        let cursor: Option<FleetCursor> = self.ports.store.load(FleetCursor::KEY).await?;
+        let Some(cursor) = cursor.filter(|cursor| cursor.commit != view.commit) else {
+            return Ok(BTreeSet::new());
+        };
+        let authors = self.authors_since(&cursor.commit, view).await?;
+        let deployments = ids.filter_map(|id| view.fleet.deployments.get(id));
+        Ok(deployments.flat_map(|deployment| authors.of(deployment).people).collect())
+    }
+
+    async fn authors_since(&self, before: &CommitId, view: &View) -> Result<Authors, EngineError> {
         let mut authors = Authors::default();
         let ever: KnownPeople = self.ports.store.load(KnownPeople::KEY).await?.unwrap_or_default();
-        for commit in self.ports.fleet.log(Some(&before.commit), &view.commit, COMMITS).await? {
+        for commit in self.ports.fleet.log(Some(before), &view.commit, COMMITS).await? {
             if self.is_own(&commit.id).await? {
                 continue;
             }

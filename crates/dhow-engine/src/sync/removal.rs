@@ -80,7 +80,8 @@ impl Inner {
         reason: &str,
         authors: BTreeSet<PersonName>,
     ) -> Result<(), EngineError> {
-        let _held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+        let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+        self.end_what_waits(&held, id).await?;
         let mut row = self.row(id).await?;
         let told = format!("{reason}; `dhow sync {} {}` removes this one", id.service, id.environment);
         tracing::warn!(deployment = %id, reason, "a removal waits for a person");
@@ -89,6 +90,21 @@ impl Inner {
         row.authors.extend(authors);
         let mut entry = Entry::new();
         entry.event(Event::RemovalStalled { deployment: id.clone(), reason: told });
+        entry.put(&row)?;
+        Ok(self.journal.write(entry).await?)
+    }
+
+    /// What waits to be rolled out of a deployment that left the fleet does not begin any more, and nobody is asked about
+    /// it. A way back does.
+    async fn end_what_waits(&self, held: &Held, id: &DeploymentId) -> Result<(), EngineError> {
+        let open = self.open_rollouts(id).await?;
+        if !open.last().is_some_and(|newest| newest.state.is_waiting() && !newest.is_rollback) {
+            return Ok(());
+        }
+        let mut row = self.row(id).await?;
+        let mut entry = Entry::new();
+        self.supersede_waiting(held, &mut row, &mut entry).await?;
+        self.close_questions(held, &[(id.clone(), None)], &mut entry).await?;
         entry.put(&row)?;
         Ok(self.journal.write(entry).await?)
     }
@@ -102,6 +118,7 @@ impl Inner {
         let view = self.view()?;
         let gates = self.gates(&view, &id.environment);
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+        self.end_what_waits(&held, id).await?;
         let mut row = self.row(id).await?;
         if matches!(row.removal, Some(Removal::Going | Removal::Owed)) {
             return Ok(());

@@ -76,6 +76,9 @@ impl Inner {
                 )));
             }
         }
+        if self.left_upstream(view, service, from, &pins).await? {
+            return Ok(Promotable::Nothing(format!("{from} went back from it")));
+        }
         if self.held_back(service, environment, &pins).await? {
             return Ok(Promotable::Nothing(format!(
                 "{service} is held in {environment}; `dhow resume {service} {environment}` lifts it"

@@ -56,6 +56,7 @@ impl Inner {
         for id in hashes.keys() {
             authors.extend(self.row(id).await?.authors);
         }
+        authors.extend(self.uncompared_authors(&view, hashes.keys()).await?);
         let summary = summary(&view, service, environment, &pins);
         let scope = (service.clone(), environment.clone());
         let question = Question { scope, ask: Ask::Update { pins, why, by }, hashes, authors, summary };
@@ -273,8 +274,9 @@ impl Inner {
         Ok(None)
     }
 
-    /// Whether upstream went back from one of these versions, or runs it and is degraded.
-    async fn left_upstream(
+    /// Whether upstream went back from one of these versions and does not stand by it again, or runs it and is degraded.
+    /// What is so is not promoted, and a proposal of it is withdrawn.
+    pub(crate) async fn left_upstream(
         &self,
         view: &View,
         service: &ServiceName,
@@ -283,7 +285,9 @@ impl Inner {
     ) -> Result<bool, EngineError> {
         let named = |a: &ArtifactName, pin: &Pin| pins.get(a).is_some_and(|p| p.digest == pin.digest);
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, from)).await?;
-        if hold.is_some_and(|hold| hold.up_to.iter().any(|(a, left)| named(a, left))) {
+        if hold.is_some_and(|hold| hold.up_to.iter().any(|(a, left)| named(a, left)))
+            && !self.stands_by(view, service, from, pins).await?
+        {
             return Ok(true);
         }
         for id in view.deployments_of(service, from) {
@@ -297,6 +301,31 @@ impl Inner {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a service runs these versions and nothing else is on its way: whoever went back from them came back.
+    async fn stands_by(
+        &self,
+        view: &View,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+        pins: &BTreeMap<ArtifactName, Pin>,
+    ) -> Result<bool, EngineError> {
+        let rollback = UpdateRow::key_of(service, environment, Why::Rollback);
+        if self.ports.store.load::<UpdateRow>(&rollback).await?.is_some() {
+            return Ok(false);
+        }
+        for id in view.deployments_of(service, environment) {
+            let row = self.row(&id).await?;
+            let same = |(a, pin): (&ArtifactName, &Pin)| pins.get(a).is_none_or(|p| p.digest == pin.digest);
+            if row.running != row.desired
+                || !row.desired_pins.iter().all(same)
+                || !self.open_rollouts(&id).await?.is_empty()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The open questions about a service in an environment.

@@ -121,3 +121,15 @@ fn a_version_that_is_not_set_is_set_by_the_first_update() {
     assert_eq!(world.running(STAGE), "1.0.0");
     assert_eq!(world.waits(STAGE), "");
 }
+
+#[test]
+fn with_an_empty_database_places_that_saw_many_starts_are_still_served() {
+    let mut world = running();
+    for _ in 0..3 {
+        world.restart();
+    }
+    world.lose_database();
+    world.publish("shop/web", "1.1.0");
+    world.settle();
+    assert_eq!(world.running(STAGE), "1.1.0", "the place took the new epoch for an old one");
+}

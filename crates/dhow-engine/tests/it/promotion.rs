@@ -1,7 +1,7 @@
 //! Promotion: exactly the digests that run healthy upstream.
 
 use dhow_core::noun::Digest;
-use dhow_core::rollout::Proof;
+use dhow_core::rollout::{Event, Proof};
 
 use crate::support::fleet::{root, service, site, site_path};
 use crate::support::{World, deployment};
@@ -116,4 +116,20 @@ fn production_goes_on_by_itself_where_it_follows_stage_after_a_restart() {
     world.settle();
     assert_eq!(world.running(PRODUCTION), "1.1.0");
     assert_eq!(world.runs(PRODUCTION), ["1.0.0 succeeded", "1.1.0 succeeded"]);
+}
+
+#[test]
+fn what_upstream_left_and_came_back_to_is_proposed_once_and_stays_proposed() {
+    let mut world = world("{ from: stage, approvals: { needed: 1, from: [alice, bob] } }");
+    world.publish("shop/web", "1.1.0");
+    world.settle();
+    let opened = |world: &World| world.told(|e| matches!(e, Event::ProposalOpened { .. }));
+    let before = opened(&world);
+    world.push_by("dave", [site("shop", "stage", "1.0.0")]);
+    world.settle();
+    assert!(world.questions("shop", "production").is_empty(), "stage went back from it");
+    world.push_by("dave", [site("shop", "stage", "1.1.0")]);
+    world.settle();
+    assert_eq!(world.questions("shop", "production").len(), 1, "stage stands by it again");
+    assert_eq!(opened(&world), before + 1, "people were asked again and again");
 }

@@ -1,7 +1,7 @@
 //! Removal, and its guard.
 
-use crate::support::World;
 use crate::support::fleet::{root, service, site, site_path};
+use crate::support::{World, actor, deployment, name, place};
 use dhow_core::rollout::Event;
 
 fn world(production: &str, services: &[&str]) -> World {
@@ -166,4 +166,54 @@ fn a_removal_that_fails_is_tried_again() {
     world.settle();
     assert_eq!(world.running("shop/static_file/stage"), "");
     assert_eq!(world.running("blog/static_file/stage"), "1.1.0");
+}
+
+#[test]
+fn what_left_the_fleet_is_not_rolled_out_though_people_said_yes_before() {
+    let gates = "{ approvals: { needed: 1, from: [alice, bob] } }";
+    let files = [
+        root(gates),
+        service("shop", "{ semver: '>=0' }"),
+        site("shop", "production", "1.0.0"),
+        service("blog", "{ semver: '>=0' }"),
+        site("blog", "production", "1.0.0"),
+    ];
+    let mut world = World::new(files);
+    world.publish("shop/web", "1.0.0");
+    world.publish("blog/web", "1.0.0");
+    world.start();
+    let asked = world.questions("shop", "production")[0].id.clone();
+    world.remove_by("alice", &[&site_path("shop", "production")]);
+    world.settle();
+    let (bob, shop, production) = (actor("bob"), name("shop"), place("production"));
+    let answer = world.ask(async |e| e.approve(&bob, &shop, &production, Some(&asked)).await);
+    assert!(answer.is_err(), "its rollout is still asked about");
+    assert_eq!(world.running("shop/static_file/production"), "");
+    assert_eq!(world.runs("shop/static_file/production"), ["1.0.0 superseded"]);
+    assert!(world.waits("shop/static_file/production").contains("approval of its removal"));
+}
+
+#[test]
+fn a_rollout_that_ends_says_nothing_of_the_removal_that_people_are_asked_about() {
+    let gates = "{ approvals: { needed: 1, from: [alice, bob] } }";
+    let files = [
+        root(gates),
+        service("shop", "{ semver: '>=0' }"),
+        site("shop", "production", "1.0.0"),
+        service("blog", "{ semver: '>=0' }"),
+        site("blog", "production", "1.0.0"),
+    ];
+    let mut world = World::new(files);
+    world.publish("shop/web", "1.0.0");
+    world.publish("blog/web", "1.0.0");
+    world.start();
+    let id = "shop/static_file/production";
+    world.dock(id).slow_down(deployment(id));
+    world.approve("bob", "shop", "production").unwrap();
+    world.remove_by("alice", &[&site_path("shop", "production")]);
+    world.settle();
+    world.dock(id).let_go(&deployment(id));
+    world.settle();
+    assert_eq!(world.phase(id), "succeeded");
+    assert!(world.waits(id).contains("approval of its removal"), "{}", world.waits(id));
 }

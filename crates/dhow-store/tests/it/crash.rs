@@ -65,3 +65,18 @@ async fn a_killed_process_loses_no_batch_that_was_answered() {
     assert_eq!(rows, events.len(), "half a batch is there");
     assert!(events.iter().enumerate().all(|(at, e)| e.seq == at as u64 + 1));
 }
+
+/// Places refuse a lower epoch than they have seen: a new database must not begin below.
+#[tokio::test]
+async fn the_first_epoch_of_a_new_database_is_no_lower_than_those_of_one_that_was_lost() {
+    let root = tempfile::tempdir().unwrap();
+    let time = Duration::from_secs(600);
+    let lost = SqliteStore::open(root.path().join("lost.db")).await.unwrap();
+    let seen = lost.acquire("worker", "one", time).await.unwrap();
+    lost.close().await;
+    let new = SqliteStore::open(root.path().join("new.db")).await.unwrap();
+    let first = new.acquire("worker", "one", time).await.unwrap();
+    assert!(first.epoch >= seen.epoch && seen.epoch > 1, "{first:?} {seen:?}");
+    let second = new.acquire("worker", "one", time).await.unwrap();
+    assert!(second.epoch > first.epoch, "{second:?} {first:?}");
+}

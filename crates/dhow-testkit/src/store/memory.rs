@@ -158,12 +158,12 @@ impl Store for MemoryStore {
     async fn acquire(&self, name: &str, holder: &str, time: Duration) -> Result<Lease, StoreError> {
         let now = self.clock.monotonic();
         let mut state = locked(&self.state);
-        let mut epoch = 1;
+        let mut epoch = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(1);
         if let Some((lease, until)) = state.leases.get(name) {
             if until.is_some_and(|until| until > now) && lease.holder != holder {
                 return Err(StoreError::Held { name: name.into(), holder: lease.holder.clone() });
             }
-            epoch += lease.epoch;
+            epoch = epoch.max(lease.epoch + 1);
         }
         let lease = Lease { name: name.into(), holder: holder.into(), epoch };
         state.leases.insert(name.into(), (lease.clone(), Some(end(now, time))));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dhow_core::noun::{Digest, ImageReference};
-use dhow_core::port::{FileChange, Place};
+use dhow_core::port::FileChange;
 use dhow_core::rollout::Proposal;
 use dhow_engine::command::RollbackTo;
 use dhow_engine::{Engine, EngineError};
@@ -14,6 +14,9 @@ use crate::support::{BROKEN, Cut, World, actor, deployment, name, place};
 use super::action::{Action, Env, Push, Svc, Who, Works};
 use super::reference::Reference;
 use super::shop;
+
+/// Why a person quarantines.
+pub const LEAKS: &str = "it leaks";
 
 /// Does it. Commands that are refused are part of the game.
 pub fn act(world: &mut World, known: &mut Reference, action: &Action) {
@@ -39,7 +42,8 @@ pub fn act(world: &mut World, known: &mut Reference, action: &Action) {
             if known.is_removed(svc, env) {
                 let tag = known.published(svc, 0);
                 known.returned(svc, env);
-                world.push_by(who, [shop::other_file(svc, env, "one")]);
+                let settings = shop::settings(known.shape, svc, env);
+                world.push_by(who, settings.into_iter().chain([shop::other_file(svc, env, "one")]));
                 pin(world, known, (who, svc, env), &tag);
             }
         }
@@ -52,13 +56,23 @@ pub fn act(world: &mut World, known: &mut Reference, action: &Action) {
         Action::Mended => shop::all().for_each(|id| world.dock(id).target.heal()),
         Action::Stop(svc, env) => each(svc, env, |id| {
             known.stopped(id);
-            world.dock(id).target.stop_by_hand(&deployment(id), &Place::Local);
+            for place in shop::places(known.shape, id) {
+                world.dock(id).target.stop_by_hand(&deployment(id), &place);
+            }
         }),
         Action::DieSoon(batches, before) => {
             let at = world.store.batches().len() + batches;
             world.store.cut_at(if before { Cut::Before(at) } else { Cut::After(at) });
         }
+        Action::Lose(number, silent) => {
+            shop::all().for_each(|id| world.dock(id).lose(shop::server(number), silent));
+        }
+        Action::Find => shop::all().for_each(|id| world.dock(id).find_all()),
         Action::Restart => world.restart(),
+        Action::LoseDatabase => {
+            known.database_is_lost(world);
+            world.lose_database();
+        }
         Action::Pass(seconds) => world.pass(Duration::from_secs(seconds)),
         _ => command(world, known, action),
     }
@@ -94,9 +108,7 @@ fn command(world: &mut World, known: &mut Reference, action: &Action) {
         Action::Quarantine(who, svc, env, back) => {
             let reference = reference(svc, &known.published(svc, back));
             let (who, service, at) = parts(who, svc, env);
-            say(world, async |e| {
-                e.quarantine_add(&who, &service, &at, &reference, "it leaks").await.map(drop)
-            });
+            say(world, async |e| e.quarantine_add(&who, &service, &at, &reference, LEAKS).await.map(drop));
         }
         Action::EndQuarantine(who, svc, env, back) => {
             let reference = reference(svc, &known.published(svc, back));
@@ -154,8 +166,13 @@ fn publish(world: &mut World, known: &mut Reference, svc: Svc, works: Works) {
 
 fn pin(world: &mut World, known: &mut Reference, (who, svc, env): (Who, Svc, Env), tag: &str) {
     if !known.is_removed(svc, env) {
-        world.push_by(who, shop::pins(svc, env, tag));
-        known.pushed(world, who, svc, env);
+        let files = shop::pins(svc, env, tag);
+        // Whoever changes nothing is no author.
+        let changes = files.iter().any(|(path, text)| world.head(path) != *text);
+        world.push_by(who, files);
+        if changes {
+            known.pushed(world, who, svc, env);
+        }
         known.pinned_by_hand(svc, env, tag);
     }
 }
@@ -163,6 +180,7 @@ fn pin(world: &mut World, known: &mut Reference, (who, svc, env): (Who, Svc, Env
 fn remove(world: &mut World, known: &mut Reference, (who, svc, env): (Who, Svc, Env)) {
     let mut files = shop::pins(svc, env, "1.0.0");
     files.push(shop::other_file(svc, env, ""));
+    files.extend(shop::settings(known.shape, svc, env));
     let paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
     known.removed(svc, env);
     world.remove_by(who, &paths);
@@ -194,6 +212,7 @@ pub fn mend_all(world: &mut World) {
     for id in shop::all() {
         world.dock(id).let_go(&deployment(id));
         world.dock(id).target.heal();
+        world.dock(id).find_all();
     }
 }
 

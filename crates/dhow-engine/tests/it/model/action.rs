@@ -110,16 +110,32 @@ pub enum Action {
     Mended,
     /// Somebody stops it behind our back.
     Stop(Svc, Env),
+    /// A server does nothing any more: it says so, or is silent (true).
+    Lose(usize, bool),
+    /// Every server answers again.
+    Find,
     /// Dhow dies so many batches from now, before or after it is stored.
     DieSoon(usize, bool),
     Restart,
+    /// Dhow dies, and starts with an empty database.
+    LoseDatabase,
     Pass(u64),
 }
 
-/// A sequence, and the gates that it meets.
+/// The fleet that a sequence meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    pub gates: Gates,
+    /// `app` waits until `shop` is healthy.
+    pub after: bool,
+    /// One of the deployments runs on two servers.
+    pub servers: bool,
+}
+
+/// A sequence, and the fleet that it meets.
 #[derive(Debug, Clone)]
 pub struct Case {
-    pub gates: Gates,
+    pub shape: Shape,
     pub actions: Vec<Action>,
 }
 
@@ -133,7 +149,40 @@ pub fn cases() -> impl Strategy<Value = Case> {
         Just(Gates::One),
         Just(Gates::Nothing),
     ];
-    (gates, vec(action(), 4..28)).prop_map(|(gates, actions)| Case { gates, actions })
+    let shape = (gates, prop::bool::weighted(0.3), prop::bool::weighted(0.4))
+        .prop_map(|(gates, after, servers)| Shape { gates, after, servers });
+    (shape, vec(scene(), 4..28)).prop_map(|(shape, scenes)| Case { shape, actions: scenes.concat() })
+}
+
+/// One thing that happens; or a few that chance alone would seldom bring together.
+fn scene() -> impl Strategy<Value = Vec<Action>> {
+    let svc = || prop_oneof![Just(Svc::Shop), Just(Svc::App)];
+    let approver = || prop_oneof![Just("alice"), Just("bob")];
+    // Whoever wrote a change says yes to it.
+    let own = (approver(), svc(), prop::bool::weighted(0.5), 0..2_usize).prop_map(|(who, svc, pins, n)| {
+        let env = Env::Production;
+        let wrote = match pins {
+            true => Action::Pin(who, svc, env, n),
+            false => Action::OtherFile(who, svc, env, false),
+        };
+        vec![wrote, Action::Pass(20), Action::Approve(who, svc, env, n)]
+    });
+    // A version comes on its way, and people decide about it or go back meanwhile.
+    let env = || prop_oneof![Just(Env::Stage), Just(Env::Production)];
+    let meanwhile = (approver(), svc(), env(), 0..3_usize).prop_map(|(who, svc, env, what)| {
+        let then = match what {
+            0 => Action::Quarantine(who, svc, env, 0),
+            1 => Action::RollBack(who, svc, env, None),
+            _ => Action::OtherFile(who, svc, env, true),
+        };
+        let publish = Action::Publish(svc, Works::Everywhere);
+        vec![Action::Slow(svc, env), publish, Action::Pass(10), then, Action::Pass(10), Action::LetGo]
+    });
+    prop_oneof![
+        24 => action().prop_map(|action| vec![action]),
+        1 => own,
+        1 => meanwhile,
+    ]
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -177,6 +226,9 @@ fn action() -> impl Strategy<Value = Action> {
         2 => Just(Action::Mended),
         1 => (svc(), env()).prop_map(|(svc, env)| Action::Stop(svc, env)),
         3 => (1..25_usize, any::<bool>()).prop_map(|(n, before)| Action::DieSoon(n, before)),
+        2 => (0..2_usize, any::<bool>()).prop_map(|(n, silent)| Action::Lose(n, silent)),
+        2 => Just(Action::Find),
         1 => Just(Action::Restart),
+        1 => Just(Action::LoseDatabase),
     ]
 }

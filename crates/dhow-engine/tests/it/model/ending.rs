@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use dhow_core::noun::Digest;
-use dhow_core::port::Place;
 use dhow_core::rollout::{CommitAttempt, DeploymentRow, Event, Health, Hold, Rollout, State, UpdateRow};
 
 use crate::support::{World, deployment, tag_in};
@@ -34,7 +33,7 @@ pub fn come_to_rest(world: &mut World, known: &mut Reference) -> Result<(), Brok
     let last: Vec<String> = world
         .events_after(known.heard.saturating_sub(12))
         .into_iter()
-        .map(|(_, event)| kind(&event))
+        .map(|(_, _, event)| kind(&event))
         .collect();
     Err(format!("it never comes to rest; the last events: {last:#?}"))
 }
@@ -42,9 +41,10 @@ pub fn come_to_rest(world: &mut World, known: &mut Reference) -> Result<(), Brok
 fn rest(world: &World, known: &Reference) -> Result<(), Broken> {
     for (svc, env) in Svc::ALL.into_iter().flat_map(|svc| Env::ALL.map(|env| (svc, env))) {
         for id in shop::deployments(svc, env) {
-            if known.is_removed(svc, env) { gone(world, known, id)? } else { stands(world, id)? }
+            if known.is_removed(svc, env) { gone(world, known, id)? } else { stands(world, known, id)? }
         }
         if !known.is_removed(svc, env) {
+            together(world, known, svc, env)?;
             selected(world, known, svc, env)?;
         }
     }
@@ -61,7 +61,10 @@ fn rest(world: &World, known: &Reference) -> Result<(), Broken> {
 
 /// What left the fleet does not run any more, unless people are asked.
 fn gone(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
-    let runs = world.dock(id).target.current(&deployment(id), &Place::Local);
+    if known.forgotten.contains(id) {
+        return Ok(());
+    }
+    let runs = shop::running(world, known.shape, id).into_iter().flatten().next();
     let row: Option<DeploymentRow> = world.load(id);
     let asked = row.as_ref().is_some_and(|row| row.removal.is_some() && row.waiting_for.is_some());
     if runs.is_some() && !asked {
@@ -70,18 +73,18 @@ fn gone(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
             row.map(|row| told(world, &row)).unwrap_or_default()
         ));
     }
-    let guarded = id.contains("production") && shop::approvers(known.gates).is_some();
-    if runs.is_some() && !guarded && known.gates == Gates::Nothing && row.is_none() {
+    let guarded = id.contains("production") && shop::approvers(known.shape.gates).is_some();
+    if runs.is_some() && !guarded && known.shape.gates == Gates::Nothing && row.is_none() {
         return Err(format!("{id} was forgotten and runs"));
     }
     Ok(())
 }
 
 /// It runs what the fleet says, or says why not.
-fn stands(world: &World, id: &str) -> Result<(), Broken> {
+fn stands(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
     let row = world.row(id);
     let told = || told(world, &row);
-    let runs = world.dock(id).target.current(&deployment(id), &Place::Local);
+    let runs = shop::running(world, known.shape, id);
     let at = deployment(id);
     let hold: Option<Hold> = world.load(&Hold::key_of(&at.service, &at.environment));
     for rollout in world.list::<Rollout>(&format!("{id}/")).iter().filter(|r| !r.state.is_final()) {
@@ -89,10 +92,13 @@ fn stands(world: &World, id: &str) -> Result<(), Broken> {
             return Err(format!("rollout {} of {id} never ends: {}", rollout.number, told()));
         }
     }
+    if !row.debts.is_empty() {
+        return Err(format!("{id}: {} never did what it has to: {}", row.debts[0].place, told()));
+    }
     if row.unclear.is_some() || row.mend.is_some() {
         return Err(format!("{id} is not settled: {}", told()));
     }
-    if runs != row.running && row.waiting_for.is_none() {
+    if runs.iter().any(|runs| *runs != row.running) && row.waiting_for.is_none() {
         return Err(format!("{id} is said to run another release than it does, {runs:?}: {}", told()));
     }
     if row.desired == row.running {
@@ -117,6 +123,24 @@ fn stands(world: &World, id: &str) -> Result<(), Broken> {
     Ok(())
 }
 
+/// The deployments of a service in an environment run the same version, or one of them says why not.
+fn together(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), Broken> {
+    let ids = shop::deployments(svc, env);
+    let rows: Vec<DeploymentRow> = ids.iter().map(|id| world.row(id)).collect();
+    let tags = |id: &&str| {
+        let runs = shop::running(world, known.shape, id).into_iter().flatten();
+        runs.map(|hash| world.tags_of(id, &hash)).collect::<Vec<_>>()
+    };
+    let mut all: Vec<String> = ids.iter().flat_map(tags).collect();
+    all.sort();
+    all.dedup();
+    if all.len() > 1 && rows.iter().all(|row| row.waiting_for.is_none()) {
+        let told: Vec<String> = rows.iter().map(|row| told(world, row)).collect();
+        return Err(format!("{} {} runs {all:?}, and nothing waits: {told:?}", svc.name(), env.name()));
+    }
+    Ok(())
+}
+
 /// The tag that stands in the fleet for a deployment.
 fn version_at_head(world: &World, id: &str) -> String {
     let at = deployment(id);
@@ -130,14 +154,18 @@ fn version_at_head(world: &World, id: &str) -> String {
 /// What stands in the fleet is the newest that nothing holds back; in production with `from`, what stage runs.
 fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), Broken> {
     let at = deployment(shop::deployments(svc, env)[0]);
-    let upstream = env == Env::Production && shop::has_from(known.gates);
-    let asks = env == Env::Production && shop::approvers(known.gates).is_some();
+    let upstream = env == Env::Production && shop::has_from(known.shape.gates);
+    let asks = env == Env::Production && shop::approvers(known.shape.gates).is_some();
     let hold: Option<Hold> = world.load(&Hold::key_of(&at.service, &at.environment));
     let asked = !world.questions(svc.name(), env.name()).is_empty();
+    let stands = version_at_head(world, &at.to_string());
+    let digest = Digest::of(format!("{}:{stands}", svc.repository()).as_bytes());
+    if known.failed.contains(&(svc.name().to_owned(), env.name().to_owned(), digest)) {
+        return Err(format!("{} {} still stands at {stands}, which failed there", svc.name(), env.name()));
+    }
     if hold.is_some() || asked {
         return Ok(());
     }
-    let stands = version_at_head(world, &at.to_string());
     let is_free = |tag: &str| {
         let digest = Digest::of(format!("{}:{tag}", svc.repository()).as_bytes());
         let of = |env: &str| (svc.name().to_owned(), env.to_owned(), digest);

@@ -1,16 +1,15 @@
 //! What must hold after every step.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::fleet::DesiredHash;
-use dhow_core::noun::{DeploymentId, Digest};
-use dhow_core::port::Place;
-use dhow_core::rollout::{Ask, Event, Hold, Proposal, Release, Rollout, State, Why};
+use dhow_core::noun::{ArtifactName, DeploymentId, Digest, Pin};
+use dhow_core::rollout::{Ask, DeploymentRow, Event, Health, Hold, Proposal, Release, Rollout, State, Why};
 
 use crate::support::{World, deployment};
 
 use super::reference::{Reference, Run};
-use super::{Broken, shop};
+use super::{Broken, act, shop};
 
 /// The digests of a release.
 pub fn digests(world: &World, id: &DeploymentId, hash: &DesiredHash) -> Vec<Digest> {
@@ -18,37 +17,74 @@ pub fn digests(world: &World, id: &DeploymentId, hash: &DesiredHash) -> Vec<Dige
     release.map(|r| r.rendered.pins.values().map(|pin| pin.digest).collect()).unwrap_or_default()
 }
 
+/// The number in a tag `1.N.0`.
+fn version(pin: &Pin) -> Option<u32> {
+    pin.tag.as_ref()?.as_str().strip_prefix("1.")?.strip_suffix(".0")?.parse().ok()
+}
+
 impl Reference {
     /// One fact, in the order of the log.
-    pub(super) fn hear(&mut self, world: &World, event: &Event) -> Result<(), Broken> {
+    pub(super) fn hear(&mut self, world: &World, event: &Event, at_ms: i64) -> Result<(), Broken> {
         match event {
             Event::RolloutQueued { deployment, rollout, hash, .. } => {
+                self.is_no_repetition(deployment, hash)?;
                 let run = Run { hash: *hash, state: State::Queued };
                 self.runs.insert((deployment.clone(), *rollout), run);
             }
             Event::RolloutMoved { deployment, rollout, from, to, .. } => {
                 self.moved(world, (deployment, *rollout), *from, *to)?;
+                if *to == State::Succeeded
+                    && let Some(run) = self.runs.get(&(deployment.clone(), *rollout)).cloned()
+                {
+                    self.healthy_from(world, deployment, &run.hash, at_ms);
+                }
             }
             Event::Adopted { deployment, hash } => {
+                self.runs_as_adopted(deployment, hash)?;
                 for digest in digests(world, deployment, hash) {
                     self.adopted.insert((deployment.clone(), digest));
                 }
+                self.health.remove(deployment);
+                self.healthy_from(world, deployment, hash, at_ms);
             }
-            Event::Quarantined { service, environment, digest, .. } => {
-                self.quarantined.insert((service.to_string(), environment.to_string(), *digest));
+            Event::Quarantined { service, environment, digest, reason, .. } => {
+                let key = (service.to_string(), environment.to_string(), *digest);
+                self.quarantined.insert(key.clone());
+                let here = |id: &DeploymentId| id.service == *service && id.environment == *environment;
+                let by_person = reason == act::LEAKS;
+                if !by_person && shop::all().map(deployment).filter(here).all(|id| self.settled.contains(&id))
+                {
+                    self.failed.insert(key);
+                }
             }
             Event::Unquarantined { service, environment, digest, .. } => {
-                self.quarantined.remove(&(service.to_string(), environment.to_string(), *digest));
+                let key = (service.to_string(), environment.to_string(), *digest);
+                self.quarantined.remove(&key);
+                self.failed.remove(&key);
+            }
+            Event::Stalled { deployment, .. } => drop(self.unseen.remove(&deployment.to_string())),
+            Event::Removed { deployment } => {
+                self.health.remove(deployment);
+                self.settled.remove(deployment);
+            }
+            Event::HealthChanged { deployment, health, .. } => {
+                self.health.insert(deployment.clone(), *health);
+                let row: Option<DeploymentRow> = world.load(&deployment.to_string());
+                if let (Health::Healthy, Some(hash)) = (*health, row.and_then(|row| row.running)) {
+                    self.healthy_from(world, deployment, &hash, at_ms);
+                }
             }
             Event::UpdateSelected { service, environment, pins, why, .. } if *why != Why::Rollback => {
-                let digests = pins.values().map(|pin| pin.digest);
-                self.may_be_selected(service.as_str(), environment.as_str(), digests, "selected")?;
+                if *why == Why::Promotion {
+                    self.is_proven(service.as_str(), pins)?;
+                    self.soaked(service.as_str(), pins.values().map(|pin| pin.digest), at_ms)?;
+                }
+                self.may_be_selected(service.as_str(), environment.as_str(), pins.values(), "selected")?;
             }
             Event::ProposalOpened { id, service, environment, .. } => {
                 let row: Option<Proposal> = world.load(&format!("{service}/{environment}/{id}"));
                 if let Some(Proposal { ask: Ask::Update { pins, .. }, .. }) = row {
-                    let digests = pins.values().map(|pin| pin.digest);
-                    self.may_be_selected(service.as_str(), environment.as_str(), digests, "proposed")?;
+                    self.may_be_selected(service.as_str(), environment.as_str(), pins.values(), "proposed")?;
                 }
             }
             _ => {}
@@ -57,18 +93,32 @@ impl Reference {
     }
 
     /// A quarantined version is never selected: not where it is quarantined, nor in an environment promoted from there.
-    fn may_be_selected(
+    /// Nor is one that is held back: nothing up to the version that was left, and nothing until files change.
+    fn may_be_selected<'a>(
         &self,
         service: &str,
         environment: &str,
-        digests: impl Iterator<Item = Digest>,
+        pins: impl Iterator<Item = &'a Pin>,
         how: &str,
     ) -> Result<(), Broken> {
+        let hold = self.steady.get(&format!("{service}/{environment}"));
+        let left = hold.and_then(|hold| hold.up_to.values().next()).and_then(version);
+        if hold.is_some_and(|hold| hold.files) {
+            return Err(format!("{service} is {how} for {environment}, which waits for other files"));
+        }
         let mut from = vec![environment];
-        if environment == "production" && shop::has_from(self.gates) {
+        if environment == "production" && shop::has_from(self.shape.gates) {
             from.push("stage");
         }
-        for digest in digests {
+        for pin in pins {
+            let digest = pin.digest;
+            if version(pin).zip(left).is_some_and(|(new, left)| new <= left) {
+                return Err(format!(
+                    "{} is {how} for {environment}, and all up to 1.{}.0 is held back",
+                    pin.reference(),
+                    left.unwrap_or_default()
+                ));
+            }
             for at in &from {
                 if self.quarantined.contains(&(service.to_owned(), (*at).to_owned(), digest)) {
                     return Err(format!(
@@ -120,7 +170,10 @@ impl Reference {
         }
         let row: Option<Rollout> = world.load(&Rollout::key_of(id, number));
         let is_rollback = row.is_some_and(|row| row.is_rollback);
-        let Some((needed, who)) = shop::approvers(self.gates) else { return Ok(()) };
+        if !is_rollback {
+            self.is_its_turn(id)?;
+        }
+        let Some((needed, who)) = shop::approvers(self.shape.gates) else { return Ok(()) };
         if is_rollback || id.environment.as_str() != "production" {
             return Ok(());
         }
@@ -146,7 +199,7 @@ impl Reference {
         id: &DeploymentId,
         hash: &DesiredHash,
     ) -> Result<(), Broken> {
-        if !shop::has_from(self.gates) || id.environment.as_str() != "production" {
+        if !shop::has_from(self.shape.gates) || id.environment.as_str() != "production" {
             return Ok(());
         }
         let upstream: Vec<DeploymentId> = shop::all()
@@ -173,6 +226,84 @@ impl Reference {
 
     fn stands_upstream(&self, up: &DeploymentId) -> bool {
         !self.may_be_gone.contains(&up.to_string())
+    }
+
+    /// Where `after` is set, the services that it names are healthy first.
+    fn is_its_turn(&self, id: &DeploymentId) -> Result<(), Broken> {
+        if !self.shape.after || id.service.as_str() != "app" {
+            return Ok(());
+        }
+        for first in shop::all().map(deployment) {
+            let before = first.service.as_str() == "shop" && first.environment == id.environment;
+            let health = self.health.get(&first);
+            if before && health != Some(&Health::Healthy) && !self.may_be_gone.contains(&first.to_string()) {
+                return Err(format!("{id} begins, and {first} is {health:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What runs when the database is lost is looked at before anything is done to it, and what was adopted is not
+    /// rolled out again.
+    fn is_no_repetition(&mut self, id: &DeploymentId, hash: &DesiredHash) -> Result<(), Broken> {
+        if self.unseen.contains_key(&id.to_string()) {
+            return Err(format!("{id} runs, and gets a rollout before it was looked at"));
+        }
+        match self.untouched.remove(id) {
+            Some(adopted) if adopted == *hash => {
+                Err(format!("{id} was adopted with {}, and gets a rollout to it", hash.short()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is adopted is what runs, at each of its places.
+    fn runs_as_adopted(&mut self, id: &DeploymentId, hash: &DesiredHash) -> Result<(), Broken> {
+        let ran = self.unseen.remove(&id.to_string()).unwrap_or_default();
+        if ran.iter().any(|ran| *ran != Some(*hash)) {
+            return Err(format!("{id} is adopted with {}, and ran {ran:?}", hash.short()));
+        }
+        self.untouched.insert(id.clone(), *hash);
+        Ok(())
+    }
+
+    fn healthy_from(&mut self, world: &World, id: &DeploymentId, hash: &DesiredHash, at_ms: i64) {
+        self.settled.insert(id.clone());
+        for digest in digests(world, id, hash) {
+            self.healthy_since.insert((id.clone(), digest), at_ms);
+        }
+    }
+
+    /// What is promoted ran healthy upstream, or was adopted there.
+    fn is_proven(&self, service: &str, pins: &BTreeMap<ArtifactName, Pin>) -> Result<(), Broken> {
+        let ran = self.healthy.iter().chain(&self.adopted);
+        let upstream: BTreeSet<Digest> = ran
+            .filter(|(id, _)| id.service.as_str() == service && id.environment.as_str() == "stage")
+            .map(|(_, digest)| *digest)
+            .collect();
+        match pins.values().find(|pin| !upstream.contains(&pin.digest)) {
+            Some(pin) => Err(format!("{} is promoted, and never ran healthy on stage", pin.reference())),
+            None => Ok(()),
+        }
+    }
+
+    /// Where a soak is set, nothing is promoted that was not healthy for so long.
+    fn soaked(&self, service: &str, digests: impl Iterator<Item = Digest>, at_ms: i64) -> Result<(), Broken> {
+        let Some(soak) = shop::soak(self.shape.gates) else { return Ok(()) };
+        let soak = i64::try_from(soak.as_millis()).unwrap_or(i64::MAX);
+        for digest in digests {
+            for ((id, of), since) in &self.healthy_since {
+                let upstream = id.service.as_str() == service && id.environment.as_str() == "stage";
+                if upstream && *of == digest && at_ms - since < soak {
+                    return Err(format!(
+                        "{} is promoted, and {id} is healthy with it for {} ms of {soak}",
+                        digest.short(),
+                        at_ms - since
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The world as it is now.
@@ -208,14 +339,17 @@ impl Reference {
     /// What served goes on to serve until something else does.
     fn the_old_serves_on(&mut self, world: &World, id: &str) -> Result<(), Broken> {
         let at = deployment(id);
-        let now = world.dock(id).target.current(&at, &Place::Local);
         let was_healthy = self.healthy.iter().any(|(of, _)| *of == at);
-        match (self.ran.get(id), now) {
-            (Some(_), None) if was_healthy && !self.may_be_gone.contains(id) => {
-                return Err(format!("nothing serves on {id} any more"));
+        for place in shop::places(self.shape, id) {
+            let now = world.dock(id).target.current(&at, &place);
+            let key = (id.to_owned(), place);
+            match (self.ran.get(&key), now) {
+                (Some(_), None) if was_healthy && !self.may_be_gone.contains(id) => {
+                    return Err(format!("nothing serves on {id} any more, {}", key.1));
+                }
+                (_, Some(now)) => drop(self.ran.insert(key, now)),
+                (_, None) => drop(self.ran.remove(&key)),
             }
-            (_, Some(now)) => drop(self.ran.insert(id.to_owned(), now)),
-            (_, None) => drop(self.ran.remove(id)),
         }
         Ok(())
     }

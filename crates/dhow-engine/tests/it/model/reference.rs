@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, Digest};
-use dhow_core::rollout::{Proposal, State};
+use dhow_core::port::Place;
+use dhow_core::rollout::{Event, Health, Hold, Proposal, State};
 
 use crate::support::{World, deployment};
 
-use super::action::{Env, Gates, Svc, Who};
+use super::action::{Env, Shape, Svc, Who};
 use super::{Broken, shop};
 
 /// A rollout as the log tells of it.
@@ -30,7 +31,7 @@ pub struct Yes {
 /// The model.
 #[derive(Debug)]
 pub struct Reference {
-    pub gates: Gates,
+    pub shape: Shape,
     /// Versions by service, oldest first.
     versions: BTreeMap<Svc, Vec<String>>,
     numbers: usize,
@@ -55,14 +56,31 @@ pub struct Reference {
     pub quarantined: BTreeSet<(String, String, Digest)>,
     /// How many switches of each dock were looked at.
     pub switches: BTreeMap<String, usize>,
-    /// What ran at the last look.
-    pub ran: BTreeMap<String, DesiredHash>,
+    /// What ran at the last look, and where.
+    pub ran: BTreeMap<(String, Place), DesiredHash>,
+    /// What the log last said of a deployment's health.
+    pub health: BTreeMap<DeploymentId, Health>,
+    /// Since when a digest is healthy somewhere without a break, in milliseconds, at the earliest.
+    pub healthy_since: BTreeMap<(DeploymentId, Digest), i64>,
+    /// What ran when the database was lost, at each of its places, and was not looked at since.
+    pub unseen: BTreeMap<String, Vec<Option<DesiredHash>>>,
+    /// What was adopted, and is not rolled out since.
+    pub untouched: BTreeMap<DeploymentId, DesiredHash>,
+    /// What is known to have run healthy since the database is there.
+    pub settled: BTreeSet<DeploymentId>,
+    /// Versions that failed where another one was healthy: they do not stay in the fleet.
+    pub failed: BTreeSet<(String, String, Digest)>,
+    /// What was held at the last look, and what was held at the same time and still is.
+    holds: BTreeMap<String, Hold>,
+    pub steady: BTreeMap<String, Hold>,
+    /// What ran and was not in the fleet when the database was lost: nobody knows of it any more.
+    pub forgotten: BTreeSet<String>,
 }
 
 impl Reference {
-    pub fn new(gates: Gates) -> Self {
+    pub fn new(shape: Shape) -> Self {
         Self {
-            gates,
+            shape,
             versions: Svc::ALL.map(|svc| (svc, vec!["1.0.0".to_owned()])).into(),
             numbers: 0,
             broken: BTreeSet::new(),
@@ -78,14 +96,38 @@ impl Reference {
             quarantined: BTreeSet::new(),
             switches: BTreeMap::new(),
             ran: BTreeMap::new(),
+            health: BTreeMap::new(),
+            healthy_since: BTreeMap::new(),
+            unseen: BTreeMap::new(),
+            untouched: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            holds: BTreeMap::new(),
+            steady: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
         }
     }
 
     /// Looks at the world: every promise holds.
     pub fn look(&mut self, world: &World) -> Result<(), Broken> {
-        for (seq, event) in world.events_after(self.heard) {
+        let holds: Vec<Hold> = world.list("");
+        let holds = holds.into_iter().map(|hold| (format!("{}/{}", hold.service, hold.environment), hold));
+        let before = std::mem::replace(&mut self.holds, holds.collect());
+        let same = |(scope, hold): &(&String, &Hold)| {
+            before.get(*scope).is_some_and(|old| old.files == hold.files && old.up_to == hold.up_to)
+        };
+        self.steady = self.holds.iter().filter(same).map(|(s, h)| (s.clone(), h.clone())).collect();
+        let events = world.events_after(self.heard);
+        for (_, _, event) in &events {
+            if let Event::Held { service, environment, .. } | Event::HoldEnded { service, environment, .. } =
+                event
+            {
+                self.steady.remove(&format!("{service}/{environment}"));
+            }
+        }
+        for (seq, at_ms, event) in events {
             self.heard = seq;
-            self.hear(world, &event).map_err(|broken| format!("event {seq}: {broken}"))?;
+            self.hear(world, &event, at_ms).map_err(|broken| format!("event {seq}: {broken}"))?;
         }
         self.see(world)
     }
@@ -133,15 +175,23 @@ impl Reference {
 
     pub fn pinned_by_hand(&mut self, svc: Svc, env: Env, tag: &str) {
         self.by_hand.insert((svc, env), tag.to_owned());
+        // They insist: what failed there before stands.
+        let digest = Digest::of(format!("{}:{tag}", svc.repository()).as_bytes());
+        self.failed.remove(&(svc.name().to_owned(), env.name().to_owned(), digest));
     }
 
     pub fn removed(&mut self, svc: Svc, env: Env) {
         self.removed.insert((svc, env));
-        self.may_be_gone.extend(shop::deployments(svc, env).iter().map(ToString::to_string));
+        for id in shop::deployments(svc, env) {
+            self.unseen.remove(*id);
+            self.untouched.remove(&deployment(id));
+            self.may_be_gone.insert((*id).to_owned());
+        }
     }
 
     pub fn returned(&mut self, svc: Svc, env: Env) {
         self.removed.remove(&(svc, env));
+        self.forgotten.retain(|id| !shop::deployments(svc, env).contains(&id.as_str()));
     }
 
     pub fn is_removed(&self, svc: Svc, env: Env) -> bool {
@@ -149,6 +199,8 @@ impl Reference {
     }
 
     pub fn stopped(&mut self, id: &str) {
+        self.unseen.remove(id);
+        self.untouched.remove(&deployment(id));
         self.may_be_gone.insert(id.to_owned());
     }
 
@@ -165,6 +217,36 @@ impl Reference {
 
     pub fn was_refused(&mut self, who: Who, asked: &Proposal) {
         self.yes.retain(|yes| yes.who != who || yes.question != asked.id);
+    }
+
+    /// The database is lost: who said yes, who wrote what waits, what is quarantined. What ran and what ran healthy are
+    /// facts of the world.
+    pub fn database_is_lost(&mut self, world: &World) {
+        self.heard = 0;
+        self.runs.clear();
+        self.yes.clear();
+        self.authors.clear();
+        self.quarantined.clear();
+        self.health.clear();
+        self.healthy_since.clear();
+        self.untouched.clear();
+        self.unseen.clear();
+        self.settled.clear();
+        self.failed.clear();
+        self.holds.clear();
+        for (svc, env) in Svc::ALL.into_iter().flat_map(|svc| Env::ALL.map(|env| (svc, env))) {
+            for id in shop::deployments(svc, env) {
+                let running = shop::running(world, self.shape, id);
+                if running.iter().all(Option::is_none) {
+                    continue;
+                }
+                if self.is_removed(svc, env) {
+                    self.forgotten.insert((*id).to_owned());
+                } else {
+                    self.unseen.insert((*id).to_owned(), running);
+                }
+            }
+        }
     }
 
     /// The fleet's files are what runs: who wrote them is no author of what comes.

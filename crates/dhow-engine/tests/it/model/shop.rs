@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use crate::support::fleet::{image_service, page, service, site, stack};
-use crate::support::{File, World};
+use dhow_core::fleet::DesiredHash;
+use dhow_core::noun::ServerName;
+use dhow_core::port::Place;
 
-use super::action::{Env, Gates, Svc};
+use crate::support::fleet::{image_service, page, service, site, stack};
+use crate::support::{File, World, deployment};
+
+use super::action::{Env, Gates, Shape, Svc};
 
 /// What is said of production.
 pub fn production(gates: Gates) -> &'static str {
@@ -28,6 +32,11 @@ pub fn approvers(gates: Gates) -> Option<(usize, &'static [&'static str])> {
     }
 }
 
+/// How long a version must be healthy on stage.
+pub fn soak(gates: Gates) -> Option<Duration> {
+    (gates == Gates::FromAndSoak).then_some(Duration::from_secs(120))
+}
+
 /// Whether production takes only what ran healthy on stage.
 pub fn has_from(gates: Gates) -> bool {
     !matches!(gates, Gates::One | Gates::Nothing)
@@ -41,6 +50,27 @@ pub fn deployments(svc: Svc, env: Env) -> &'static [&'static str] {
         (Svc::App, Env::Stage) => &["app/compose/stage"],
         (Svc::App, Env::Production) => &["app/compose/production", "app/swarm/production"],
     }
+}
+
+/// The deployment that runs on two servers, where one does.
+const SPREAD: &str = "app/compose/production";
+/// The servers.
+pub const SERVERS: [&str; 2] = ["web1", "web2"];
+
+/// A server.
+pub fn server(number: usize) -> Place {
+    Place::Server(ServerName::new(SERVERS[number % SERVERS.len()]).expect("a name"))
+}
+
+/// Where a deployment runs.
+pub fn places(shape: Shape, id: &str) -> Vec<Place> {
+    if shape.servers && id == SPREAD { vec![server(0), server(1)] } else { vec![Place::Local] }
+}
+
+/// The releases that run of a deployment, at each of its places.
+pub fn running(world: &World, shape: Shape, id: &str) -> Vec<Option<DesiredHash>> {
+    let at = deployment(id);
+    places(shape, id).iter().map(|place| world.dock(id).target.current(&at, place)).collect()
 }
 
 /// All of them.
@@ -69,17 +99,30 @@ pub fn other_file(svc: Svc, env: Env, text: &str) -> File {
     }
 }
 
+/// What is said of where a service runs in an environment.
+pub fn settings(shape: Shape, svc: Svc, env: Env) -> Option<File> {
+    let path = "services/app/compose/production/dhow.yaml";
+    let spread = shape.servers && svc == Svc::App && env == Env::Production;
+    spread.then(|| (path.to_owned(), format!("servers: [{}]\n", SERVERS.join(", "))))
+}
+
 /// A world in which version 1.0.0 of everything is pinned everywhere, and Dhow is not started.
-pub fn world(gates: Gates) -> World {
-    let root = format!("environments:\n  stage: {{ update: commit }}\n  production: {}\n", production(gates));
-    let mut files = vec![
-        ("dhow.yaml".to_owned(), root),
-        service("shop", "{ semver: '>=0' }"),
-        image_service("app", "{ semver: '>=0' }"),
-    ];
+pub fn world(shape: Shape) -> World {
+    let mut root =
+        format!("environments:\n  stage: {{ update: commit }}\n  production: {}\n", production(shape.gates));
+    if shape.servers {
+        root.push_str("servers:\n");
+        SERVERS.iter().for_each(|name| root.push_str(&format!("  {name}: {{ ssh: deploy@{name}.test }}\n")));
+    }
+    let (path, mut app) = image_service("app", "{ semver: '>=0' }");
+    if shape.after {
+        app.push_str("after: [shop]\n");
+    }
+    let mut files = vec![("dhow.yaml".to_owned(), root), service("shop", "{ semver: '>=0' }"), (path, app)];
     for (svc, env) in Svc::ALL.into_iter().flat_map(|svc| Env::ALL.map(|env| (svc, env))) {
         files.extend(pins(svc, env, "1.0.0"));
         files.push(other_file(svc, env, "one"));
+        files.extend(settings(shape, svc, env));
     }
     let mut world = World::new(files);
     world.settings.jitter = 0.0;

@@ -389,11 +389,11 @@ impl World {
         stored.iter().map(|e| Event::read(e).unwrap()).collect()
     }
 
-    /// Events behind this number, each with its own.
-    pub fn events_after(&self, after: u64) -> Vec<(u64, Event)> {
+    /// Events behind this number, each with its own and its time in milliseconds.
+    pub fn events_after(&self, after: u64) -> Vec<(u64, i64, Event)> {
         let query = EventQuery { after, limit: 100_000, ..EventQuery::default() };
         let stored = now(self.store.inner().events(query)).unwrap();
-        stored.iter().map(|e| (e.seq, Event::read(e).unwrap())).collect()
+        stored.iter().map(|e| (e.seq, e.event.at_ms, Event::read(e).unwrap())).collect()
     }
 
     /// Events of a kind.

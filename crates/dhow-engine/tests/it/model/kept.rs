@@ -1,0 +1,57 @@
+//! Sequences that once broke a promise, made short.
+
+use super::action::Action::*;
+use super::action::Env::*;
+use super::action::Svc::*;
+use super::action::{Action, Case, Gates, Shape};
+
+/// Each with what went wrong.
+pub fn cases() -> Vec<(&'static str, Case)> {
+    let case = |gates, actions: &[Action]| {
+        let shape = Shape { gates, after: false, servers: false };
+        Case { shape, actions: actions.to_vec() }
+    };
+    vec![
+        (
+            "whoever had just changed a file said yes to a promotion that takes it along",
+            case(
+                Gates::FromAndOne,
+                &[
+                    Publish(Shop, super::action::Works::Everywhere),
+                    Pin("dave", Shop, Production, 0),
+                    Reject("bob", Shop, Production, 0),
+                    OtherFile("alice", Shop, Production, false),
+                    Pass(20),
+                    Approve("alice", Shop, Production, 0),
+                    Pass(60),
+                ],
+            ),
+        ),
+        (
+            "what left the fleet was rolled out, because people had been asked before",
+            case(
+                Gates::One,
+                &[Remove("alice", App, Production), Pass(1), Approve("bob", App, Production, 0)],
+            ),
+        ),
+        (
+            "what stage went back to was proposed and withdrawn without end",
+            case(
+                Gates::FromAndOne,
+                &[
+                    Publish(Shop, super::action::Works::Nowhere),
+                    Publish(Shop, super::action::Works::Everywhere),
+                    Pass(1),
+                    Pin("alice", Shop, Stage, 1),
+                ],
+            ),
+        ),
+        (
+            "with an empty database every place refused the epoch as an old one",
+            case(
+                Gates::Nothing,
+                &[Restart, Restart, LoseDatabase, Publish(Shop, super::action::Works::Everywhere)],
+            ),
+        ),
+    ]
+}
