@@ -1,7 +1,7 @@
 //! A proxy, started for one test, and sites behind it.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use dhow_docker::proxy::{self, Proxy, Site, Upstream};
 use dhow_testkit::engines;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::sleep;
 
 use super::place::Local;
@@ -27,21 +28,29 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 pub struct Version {
     pub address: SocketAddr,
     process: Child,
+    /// Kept, so that what it says goes somewhere.
+    _said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Version {
     pub async fn start(name: &str) -> Self {
         let parts = engines::parts().unwrap();
-        let address = free();
-        let process = Command::new(parts.program)
+        let mut process = Command::new(parts.program)
             .env_clear()
-            .envs([("VERSION", name), ("PORT", &address.port().to_string())])
-            .stdout(Stdio::null())
+            .envs([("VERSION", name), ("PORT", "0")])
+            .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        answers(address).await;
-        Self { address, process }
+        // It says which port it was given: one that was free a moment ago may be another's by now.
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let port = loop {
+            let line = said.next_line().await.unwrap().expect("the version ended before it listened");
+            if let Some(port) = line.strip_prefix("listening on ") {
+                break port.parse::<u16>().unwrap();
+            }
+        };
+        Self { address: (Ipv4Addr::LOCALHOST, port).into(), process, _said: said }
     }
 
     /// Without a word, as the end of a drain time is.
