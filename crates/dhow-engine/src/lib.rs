@@ -17,6 +17,7 @@ pub mod report;
 mod rollout;
 mod room;
 mod select;
+mod semaphores;
 mod sync;
 mod trouble;
 mod update;

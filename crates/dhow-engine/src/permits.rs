@@ -1,16 +1,15 @@
 //! How much is asked of one place at a time: a server that hangs uses up its own share, and no other's.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use dhow_core::port::Place;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::semaphores::Semaphores;
 
 /// Permits by place. This machine has as many as it likes: it does not hang.
 #[derive(Debug)]
 pub(crate) struct Permits {
     each: usize,
-    places: Mutex<HashMap<Place, Arc<Semaphore>>>,
+    places: Semaphores<Place>,
 }
 
 /// Room at some places; given back when it is dropped.
@@ -20,13 +19,14 @@ pub(crate) struct Permit(#[expect(dead_code, reason = "held until it is dropped"
 impl Permits {
     /// So many a server.
     pub fn new(each: usize) -> Self {
-        Self { each, places: Mutex::default() }
+        Self { each, places: Semaphores::default() }
     }
 
     /// Room at all of these places; none where one of them has no more.
     pub fn take<'a>(&self, places: impl IntoIterator<Item = &'a Place>) -> Option<Permit> {
         let servers = places.into_iter().filter(|place| **place != Place::Local);
-        let permits: Option<Vec<_>> = servers.map(|place| self.of(place).try_acquire_owned().ok()).collect();
+        let permits: Option<Vec<_>> =
+            servers.map(|place| self.places.take(place.clone(), self.each)).collect();
         permits.map(Permit)
     }
 
@@ -35,14 +35,7 @@ impl Permits {
         if *place == Place::Local {
             return Permit(Vec::new());
         }
-        // A semaphore of these is never closed.
-        Permit(self.of(place).acquire_owned().await.into_iter().collect())
-    }
-
-    fn of(&self, place: &Place) -> Arc<Semaphore> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let semaphore = places.entry(place.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.each)));
-        Arc::clone(semaphore)
+        Permit(self.places.wait(place.clone(), self.each).await.into_iter().collect())
     }
 }
 

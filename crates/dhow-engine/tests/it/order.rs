@@ -124,26 +124,48 @@ fn a_deployment_that_never_succeeds_holds_up_no_other_and_is_told() {
     assert_eq!(world.running(STAGE), "1.1.0");
 }
 
-#[test]
-fn slow_creations_hold_up_no_update() {
-    let names = ["a", "b", "c", "d", "e"];
+/// Services that are new at one place, and whose creation takes its time.
+const NEW: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+fn with_slow_creations() -> World {
     let mut world = world();
     let mut files = Vec::new();
-    for name in names {
+    for name in NEW {
         world.publish(&format!("{name}/web"), "1.0.0");
         world.dock(STAGE).slow_down(deployment(&format!("{name}/static_file/stage")));
         files.extend([service(name, "{ semver: '>=0' }"), site(name, "stage", "1.0.0")]);
     }
     world.push_by("alice", files);
     world.settle();
+    world
+}
+
+#[test]
+fn four_are_created_at_a_time_at_a_place_and_the_next_when_one_is_done() {
+    let mut world = with_slow_creations();
+    let ids = NEW.map(|name| format!("{name}/static_file/stage"));
+    let created = |world: &mut World| {
+        ids.iter().filter(|id| world.phase(id) == "checking").cloned().collect::<Vec<_>>()
+    };
+    let first = created(&mut world);
+    assert_eq!(first.len(), 4);
+    world.dock(STAGE).let_go(&deployment(&first[0]));
+    world.settle();
+    assert_eq!(world.running(&first[0]), "1.0.0");
+    assert_eq!(created(&mut world).len(), 4);
+}
+
+#[test]
+fn slow_creations_hold_up_no_update() {
+    let mut world = with_slow_creations();
     world.publish("blog/web", "1.1.0");
     world.pass(Duration::from_secs(5));
     assert_eq!(world.running(BLOG), "1.1.0");
-    for name in names {
+    for name in NEW {
         world.dock(STAGE).let_go(&deployment(&format!("{name}/static_file/stage")));
     }
     world.settle();
-    assert!(names.iter().all(|n| world.running(&format!("{n}/static_file/stage")) == "1.0.0"));
+    assert!(NEW.iter().all(|n| world.running(&format!("{n}/static_file/stage")) == "1.0.0"));
 }
 
 #[test]
