@@ -69,7 +69,8 @@ impl Query {
     }
 }
 
-type Rows = Arc<[Text]>;
+/// An answer.
+pub(crate) type Rows = Arc<[Text]>;
 
 /// A key, or what keys start with, in a table.
 type Place = (Table, Box<str>);

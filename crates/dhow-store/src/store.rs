@@ -11,7 +11,7 @@ use sqlx::SqlitePool;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::cache::{Cache, Looked, Query};
+use crate::cache::{Cache, Looked, Query, Rows};
 use crate::lease::Leases;
 use crate::open::{self, Opened};
 use crate::writer::{self, Job};
@@ -72,6 +72,22 @@ impl SqliteStore {
         }
     }
 
+    /// The answer that is kept, else the one that is read, which is kept then.
+    async fn answer(
+        &self,
+        query: Query,
+        read: impl Future<Output = Result<Rows, StoreError>>,
+    ) -> Result<Rows, StoreError> {
+        match self.cache.look(&query) {
+            Looked::Found(rows) => Ok(rows),
+            Looked::Ask(number) => {
+                let rows = read.await?;
+                self.cache.keep(query, number, &rows);
+                Ok(rows)
+            }
+        }
+    }
+
     async fn ask<T>(
         &self,
         job: Job,
@@ -95,29 +111,16 @@ impl Store for SqliteStore {
     }
 
     async fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
-        let query = Query::get(table, key);
-        let rows = match self.cache.look(&query) {
-            Looked::Found(rows) => rows,
-            Looked::Ask(number) => {
-                let rows = row::get(&self.readers, table, key).await?.into_iter().collect();
-                self.cache.keep(query, number, &rows);
-                rows
-            }
-        };
+        let read = async { Ok(row::get(&self.readers, table, key).await?.into_iter().collect()) };
+        let rows = self.answer(Query::get(table, key), read).await?;
         rows.first().map(|row| row.row(table)).transpose()
     }
 
     async fn scan(&self, table: Table, scan: Scan) -> Result<Vec<Row>, StoreError> {
-        let Some(query) = Query::scan(table, &scan) else {
-            return row::scan(&self.readers, table, &scan).await?.iter().map(|row| row.row(table)).collect();
-        };
-        let rows = match self.cache.look(&query) {
-            Looked::Found(rows) => rows,
-            Looked::Ask(number) => {
-                let rows = row::scan(&self.readers, table, &scan).await?.into();
-                self.cache.keep(query, number, &rows);
-                rows
-            }
+        let read = async { Ok(row::scan(&self.readers, table, &scan).await?.into()) };
+        let rows = match Query::scan(table, &scan) {
+            Some(query) => self.answer(query, read).await?,
+            None => read.await?,
         };
         rows.iter().map(|row| row.row(table)).collect()
     }
