@@ -18,6 +18,22 @@ fn world(production: &str, services: &[&str]) -> World {
     world
 }
 
+/// Two services in production, where people are asked; nobody has answered.
+fn in_production() -> World {
+    let files = [
+        root("{ approvals: { needed: 1, from: [alice, bob] } }"),
+        service("shop", "{ semver: '>=0' }"),
+        site("shop", "production", "1.0.0"),
+        service("blog", "{ semver: '>=0' }"),
+        site("blog", "production", "1.0.0"),
+    ];
+    let mut world = World::new(files);
+    world.publish("shop/web", "1.0.0");
+    world.publish("blog/web", "1.0.0");
+    world.start();
+    world
+}
+
 #[test]
 fn a_commit_that_removes_one_of_several_removes_it() {
     let mut world = world("{ update: commit }", &["shop", "blog"]);
@@ -99,18 +115,7 @@ fn what_cannot_be_read_is_not_taken_for_removed() {
 
 #[test]
 fn a_removal_waits_for_the_approvals_of_its_environment() {
-    let gates = "{ approvals: { needed: 1, from: [alice, bob] } }";
-    let files = [
-        root(gates),
-        service("shop", "{ semver: '>=0' }"),
-        site("shop", "production", "1.0.0"),
-        service("blog", "{ semver: '>=0' }"),
-        site("blog", "production", "1.0.0"),
-    ];
-    let mut world = World::new(files);
-    world.publish("shop/web", "1.0.0");
-    world.publish("blog/web", "1.0.0");
-    world.start();
+    let mut world = in_production();
     world.approve("bob", "shop", "production").unwrap();
     world.approve("bob", "blog", "production").unwrap();
     world.remove_by("alice", &[&site_path("shop", "production")]);
@@ -123,17 +128,7 @@ fn a_removal_waits_for_the_approvals_of_its_environment() {
 
 #[test]
 fn nobody_is_asked_about_the_removal_of_what_is_there_again() {
-    let files = [
-        root("{ approvals: { needed: 1, from: [alice, bob] } }"),
-        service("shop", "{ semver: '>=0' }"),
-        site("shop", "production", "1.0.0"),
-        service("blog", "{ semver: '>=0' }"),
-        site("blog", "production", "1.0.0"),
-    ];
-    let mut world = World::new(files);
-    world.publish("shop/web", "1.0.0");
-    world.publish("blog/web", "1.0.0");
-    world.start();
+    let mut world = in_production();
     world.approve("bob", "shop", "production").unwrap();
     world.remove_by("alice", &[&site_path("shop", "production")]);
     world.settle();
@@ -170,18 +165,7 @@ fn a_removal_that_fails_is_tried_again() {
 
 #[test]
 fn what_left_the_fleet_is_not_rolled_out_though_people_said_yes_before() {
-    let gates = "{ approvals: { needed: 1, from: [alice, bob] } }";
-    let files = [
-        root(gates),
-        service("shop", "{ semver: '>=0' }"),
-        site("shop", "production", "1.0.0"),
-        service("blog", "{ semver: '>=0' }"),
-        site("blog", "production", "1.0.0"),
-    ];
-    let mut world = World::new(files);
-    world.publish("shop/web", "1.0.0");
-    world.publish("blog/web", "1.0.0");
-    world.start();
+    let mut world = in_production();
     let asked = world.questions("shop", "production")[0].id.clone();
     world.remove_by("alice", &[&site_path("shop", "production")]);
     world.settle();
@@ -195,18 +179,7 @@ fn what_left_the_fleet_is_not_rolled_out_though_people_said_yes_before() {
 
 #[test]
 fn a_rollout_that_ends_says_nothing_of_the_removal_that_people_are_asked_about() {
-    let gates = "{ approvals: { needed: 1, from: [alice, bob] } }";
-    let files = [
-        root(gates),
-        service("shop", "{ semver: '>=0' }"),
-        site("shop", "production", "1.0.0"),
-        service("blog", "{ semver: '>=0' }"),
-        site("blog", "production", "1.0.0"),
-    ];
-    let mut world = World::new(files);
-    world.publish("shop/web", "1.0.0");
-    world.publish("blog/web", "1.0.0");
-    world.start();
+    let mut world = in_production();
     let id = "shop/static_file/production";
     world.dock(id).slow_down(deployment(id));
     world.approve("bob", "shop", "production").unwrap();

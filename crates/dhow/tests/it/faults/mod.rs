@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::outside::Outside;
 use crate::support::{DEADLINE, Fleet, SHOP, Serve, site};
 
 /// Where the shop's visitors go.
@@ -32,6 +33,18 @@ async fn shop(fleet: &Fleet) -> Serve {
     serve.publish(&site("one"), "shop/web:1.0.0").await.ok();
     serve.reaches("shop", "stage", "1.0.0").await;
     serve
+}
+
+/// A fleet whose shop lies in a registry outside, with `1.0.0` live.
+async fn shop_outside() -> (Outside, Fleet, Serve) {
+    let outside = Outside::open().await;
+    let service = SHOP[0].1.replace("dhow.test", &outside.address);
+    let stage = format!("bundle: {}/shop/web\n", outside.address);
+    let fleet = Fleet::with(&[(SHOP[0].0, &service), (SHOP[1].0, &stage)]).await;
+    outside.publish(&fleet.home(), &site("one"), "1.0.0").await.ok();
+    let serve = fleet.serve().start().await;
+    serve.reaches("shop", "stage", "1.0.0").await;
+    (outside, fleet, serve)
 }
 
 /// Waits until `status` says all of these words.

@@ -4,26 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{HOST, once_each, page, told};
-use crate::support::outside::{Fault, Outside, Part};
+use super::{HOST, once_each, page, shop_outside, told};
+use crate::support::outside::{Fault, Part};
 use crate::support::visitors::Visitors;
-use crate::support::{Fleet, SHOP, Serve, site};
-
-/// A fleet whose shop lies in a registry outside, with `1.0.0` live.
-async fn begin() -> (Outside, Fleet, Serve) {
-    let outside = Outside::open().await;
-    let service = SHOP[0].1.replace("dhow.test", &outside.address);
-    let stage = format!("bundle: {}/shop/web\n", outside.address);
-    let fleet = Fleet::with(&[(SHOP[0].0, &service), (SHOP[1].0, &stage)]).await;
-    outside.publish(&fleet.home(), &site("one"), "1.0.0").await.ok();
-    let serve = fleet.serve().start().await;
-    serve.reaches("shop", "stage", "1.0.0").await;
-    (outside, fleet, serve)
-}
+use crate::support::{SHOP, site};
 
 /// Each fault comes while a new version is there, is told with these words, and goes.
 async fn each_is_told_and_outlived(faults: &[(Part, Fault, &[&str])]) {
-    let (outside, fleet, serve) = begin().await;
+    let (outside, fleet, serve) = shop_outside().await;
     let mut versions = vec!["1.0.0".to_owned()];
     for (n, (part, fault, words)) in faults.iter().enumerate() {
         let (before, version) = (versions.last().unwrap().clone(), format!("{}.0.0", n + 2));
@@ -76,7 +64,7 @@ async fn a_registry_that_answers_with_errors_pages_or_other_content_is_blamed_an
 
 #[tokio::test]
 async fn a_registry_that_wants_fewer_calls_is_left_alone_and_asked_again() {
-    let (outside, fleet, serve) = begin().await;
+    let (outside, fleet, serve) = shop_outside().await;
     let visitors = Visitors::of_site(&serve, HOST);
     outside.publish(&fleet.home(), &site("two"), "2.0.0").await.ok();
     outside.breaks(Part::Tags, Fault::Answer("429 Too Many Requests\r\nretry-after: 1", "slow down"));
@@ -92,7 +80,7 @@ async fn a_registry_that_wants_fewer_calls_is_left_alone_and_asked_again() {
 
 #[tokio::test]
 async fn a_slow_registry_holds_up_its_own_deployments_and_no_others() {
-    let (outside, fleet, serve) = begin().await;
+    let (outside, fleet, serve) = shop_outside().await;
     let near = SHOP[0].1.replace("/shop/web", "/near/web");
     let files = [
         ("services/near/dhow.yaml", &*near),

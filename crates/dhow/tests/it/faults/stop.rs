@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{HOST, once_each, page};
-use crate::support::outside::{Fault, Outside, Part};
+use super::{HOST, once_each, page, shop_outside};
+use crate::support::outside::{Fault, Part};
 use crate::support::visitors::Visitors;
 use crate::support::{Fleet, SHOP, Serve, site};
 
@@ -18,13 +18,7 @@ async fn stop(serve: Serve) {
 
 #[tokio::test]
 async fn a_stop_in_the_middle_of_a_pull_ends_in_time_and_the_pull_is_done_at_the_next_start() {
-    let outside = Outside::open().await;
-    let service = SHOP[0].1.replace("dhow.test", &outside.address);
-    let stage = format!("bundle: {}/shop/web\n", outside.address);
-    let fleet = Fleet::with(&[(SHOP[0].0, &service), (SHOP[1].0, &stage)]).await;
-    outside.publish(&fleet.home(), &site("one"), "1.0.0").await.ok();
-    let serve = fleet.serve().start().await;
-    serve.reaches("shop", "stage", "1.0.0").await;
+    let (outside, fleet, serve) = shop_outside().await;
     let visitors = Visitors::of_site(&serve, HOST);
     outside.breaks(Part::Blob, Fault::Drip(Duration::from_secs(1)));
     outside.publish(&fleet.home(), &site("two"), "2.0.0").await.ok();
