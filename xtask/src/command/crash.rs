@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
-use crate::engines::{self, Engine, State};
+use crate::engines::{self, Engine};
 use crate::process;
 
 /// Kill the binary at every instant of its voyages, or at random under load, and compare the ends
@@ -43,12 +43,7 @@ impl Crash {
         if up_already || !self.harness.iter().any(|argument| argument == "--engines") {
             return process::run(&mut harness);
         }
-        let state = State::usual_dir()?;
-        let ours = !state.exists();
-        let file = engines::up_for_tests(&ENGINES)?;
-        let ran = process::run(harness.env("DHOW_ENGINES", file));
-        let down = if ours { engines::down(&state) } else { Ok(()) };
-        ran.and(down)
+        engines::during(&ENGINES, |file| process::run(harness.env("DHOW_ENGINES", file)))
     }
 }
 

@@ -21,13 +21,7 @@ pub struct Test {
 impl Test {
     pub fn run(self) -> anyhow::Result<()> {
         engines::ensure(&Engine::PROGRAMS)?;
-        let state = engines::State::usual_dir()?;
-        let ours = !state.exists();
-        let file = engines::up_for_tests(&ENGINES)?;
-        let tested = self.tests(&file);
-        // What somebody else started is left as it was found.
-        let down = if ours { engines::down(&state) } else { Ok(()) };
-        tested.and(down)
+        engines::during(&ENGINES, |file| self.tests(file))
     }
 
     /// Runs them, and the few that failed in a whole run once more, one after another.

@@ -110,10 +110,15 @@ pub fn up(dir: &Path, engines: &[Engine]) -> anyhow::Result<PathBuf> {
     Ok(state.json())
 }
 
-/// What a test run calls: these engines, in the usual state folder. Tests are given the returned path as
-/// `DHOW_ENGINES`.
-pub fn up_for_tests(engines: &[Engine]) -> anyhow::Result<PathBuf> {
-    up(&State::usual_dir()?, engines)
+/// Runs something beside these engines, in the usual state folder. It is given the file that tests read as
+/// `DHOW_ENGINES`. Engines that were up before are left as they were found, others are stopped.
+pub fn during(engines: &[Engine], run: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let state = State::usual_dir()?;
+    let ours = !state.exists();
+    let file = up(&state, engines)?;
+    let ran = run(&file);
+    let down = if ours { down(&state) } else { Ok(()) };
+    ran.and(down)
 }
 
 /// Stops all that was started from this state folder, and removes the folder.
