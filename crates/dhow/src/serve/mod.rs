@@ -111,48 +111,31 @@ impl Server {
             executors: Arc::clone(&places) as _,
         })
         .await?;
-        let mut targets: BTreeMap<TargetType, Arc<dyn Target>> = BTreeMap::new();
-        targets.insert(TargetType::StaticFile, Arc::new(target));
         let (compose, swarm) = docker::targets(&file, &places, &source)?;
-        targets.insert(TargetType::Compose, Arc::new(compose));
-        targets.insert(TargetType::Swarm, Arc::new(swarm));
+        let targets: BTreeMap<TargetType, Arc<dyn Target>> = [
+            (TargetType::StaticFile, Arc::new(target) as Arc<dyn Target>),
+            (TargetType::Compose, Arc::new(compose)),
+            (TargetType::Swarm, Arc::new(swarm)),
+        ]
+        .into();
         let ports = Ports { store, fleet, source: Arc::new(source.clone()), targets, clock };
         #[cfg(debug_assertions)]
         let ports = faults.ports(ports);
         let engine = Engine::open(ports, settings, &StateLock::me()).await?;
         source.follow(Some(engine.clone()));
 
-        let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (registry, tags) =
             registry::open(&config.state.join("registry"), tokens.clone(), own_secret, &engine)?;
         tasks.spawn(registry::follow_tags(tags, engine.clone(), own_hosts, stop.clone()));
         tasks.spawn(registry::collect(registry.clone(), engine.clone(), stop.clone()));
-        let api = dhow_web::router(dhow_web::AppState::new(
-            Arc::new(crate::control::EngineControl::new(engine.clone(), source.clone())),
-            tokens,
-            stop.clone(),
-        ));
-        let app = api.merge(server::router(registry));
+        let control = crate::control::EngineControl::new(engine.clone(), source.clone());
+        let api = dhow_web::router(dhow_web::AppState::new(Arc::new(control), tokens, stop.clone()));
         let shares = connections::shares();
-        let shutdown = stop.clone();
         let listener = Bounded::new(listener, shares.api);
-        tasks.spawn(async move {
-            let served = axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await;
-            if let Err(error) = served {
-                tracing::error!(%error, "the API stopped");
-            }
-        });
-        let shutdown = stop.clone();
-        tasks.spawn(
-            async move { dhow_static::web::serve(sites_listener, sites, shares.sites, shutdown).await },
-        );
-        let voyage = engine.clone();
-        tasks.spawn(async move {
-            if let Err(error) = voyage.run().await {
-                tracing::error!(%error, "the voyage cannot begin; mend it and start again");
-            }
-        });
+        tasks.spawn(answer(listener, api.merge(server::router(registry)), stop.clone()));
+        tasks.spawn(dhow_static::web::serve(sites_listener, sites, shares.sites, stop.clone()));
+        tasks.spawn(sail(engine.clone()));
         std::fs::write(config.state.join(LISTEN), format!("{listen}\n"))
             .with_context(|| format!("{} cannot be written", config.state.join(LISTEN).display()))?;
         Ok(Self {
@@ -185,6 +168,21 @@ impl Server {
         if tokio::time::timeout(CONNECTIONS, self.tasks.wait()).await.is_err() {
             tracing::warn!("some connections did not end in {CONNECTIONS:?}; they are cut");
         }
+    }
+}
+
+/// Answers for the API and the registry until it is told to stop, and those who asked before then.
+async fn answer(listener: Bounded, app: axum::Router, stop: CancellationToken) {
+    let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the API stopped");
+    }
+}
+
+/// The voyage, until the engine is stopped.
+async fn sail(engine: Engine) {
+    if let Err(error) = engine.run().await {
+        tracing::error!(%error, "the voyage cannot begin; mend it and start again");
     }
 }
 
