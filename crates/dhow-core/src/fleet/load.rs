@@ -104,7 +104,7 @@ fn nested<'a>(folders: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
 fn touched(index: &Index, changed: &str) -> BTreeSet<String> {
     let mut services = BTreeSet::new();
     for (pattern, _) in layout::patterns(&index.root) {
-        // A file above the pattern's last name still belongs to the service that its first names bind.
+        // A file beside or above what the pattern names still belongs to the service that its first names bind.
         if let Some(binding) = pattern.bind(changed) {
             services.extend(layout::service_of(&pattern, &binding));
         }

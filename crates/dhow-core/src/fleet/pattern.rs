@@ -84,13 +84,16 @@ impl Pattern {
         self.segments.iter().any(|s| matches!(s, Segment::Slot { slot, .. } if *slot == wanted))
     }
 
-    /// What the placeholders stand for in the first names of a path; `None` where it does not fit.
+    /// What the placeholders stand for in the first names of a path, as far as they fit; `None` where they fit no
+    /// placeholder. A folder is a service's from there on, whatever lies in it.
     pub(crate) fn bind(&self, path: &str) -> Option<Binding> {
         let mut binding = Binding::default();
         for (segment, name) in self.segments.iter().zip(path.split('/')) {
-            segment.bind(name, &mut binding)?;
+            if segment.bind(name, &mut binding).is_none() {
+                break;
+            }
         }
-        Some(binding)
+        (binding != Binding::default()).then_some(binding)
     }
 }
 
@@ -152,7 +155,9 @@ mod tests {
         let pattern = Pattern::read("apps/{service}/overlays/env-{environment}").unwrap();
         let binding = pattern.bind("apps/shop/overlays/env-qa/deploy.yaml").unwrap();
         assert_eq!((binding.service.unwrap(), binding.environment.unwrap()), ("shop".into(), "qa".into()));
-        assert_eq!(pattern.bind("apps/shop/base/x"), None);
+        assert_eq!(pattern.bind("apps/shop/base/x").unwrap().service.unwrap(), "shop");
+        assert_eq!(pattern.bind("apps/.shop/x"), None);
+        assert_eq!(pattern.bind("other/shop/overlays/env-qa"), None);
     }
 
     #[test]

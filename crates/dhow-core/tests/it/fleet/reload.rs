@@ -21,7 +21,7 @@ fn shown(fleet: &Fleet) -> String {
     )
 }
 
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 16] = [
     "dhow.yaml",
     "services/a/dhow.yaml",
     "services/b/dhow.yaml",
@@ -36,6 +36,8 @@ const PATHS: [&str; 14] = [
     "shared.env",
     "lib/common.yaml",
     "apps/d/overlays/qa/kustomization.yaml",
+    "apps/e/base/x",
+    "services/f/.keep",
 ];
 
 const TEXTS: [&str; 9] = [
@@ -65,6 +67,17 @@ proptest! {
             fleet = reload(&fleet, &tree, &[PATHS[path].to_owned()]);
             prop_assert_eq!(shown(&fleet), shown(&load(&tree)));
         }
+    }
+}
+
+#[test]
+fn a_folder_that_holds_nothing_yet_but_is_a_services_by_its_name_is_seen_when_it_comes() {
+    let root = ("dhow.yaml", "layout: ['apps/{service}/overlays/{environment}']\n");
+    for path in ["services/shop/.keep", "services/shop/compose/.keep", "apps/shop/base/x"] {
+        let whole = tree(&[root, (path, "")]);
+        let after = reload(&load(&tree(&[root])), &whole, &[path.to_owned()]);
+        assert_eq!(shown(&after), shown(&load(&whole)), "{path}");
+        assert_eq!(after.services.len(), 1, "{path}");
     }
 }
 
