@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::yaml;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,7 +61,7 @@ impl Diagnostic {
     pub fn at(mut self, text: &str, line: usize, column: usize) -> Self {
         self.line = line;
         self.column = column;
-        self.snippet = text.lines().nth(line.wrapping_sub(1)).map(|l| l.chars().take(200).collect());
+        self.snippet = yaml::lines(text).nth(line.wrapping_sub(1)).map(|l| l.chars().take(200).collect());
         self
     }
 

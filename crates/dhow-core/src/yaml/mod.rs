@@ -15,3 +15,8 @@ pub use duration::{InvalidDuration, parse_duration};
 pub use node::{Key, Kind, Node, Position};
 pub use parse::{MAX_BYTES, Parsed, parse};
 pub use reader::{Fields, Reader};
+
+/// The lines of a YAML text. A carriage return alone ends a line too (YAML 1.2.2, 5.4).
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('\r'))
+}

@@ -72,7 +72,7 @@ fn not_utf8<'a>(file: &str, bytes: &'a [u8], offset: usize) -> Parsed<'a> {
 fn syntax(text: &str, error: &ScanError) -> Problem {
     let line = error.marker().line();
     let tab = |line: &usize| {
-        let found = text.lines().nth(line.wrapping_sub(1))?;
+        let found = super::lines(text).nth(line.wrapping_sub(1))?;
         let indent: Vec<char> = found.chars().take_while(|c| c.is_whitespace()).collect();
         Some((*line, indent.iter().position(|c| *c == '\t')? + 1))
     };

@@ -18,7 +18,7 @@ pub(super) fn body(data: &[u8]) {
     let tag = tag.unwrap_or_else(|| Tag::new("2.0").expect("a tag"));
     let found = edit::find(file, text, &request);
     for (number, site) in found.sites.iter().enumerate() {
-        assert!(site.line >= 1 && site.column >= 1 && site.line <= text.lines().count().max(1));
+        assert!(site.line >= 1 && site.column >= 1 && site.line <= yaml::lines(text).count().max(1));
         one(file, text, &request, (number, site), &tag);
     }
     together(text, &found.sites, &tag);
