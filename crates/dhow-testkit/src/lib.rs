@@ -7,12 +7,14 @@ mod clock;
 pub mod engines;
 pub mod executor;
 mod fleet;
+mod rounds;
 mod source;
 pub mod store;
 pub mod target;
 
 pub use clock::ManualClock;
 pub use fleet::{MemoryFleetRepo, PushFault};
+pub use rounds::{asked_rounds, deaths, rounds};
 pub use source::{MemorySource, SourceCall};
 pub use store::MemoryStore;
 pub use target::MemoryTarget;

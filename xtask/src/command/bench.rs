@@ -1,10 +1,15 @@
 //! `cargo xtask bench`: figures against their goals.
 
+use std::path::Path;
+
 use clap::Args;
 
+use crate::engines::{self, Engine};
 use crate::{debian, process};
 
 /// Measure a release build against its goals; what stands beside it is installed from Debian
+///
+/// The name `docker` measures rollouts on real engines beside the bare commands, `DHOW_ROUNDS` of each (20).
 #[derive(Args)]
 pub struct Bench {
     /// Arguments for the benchmark: names, `--output json`, `--write FILE`, `--quick`; `--help` lists them
@@ -16,8 +21,27 @@ pub struct Bench {
 const BESIDE: [(&str, &str); 3] =
     [("docker-registry", "docker-registry"), ("nginx-light", "nginx"), ("wrk", "wrk")];
 
+/// Measured on real engines, by tests that a test run leaves out.
+const DOCKER: &str = "docker";
+
+/// What these tests speak to.
+const ENGINES: [Engine; 6] =
+    [Engine::Docker, Engine::Compose, Engine::Swarm, Engine::Server, Engine::Caddy, Engine::Traefik];
+
 impl Bench {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(mut self) -> anyhow::Result<()> {
+        let docker = self.args.iter().position(|arg| arg == DOCKER);
+        if let Some(at) = docker {
+            self.args.remove(at);
+            engines::during(&ENGINES, measure_docker)?;
+        }
+        if docker.is_some() && self.args.is_empty() {
+            return Ok(());
+        }
+        self.measure()
+    }
+
+    fn measure(self) -> anyhow::Result<()> {
         let missing: Vec<&str> = BESIDE
             .iter()
             .filter(|(_, program)| process::find(program).is_none())
@@ -49,4 +73,25 @@ impl Bench {
         ]);
         process::run(bench.args(self.args))
     }
+}
+
+/// Rollouts beside the bare commands, and requests under load, 20 each. What they measure is printed.
+fn measure_docker(engines: &Path) -> anyhow::Result<()> {
+    let mut cargo = process::cargo();
+    cargo.env("DHOW_ENGINES", engines).env("DHOW_REQUIRE_ENGINES", "1").env("PATH", process::search_path());
+    // One after another, and as many as somebody asked for.
+    cargo
+        .env("RUST_TEST_THREADS", "1")
+        .env("DHOW_ROUNDS", std::env::var_os("DHOW_ROUNDS").unwrap_or("20".into()));
+    let tests = ["test", "--locked", "--workspace", "--test", "it", "--"];
+    let named = [
+        "--include-ignored",
+        "--nocapture",
+        "deploys_through",
+        "with_recreate",
+        "the_same_load",
+        "deploy_alone",
+        "compose_alone",
+    ];
+    process::run(cargo.args(tests).args(named))
 }

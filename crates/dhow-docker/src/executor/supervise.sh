@@ -94,7 +94,8 @@ for tool in cat date env grep head mkdir mv rm setsid sleep wc ${LOCK:+flock syn
   command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 [ -z "$missing" ] || refuse missing "$missing"
-problem=$(mkdir -p "$HOME_DIR/run" "$HOME_DIR/locks" 2>&1) || refuse refused "$problem"
+[ -d "$HOME_DIR/run" ] && [ -d "$HOME_DIR/locks" ] || problem=$(mkdir -p "$HOME_DIR/run" "$HOME_DIR/locks" 2>&1) ||
+  refuse refused "$problem"
 exec 3<&0 </dev/null
 L= R=
 in=$HOME_DIR/run/${M#dhow-}

@@ -26,8 +26,8 @@ pub trait Lab: Send + Sync {
     }
 }
 
-/// The cuts for labs in which each takes many seconds: before something visible changes, after each step that changes it,
-/// and at the end. With the variable `DHOW_EVERY_DEATH` it is every one.
+/// The cuts for labs in which each takes many seconds: right before something visible changes, and right after. With the
+/// variable `DHOW_EVERY_DEATH` it is every one.
 pub fn main_cuts(steps: &[Step]) -> Vec<usize> {
     if std::env::var_os("DHOW_EVERY_DEATH").is_some() {
         return (0..=steps.len()).collect();
@@ -35,7 +35,7 @@ pub fn main_cuts(steps: &[Step]) -> Vec<usize> {
     let before = |step: &&Step| step.phase < Phase::Switching;
     let prepared = steps.iter().take_while(before).count();
     let switched = steps.iter().take_while(|step| step.phase <= Phase::Switching).count();
-    let mut cuts: Vec<usize> = (prepared..=switched).chain([steps.len()]).collect();
+    let mut cuts = vec![prepared, switched];
     cuts.dedup();
     cuts
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use dhow_core::port::{Place, Target as _};
+use dhow_testkit::deaths;
 
 use crate::compose::support::{Lab, get};
 
@@ -12,7 +13,7 @@ async fn a_switch_that_was_killed_at_any_time_is_completed_or_taken_back() {
     let file = lab.compose("    volumes: [\"./data:/data\"]\n");
     let first = lab.release(&[("compose.yaml", &file)], &one).await;
     let second = lab.release(&[("compose.yaml", &file)], &two).await;
-    for (number, after) in [50, 150, 250, 350, 450, 550, 700, 900].into_iter().enumerate() {
+    for (number, after) in deaths(&[50, 150, 250, 350, 450, 550, 700, 900], 4).into_iter().enumerate() {
         lab.roll_out(&first).await.unwrap();
         let (target, context) = (lab.target(), &second.0);
         let steps = lab.plan(&second).await.unwrap();

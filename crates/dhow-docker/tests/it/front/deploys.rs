@@ -1,6 +1,6 @@
 //! Deploys under a constant load: connections that are kept, requests of 5 s, WebSockets.
 //!
-//! Two deploys each in a test run; `DHOW_DEPLOYS=20` for as many as there are to be.
+//! Two deploys each in a test run; `DHOW_ROUNDS=20` for as many as there are to be.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use dhow_core::fleet::{ProxyKind, Strategy};
 use dhow_core::noun::Pin;
 use dhow_core::port::TargetError;
 use dhow_docker::proxy::{self, Site, Upstream};
+use dhow_testkit::rounds;
 
 use super::harbor::{HOST, Harbor, route};
 use crate::executor::support::server;
@@ -18,8 +19,8 @@ use crate::proxy::load::{Load, Seen};
 use crate::proxy::socket::get;
 
 /// How many deploys there are in a test.
-pub fn deploys() -> usize {
-    std::env::var("DHOW_DEPLOYS").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
+fn deploys() -> usize {
+    rounds(2)
 }
 
 async fn versions(harbor: &Harbor) -> [Pin; 2] {
@@ -134,6 +135,7 @@ async fn a_site_that_is_recreated_says_503_and_when_to_come_again_until_it_is_ba
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: cargo xtask bench docker"]
 async fn the_same_load_with_compose_alone_is_printed_beside() {
     let Some(harbor) = Harbor::start(ProxyKind::Caddy, None).await else { return };
     versions(&harbor).await;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{DEADLINE, Serve};
 
 /// Between two requests of one visitor.
-const PACE: Duration = Duration::from_millis(5);
+const PACE: Duration = Duration::from_millis(10);
 /// A visitor who waits longer than this has gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
