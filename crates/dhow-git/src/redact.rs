@@ -11,11 +11,11 @@ pub(crate) fn urls(text: &str) -> String {
         let (before, after) = rest.split_at(at + 3);
         shown.push_str(before);
         let end = after.find(|c: char| c.is_whitespace() || "/'\"<>?#".contains(c)).unwrap_or(after.len());
-        // A password may hold a slash that nobody encoded: then the last '@' of the word still ends it.
+        // A password may hold what nobody encoded, a slash or an '@' too: the last '@' of the word ends it.
         let word = after.find(|c: char| c.is_whitespace() || "'\"<>".contains(c)).unwrap_or(after.len());
         let host = match after[..end].rfind('@') {
-            Some(at) => Some(at),
-            None => after[..word].rfind('@').filter(|_| after[..end].contains(':')),
+            Some(at) if !after[..at].contains(':') => Some(at),
+            _ => after[..word].rfind('@').filter(|_| after[..end].contains(':')),
         };
         if let Some(host) = host {
             let user = after[..host].split(':').next().unwrap_or_default();
@@ -63,6 +63,7 @@ mod tests {
         assert_eq!(urls("ssh://git:pw@h:22/x"), "ssh://git:***@h:22/x");
         assert_eq!(urls("ssh://git@h/x"), "ssh://git@h/x");
         assert_eq!(urls("https://me:a/b@h/x"), "https://***@h/x");
+        assert_eq!(urls("https://me:a@b#c@h/x"), "https://***@h/x");
         assert_eq!(urls("https://h:8443/a@b"), "https://***@b");
         assert_eq!(urls("file:///srv/a@b.git"), "file:///srv/a@b.git");
     }

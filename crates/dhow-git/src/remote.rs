@@ -27,7 +27,9 @@ impl Remote {
     /// Checks a remote. Nothing is contacted.
     pub(crate) fn parse(given: &SecretString) -> Result<Self, FleetRepoError> {
         let text = given.expose_secret();
-        let shown = redact::words(text.split(['?', '#']).next().unwrap_or_default(), &[]);
+        // Redacted first: what stands behind the mark may be the rest of a password.
+        let shown = redact::words(text, &[]);
+        let shown = shown.split(['?', '#']).next().unwrap_or_default().to_owned();
         let refuse = |why: &str| Err(FleetRepoError::Refused(format!("the fleet {shown:?} {why}")));
         if text.is_empty() {
             return refuse("is empty; name a URL or the path of a bare repository");
@@ -197,6 +199,7 @@ mod tests {
     fn a_password_is_nowhere_to_be_seen() {
         let remote = parse("https://me:s3cr%21et@h/x?private_token=abcdef").unwrap();
         assert_eq!(remote.shown, "https://***@h/x");
+        assert_eq!(parse("https://me:s3#cr?et@h/x").unwrap().shown, "https://***@h/x");
         let error = remote
             .unreachable("cannot log in with s3cr!et or s3cr%21et at https://me:s3cr%21et@h/x")
             .to_string();
