@@ -15,6 +15,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Vec<CheckSpec> {
     for item in reader.items(node, "checks") {
         checks.extend(read_one(reader, item));
     }
+    checks.shrink_to_fit();
     checks
 }
 

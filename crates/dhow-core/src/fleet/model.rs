@@ -184,7 +184,7 @@ pub struct Service {
     /// Who answers for it.
     pub owners: Vec<PersonName>,
     /// What it runs.
-    pub artifacts: BTreeMap<ArtifactName, Artifact>,
+    pub artifacts: BTreeMap<ArtifactName, Box<Artifact>>,
     /// Other rules for the artifacts in some environments.
     pub overrides: BTreeMap<EnvironmentName, BTreeMap<ArtifactName, Rule>>,
     /// Services that must be healthy first.

@@ -81,7 +81,7 @@ impl ServiceFile {
                 let name = reader.parse_text::<ArtifactName>(&key.text, key.at, "artifacts");
                 if let Some(artifact) = name.and_then(|name| artifact(reader, name, value)) {
                     self.artifacts.push((artifact.name.clone(), reader.place(key.at)));
-                    service.artifacts.insert(artifact.name.clone(), artifact);
+                    service.artifacts.insert(artifact.name.clone(), Box::new(artifact));
                 }
             }
         }

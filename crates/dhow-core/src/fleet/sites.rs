@@ -45,6 +45,7 @@ pub(super) fn find(tree: &dyn Tree, deployment: &Deployment, service: &Service) 
             }
         }
     }
+    found.shrink_to_fit();
     found
 }
 
