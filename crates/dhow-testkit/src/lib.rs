@@ -7,6 +7,7 @@ mod clock;
 pub mod engines;
 pub mod executor;
 mod fleet;
+mod ports;
 mod rounds;
 mod source;
 pub mod store;
@@ -14,6 +15,7 @@ pub mod target;
 
 pub use clock::ManualClock;
 pub use fleet::{MemoryFleetRepo, PushFault};
+pub use ports::free_port;
 pub use rounds::{asked_rounds, deaths, rounds};
 pub use source::{MemorySource, SourceCall};
 pub use store::MemoryStore;

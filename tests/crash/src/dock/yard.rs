@@ -1,11 +1,12 @@
 //! A service of one image, and the engines that it runs on.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use dhow_testkit::engines::{self, Compose, Docker, Image, Parts, Server};
+use dhow_testkit::free_port;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -34,10 +35,6 @@ pub struct Yard {
     login: tempfile::TempDir,
 }
 
-fn free_port(address: IpAddr) -> std::io::Result<u16> {
-    Ok(TcpListener::bind((address, 0))?.local_addr()?.port())
-}
-
 impl Yard {
     /// None: the engines are not up, and that was said.
     ///
@@ -45,10 +42,10 @@ impl Yard {
     /// There is no free port or folder, or the proxy cannot be started.
     pub fn at(dock: Dock) -> Result<Option<Self>> {
         let here = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let free = || Ok::<_, std::io::Error>(SocketAddr::new(here, free_port(here)?));
+        let free = || SocketAddr::new(here, free_port(here));
         let proxy = match dock {
-            Dock::Caddy => Some(Proxy::start(Kind::Caddy, free()?, free()?)?),
-            Dock::Traefik => Some(Proxy::start(Kind::Traefik, free()?, free()?)?),
+            Dock::Caddy => Some(Proxy::start(Kind::Caddy, free(), free())?),
+            Dock::Traefik => Some(Proxy::start(Kind::Traefik, free(), free())?),
             _ => None,
         };
         Ok(match proxy {
@@ -63,7 +60,7 @@ impl Yard {
         let here = IpAddr::from(Ipv4Addr::LOCALHOST);
         let (gateway, servers, runs) = match dock {
             Dock::Compose | Dock::Caddy | Dock::Traefik => {
-                let published = || free_port(here).ok().map(|port| SocketAddr::new(here, port));
+                let published = || Some(SocketAddr::new(here, free_port(here)));
                 let at = proxy.as_ref().map(|proxy| proxy.front).or_else(published)?;
                 (here, Vec::new(), vec![(docker.clone(), at)])
             }
@@ -78,7 +75,7 @@ impl Yard {
                 (swarm.ssh.gateway.into(), vec![swarm.ssh], runs)
             }
         };
-        let registry = SocketAddr::new(gateway, free_port(gateway).ok()?);
+        let registry = SocketAddr::new(gateway, free_port(gateway));
         let name = format!("crash{}", std::process::id());
         let login = tempfile::tempdir().ok()?;
         Some(Self { dock, docker, compose, parts, registry, name, servers, runs, proxy, login })

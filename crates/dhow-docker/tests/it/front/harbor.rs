@@ -284,5 +284,5 @@ pub fn fronts_by(
 }
 
 pub fn free() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    dhow_testkit::free_port(Ipv4Addr::LOCALHOST)
 }

@@ -1,7 +1,7 @@
 //! A proxy, started for one test, and sites behind it.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -221,7 +221,7 @@ pub fn site(change: impl FnOnce(&mut Route)) -> Site {
 }
 
 pub fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    (Ipv4Addr::LOCALHOST, dhow_testkit::free_port(Ipv4Addr::LOCALHOST)).into()
 }
 
 async fn answers(address: SocketAddr) {

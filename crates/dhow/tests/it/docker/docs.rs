@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::support::{Yard, free_port, get};
+use dhow_testkit::free_port;
+
+use super::support::{Yard, get};
 
 /// The files of a page: fenced blocks that begin with `# path`.
 fn files(page: &str) -> Vec<(String, String)> {
@@ -18,7 +20,7 @@ fn files(page: &str) -> Vec<(String, String)> {
 #[tokio::test]
 async fn the_example_of_compose_is_deployed_as_it_stands() {
     let Some(yard) = Yard::here().await else { return };
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(Ipv4Addr::LOCALHOST.into())));
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(Ipv4Addr::LOCALHOST)));
     let ours = |text: &str| {
         let text = text.replace("registry.acme.dev/shop", &format!("{}/{}", yard.registry, yard.name));
         let text = text.replace("\"127.0.0.1:8000:", &format!("\"{at}:"));

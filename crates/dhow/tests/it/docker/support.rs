@@ -1,11 +1,12 @@
 //! A fleet whose images are in the embedded registry, and an engine that pulls them.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dhow_testkit::engines::{self, Docker, Image, Parts, Server, Swarm};
+use dhow_testkit::free_port;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -143,11 +144,6 @@ pub async fn docker(engine: &Docker, arguments: &[&str]) -> String {
     let mut command = tokio::process::Command::from(engine.command());
     command.args(arguments);
     run(command).await.ok().stdout
-}
-
-/// A port that is free now.
-pub fn free_port(address: IpAddr) -> u16 {
-    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// The body of an answer; empty where nothing answers.

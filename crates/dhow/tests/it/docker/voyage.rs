@@ -3,9 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use dhow_testkit::engines::{Image, Server};
+use dhow_testkit::free_port;
 use serde_json::Value;
 
-use super::support::{Yard, docker, free_port, get};
+use super::support::{Yard, docker, get};
 use crate::support::serve::Serve;
 
 /// Production takes what runs in stage after one vote.
@@ -26,7 +27,7 @@ struct Shop {
 impl Shop {
     async fn new() -> Option<Self> {
         let yard = Yard::here().await?;
-        let port = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(Ipv4Addr::LOCALHOST.into())));
+        let port = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(Ipv4Addr::LOCALHOST)));
         Some(Self { yard, stage: port(), production: port(), manager: None })
     }
 

@@ -50,7 +50,7 @@ impl Lab {
     pub fn on(docker: Docker, parts: Parts, registry: Registry) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = dhow_testkit::free_port(std::net::Ipv4Addr::LOCALHOST);
         let local = Arc::new(Local::new(folder.path().join("home")));
         Self {
             registry,
