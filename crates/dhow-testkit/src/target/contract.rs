@@ -26,18 +26,13 @@ pub trait Lab: Send + Sync {
     }
 }
 
-/// The cuts for labs in which each takes many seconds: right before something visible changes, and right after. With the
-/// variable `DHOW_EVERY_DEATH` it is every one.
+/// The cut for labs in which each takes many seconds: right after what is visible changed. With the variable
+/// `DHOW_EVERY_DEATH` it is every one.
 pub fn main_cuts(steps: &[Step]) -> Vec<usize> {
     if std::env::var_os("DHOW_EVERY_DEATH").is_some() {
         return (0..=steps.len()).collect();
     }
-    let before = |step: &&Step| step.phase < Phase::Switching;
-    let prepared = steps.iter().take_while(before).count();
-    let switched = steps.iter().take_while(|step| step.phase <= Phase::Switching).count();
-    let mut cuts = vec![prepared, switched];
-    cuts.dedup();
-    cuts
+    vec![steps.iter().take_while(|step| step.phase <= Phase::Switching).count()]
 }
 
 /// Runs every test of the contract, each in a new lab. Panics where a promise is broken.
