@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use dhow_testkit::deaths;
 use dhow_testkit::engines::Server;
 use serde_json::Value;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::RwLock;
 
 use super::support::{Yard, docker, get};
 use crate::support::serve::{Serve, Start};
@@ -16,17 +16,15 @@ const PORT: u16 = 18_080;
 struct Three {
     yard: Yard,
     servers: Vec<Server>,
-    _turn: MutexGuard<'static, ()>,
 }
 
-/// One test at a time has the servers: some cut them off.
-pub static TURN: Mutex<()> = Mutex::const_new(());
+/// Tests share the servers, with services of their own; who cuts one off has them alone.
+pub static TURN: RwLock<()> = RwLock::const_new(());
 
 impl Three {
     async fn new() -> Option<Self> {
-        let turn = TURN.lock().await;
         let (yard, servers) = Yard::with_servers().await?;
-        Some(Self { yard, servers, _turn: turn })
+        Some(Self { yard, servers })
     }
 
     fn start(&self) -> Start<'_> {
@@ -108,6 +106,7 @@ async fn begun(serve: &Serve) -> Vec<String> {
 
 #[tokio::test]
 async fn servers_are_updated_one_by_one_and_a_version_that_fails_on_one_goes_back_on_all() {
+    let _turn = TURN.read().await;
     let Some(three) = Three::new().await else { return };
     let serve = three.begin().await;
     let order: Vec<String> =
@@ -140,6 +139,7 @@ async fn servers_are_updated_one_by_one_and_a_version_that_fails_on_one_goes_bac
 
 #[tokio::test]
 async fn a_version_that_crashes_goes_live_nowhere_else() {
+    let _turn = TURN.read().await;
     let Some(three) = Three::new().await else { return };
     let serve = three.begin().await;
     three.yard.push(&serve, three.yard.version("1.1.0").env("CRASH", "start"), "1.1.0").await;
@@ -152,6 +152,7 @@ async fn a_version_that_crashes_goes_live_nowhere_else() {
 
 #[tokio::test]
 async fn a_server_that_falls_silent_is_waited_for_and_told() {
+    let _turn = TURN.write().await;
     let Some(three) = Three::new().await else { return };
     let serve = three.begin().await;
     let cut = three.servers[1].cut();
@@ -188,6 +189,7 @@ impl Three {
 
 #[tokio::test]
 async fn killed_at_any_step_on_any_server_it_goes_on_and_ends_at_the_new_version_on_all() {
+    let _turn = TURN.read().await;
     let Some(three) = Three::new().await else { return };
     let mut serve = three.begin().await;
     let all = ["files@s2", "pull@s3", "switch@s1", "switch@s2", "stable@s2", "switch@s3", "prune@s1"];
