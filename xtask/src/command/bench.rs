@@ -25,8 +25,15 @@ const BESIDE: [(&str, &str); 3] =
 const DOCKER: &str = "docker";
 
 /// What these tests speak to.
-const ENGINES: [Engine; 6] =
-    [Engine::Docker, Engine::Compose, Engine::Swarm, Engine::Server, Engine::Caddy, Engine::Traefik];
+const ENGINES: [Engine; 7] = [
+    Engine::Docker,
+    Engine::Compose,
+    Engine::Swarm,
+    Engine::Sshd,
+    Engine::Server,
+    Engine::Caddy,
+    Engine::Traefik,
+];
 
 impl Bench {
     pub fn run(mut self) -> anyhow::Result<()> {

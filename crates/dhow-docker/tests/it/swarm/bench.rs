@@ -64,5 +64,6 @@ async fn a_rollout_serves_about_as_soon_as_docker_stack_deploy_alone() {
     let (ours, bare) = (median(&mut ours), median(&mut bare));
     println!("until the new version serves: dhow {ours:.2?}, docker stack deploy {bare:.2?}");
     let ratio = ours.as_secs_f64() / bare.as_secs_f64();
-    assert!(asked_rounds().is_none() || ratio <= 1.2, "{ratio}");
+    // Fewer tell too little.
+    assert!(asked_rounds().is_none_or(|rounds| rounds < 10) || ratio <= 1.2, "{ratio}");
 }
