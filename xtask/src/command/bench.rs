@@ -24,23 +24,12 @@ const BESIDE: [(&str, &str); 3] =
 /// Measured on real engines, by tests that a test run leaves out.
 const DOCKER: &str = "docker";
 
-/// What these tests speak to.
-const ENGINES: [Engine; 7] = [
-    Engine::Docker,
-    Engine::Compose,
-    Engine::Swarm,
-    Engine::Sshd,
-    Engine::Server,
-    Engine::Caddy,
-    Engine::Traefik,
-];
-
 impl Bench {
     pub fn run(mut self) -> anyhow::Result<()> {
         let docker = self.args.iter().position(|arg| arg == DOCKER);
         if let Some(at) = docker {
             self.args.remove(at);
-            engines::during(&ENGINES, measure_docker)?;
+            engines::during(&Engine::DEPLOYS, measure_docker)?;
         }
         if docker.is_some() && self.args.is_empty() {
             return Ok(());

@@ -20,17 +20,6 @@ pub struct Crash {
     harness: Vec<String>,
 }
 
-/// What voyages with containers need.
-const ENGINES: [Engine; 7] = [
-    Engine::Docker,
-    Engine::Compose,
-    Engine::Swarm,
-    Engine::Sshd,
-    Engine::Server,
-    Engine::Caddy,
-    Engine::Traefik,
-];
-
 impl Crash {
     pub fn run(self) -> anyhow::Result<()> {
         // With the features of a test run (`--examples` brings them), so that what that built is not built again.
@@ -43,7 +32,7 @@ impl Crash {
         if up_already || !self.harness.iter().any(|argument| argument == "--engines") {
             return process::run(&mut harness);
         }
-        engines::during(&ENGINES, |file| process::run(harness.env("DHOW_ENGINES", file)))
+        engines::during(&Engine::DEPLOYS, |file| process::run(harness.env("DHOW_ENGINES", file)))
     }
 }
 

@@ -63,6 +63,9 @@ pub enum Engine {
 impl Engine {
     /// Those that are programs only: installed from Debian, never started.
     pub const PROGRAMS: [Self; 4] = [Self::Git, Self::Skopeo, Self::Ssh, Self::Faketime];
+    /// What deployments run on: containers, servers, and the proxies in front of them.
+    pub const DEPLOYS: [Self; 7] =
+        [Self::Docker, Self::Compose, Self::Swarm, Self::Sshd, Self::Server, Self::Caddy, Self::Traefik];
 
     /// Its name, as the command line and `engines.json` have it.
     pub fn name(self) -> String {

@@ -60,8 +60,8 @@ impl Yard {
         let here = IpAddr::from(Ipv4Addr::LOCALHOST);
         let (gateway, servers, runs) = match dock {
             Dock::Compose | Dock::Caddy | Dock::Traefik => {
-                let published = || Some(SocketAddr::new(here, free_port(here)));
-                let at = proxy.as_ref().map(|proxy| proxy.front).or_else(published)?;
+                let published = || SocketAddr::new(here, free_port(here));
+                let at = proxy.as_ref().map_or_else(published, |proxy| proxy.front);
                 (here, Vec::new(), vec![(docker.clone(), at)])
             }
             Dock::Servers => {

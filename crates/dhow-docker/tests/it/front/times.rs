@@ -53,6 +53,5 @@ async fn a_deploy_takes_little_more_than_compose_alone() {
         "{rounds} each, medians: docker compose up -d --wait {bare:?}, a deploy until the new version serves {ours:?}: {ratio:.2} times"
     );
     println!("the last: {last:?}");
-    // Fewer tell too little.
-    assert!(asked_rounds().is_none_or(|rounds| rounds < 10) || ratio <= 1.2, "{ratio}");
+    assert!(asked_rounds().is_none() || ratio <= 1.2, "{ratio}");
 }

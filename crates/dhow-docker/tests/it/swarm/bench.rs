@@ -64,6 +64,7 @@ async fn a_rollout_serves_about_as_soon_as_docker_stack_deploy_alone() {
     let (ours, bare) = (median(&mut ours), median(&mut bare));
     println!("until the new version serves: dhow {ours:.2?}, docker stack deploy {bare:.2?}");
     let ratio = ours.as_secs_f64() / bare.as_secs_f64();
-    // Fewer tell too little.
-    assert!(asked_rounds().is_none_or(|rounds| rounds < 10) || ratio <= 1.2, "{ratio}");
+    // A few on a machine that does other things tell little: the goal is for many, on a quiet one.
+    let bound = if asked_rounds().is_some_and(|rounds| rounds >= 10) { 1.2 } else { 4.0 };
+    assert!(ratio <= bound, "{ratio}");
 }
