@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: dhow_alloc::MiMalloc = dhow_alloc::MiMalloc;
 
 /// Dhow carries every change from Git to the servers where it runs, and proves that it arrived.
 #[derive(Debug, Parser)]
@@ -52,8 +52,13 @@ enum Command {
     Doctor(command::doctor::Args),
 }
 
+fn main() -> ExitCode {
+    dhow_alloc::give_back_at_once();
+    run()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("DHOW_LOG").unwrap_or_else(|_| "warn".into());
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::tree;
 
 /// Each crate of the workspace, and the crates of the workspace that it may name.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
+    ("dhow-alloc", &[]),
     ("dhow-core", &[]),
     ("dhow-testkit", &["dhow-core"]),
     ("dhow-file", &[]),
@@ -21,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     (
         "dhow",
         &[
+            "dhow-alloc",
             "dhow-core",
             "dhow-store",
             "dhow-git",
