@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dhow_core::port::{Batch, Row, Scan, StoreError, Table};
+use dhow_core::port::{Batch, Row, Scan, Table};
 use indexmap::IndexMap;
 
 /// Bytes of rows and keys that are kept: those of a fleet of some thousand deployments.
@@ -19,27 +19,6 @@ const LIMIT: usize = 48 << 20;
 const LARGEST: usize = 64 << 10;
 /// What an entry takes beside its texts.
 const OVERHEAD: usize = 160;
-
-/// A row as it is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Text {
-    pub key: String,
-    pub revision: u64,
-    pub open: bool,
-    pub body: String,
-}
-
-impl Text {
-    /// The row.
-    pub fn row(&self, table: Table) -> Result<Row, StoreError> {
-        let body = serde_json::from_str(&self.body).map_err(|e| StoreError::Unreadable {
-            table: table.as_str(),
-            key: self.key.clone(),
-            reason: e.to_string(),
-        })?;
-        Ok(Row { key: self.key.clone(), revision: self.revision, open: self.open, body })
-    }
-}
 
 /// How the rows of a place are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +49,7 @@ impl Query {
 }
 
 /// An answer.
-pub(crate) type Rows = Arc<[Text]>;
+pub(crate) type Rows = Arc<[Row]>;
 
 /// A key, or what keys start with, in a table.
 type Place = (Table, Box<str>);
@@ -229,7 +208,7 @@ impl Drop for Writing {
 }
 
 fn size_of(rows: &Rows) -> usize {
-    rows.iter().map(|row| row.key.len() + row.body.len() + std::mem::size_of::<Text>()).sum()
+    rows.iter().map(|row| row.key.len() + row.body.len() + std::mem::size_of::<Row>()).sum()
 }
 
 fn entry_size(place: &Place, entry: &Entry) -> usize {
@@ -250,7 +229,7 @@ mod tests {
     const TABLE: Table = Table::Rollouts;
 
     fn rows(keys: &[&str]) -> Rows {
-        let row = |key: &&str| Text { key: (*key).to_owned(), revision: 1, open: false, body: "{}".into() };
+        let row = |key: &&str| Row { key: (*key).to_owned(), revision: 1, open: false, body: "{}".into() };
         keys.iter().map(row).collect()
     }
 

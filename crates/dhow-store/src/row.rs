@@ -1,20 +1,19 @@
 //! Reading and writing rows.
 
-use dhow_core::port::{Expect, Put, Scan, StoreError, Table};
+use dhow_core::port::{Expect, Put, Row, Scan, StoreError, Table};
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
-use crate::cache::Text;
 use crate::problem::failed;
 use crate::statement::rows;
 
 /// One row.
-pub(crate) async fn get(pool: &SqlitePool, table: Table, key: &str) -> Result<Option<Text>, StoreError> {
+pub(crate) async fn get(pool: &SqlitePool, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
     let found = sqlx::query(rows(table).get).bind(key).fetch_optional(pool).await.map_err(failed)?;
     found.map(|row| read(&row)).transpose()
 }
 
 /// Rows in the order of their keys, which is that of their bytes (SQLite's `BINARY` collation).
-pub(crate) async fn scan(pool: &SqlitePool, table: Table, scan: &Scan) -> Result<Vec<Text>, StoreError> {
+pub(crate) async fn scan(pool: &SqlitePool, table: Table, scan: &Scan) -> Result<Vec<Row>, StoreError> {
     let statements = rows(table);
     let statement = match (scan.open_only, scan.descending) {
         (false, false) => statements.scan,
@@ -54,38 +53,37 @@ fn end_of(prefix: &str) -> Option<String> {
     None
 }
 
-fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Text, StoreError> {
+fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Row, StoreError> {
     let revision: i64 = row.try_get(1).map_err(failed)?;
-    Ok(Text {
+    Ok(Row {
         key: row.try_get(0).map_err(failed)?,
         revision: revision.unsigned_abs(),
         open: row.try_get(2).map_err(failed)?,
-        body: row.try_get(3).map_err(failed)?,
+        body: row.try_get::<&str, _>(3).map_err(failed)?.into(),
     })
 }
 
-/// Writes a row inside a transaction. `Conflict` where it is not as expected.
+/// Writes a row inside a transaction. `Conflict` where it is not as expected. Every statement is a change of threads:
+/// what expects nothing is one.
 pub(crate) async fn write(connection: &mut SqliteConnection, put: &Put) -> Result<(), StoreError> {
     let statements = rows(put.table);
-    let revision: Option<i64> = sqlx::query_scalar(statements.revision)
-        .bind(&put.key)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(failed)?;
-    let as_expected = match put.expect {
-        Expect::Any => true,
-        Expect::Absent => revision.is_none(),
-        Expect::Revision(expected) => revision.map(i64::unsigned_abs) == Some(expected),
-    };
-    if !as_expected {
-        return Err(StoreError::Conflict { table: put.table.as_str(), key: put.key.clone() });
+    if put.expect != Expect::Any {
+        let revision: Option<i64> = sqlx::query_scalar(statements.revision)
+            .bind(&put.key)
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(failed)?;
+        let as_expected = match put.expect {
+            Expect::Any => true,
+            Expect::Absent => revision.is_none(),
+            Expect::Revision(expected) => revision.map(i64::unsigned_abs) == Some(expected),
+        };
+        if !as_expected {
+            return Err(StoreError::Conflict { table: put.table.as_str(), key: put.key.clone() });
+        }
     }
     let query = match &put.body {
-        Some(body) => sqlx::query(statements.put)
-            .bind(&put.key)
-            .bind(revision.unwrap_or(0) + 1)
-            .bind(put.open)
-            .bind(body.to_string()),
+        Some(body) => sqlx::query(statements.put).bind(&put.key).bind(put.open).bind(&**body),
         None => sqlx::query(statements.remove).bind(&put.key),
     };
     query.execute(connection).await.map_err(failed)?;

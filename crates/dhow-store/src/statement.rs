@@ -6,6 +6,7 @@ use dhow_core::port::Table;
 pub(crate) struct RowStatements {
     pub(crate) get: &'static str,
     pub(crate) revision: &'static str,
+    /// Writes a row whatever it was, and counts it.
     pub(crate) put: &'static str,
     pub(crate) remove: &'static str,
     pub(crate) scan: &'static str,
@@ -22,8 +23,8 @@ macro_rules! rows {
             put: concat!(
                 "INSERT INTO ",
                 $table,
-                " (key, revision, open, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE SET ",
-                "revision = excluded.revision, open = excluded.open, body = excluded.body"
+                " (key, revision, open, body) VALUES (?1, 1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET ",
+                "revision = revision + 1, open = excluded.open, body = excluded.body"
             ),
             remove: concat!("DELETE FROM ", $table, " WHERE key = ?1"),
             scan: concat!(

@@ -113,7 +113,7 @@ impl Store for SqliteStore {
     async fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StoreError> {
         let read = async { Ok(row::get(&self.readers, table, key).await?.into_iter().collect()) };
         let rows = self.answer(Query::get(table, key), read).await?;
-        rows.first().map(|row| row.row(table)).transpose()
+        Ok(rows.first().cloned())
     }
 
     async fn scan(&self, table: Table, scan: Scan) -> Result<Vec<Row>, StoreError> {
@@ -122,7 +122,7 @@ impl Store for SqliteStore {
             Some(query) => self.answer(query, read).await?,
             None => read.await?,
         };
-        rows.iter().map(|row| row.row(table)).collect()
+        Ok(rows.to_vec())
     }
 
     async fn events(&self, query: EventQuery) -> Result<Vec<StoredEvent>, StoreError> {

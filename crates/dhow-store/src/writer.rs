@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dhow_core::port::{Batch, Committed, StoreError};
+use dhow_core::port::{Batch, Committed, Expect, StoreError};
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
@@ -94,14 +94,18 @@ async fn write(
     let mut outcomes = Vec::with_capacity(jobs.len());
     for job in jobs {
         outcomes.push(match job {
+            // Nothing of it can conflict.
+            Job::Commit(batch, ..) if batch.puts.iter().all(|put| put.expect == Expect::Any) => {
+                let committed = store(&mut transaction, batch).await?;
+                newest = newest.max(last_of(committed, batch));
+                Outcome::Commit(Ok(committed))
+            }
             Job::Commit(batch, ..) => {
                 let mut savepoint = transaction.begin().await.map_err(failed)?;
                 match store(&mut savepoint, batch).await {
                     Ok(committed) => {
                         savepoint.commit().await.map_err(failed)?;
-                        if committed.first_event > 0 {
-                            newest = committed.first_event + batch.events.len() as u64 - 1;
-                        }
+                        newest = newest.max(last_of(committed, batch));
                         Outcome::Commit(Ok(committed))
                     }
                     Err(error @ StoreError::Conflict { .. }) => {
@@ -124,6 +128,11 @@ async fn write(
     transaction.commit().await.map_err(failed)?;
     last.fetch_max(newest, Ordering::AcqRel);
     Ok(outcomes)
+}
+
+/// Number of the last event of a batch; 0 where it has none.
+fn last_of(committed: Committed, batch: &Batch) -> u64 {
+    (committed.first_event + batch.events.len() as u64).saturating_sub(1)
 }
 
 /// Milliseconds since 1970; 1 where the clock is before that.

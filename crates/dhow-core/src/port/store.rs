@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -90,8 +91,8 @@ pub struct Row {
     pub revision: u64,
     /// Something is still to be done for it: start-up reads open rows only.
     pub open: bool,
-    /// The document.
-    pub body: serde_json::Value,
+    /// The document, as JSON: whoever asked reads it, once.
+    pub body: Arc<str>,
 }
 
 /// What a write expects of the row before it.
@@ -116,8 +117,8 @@ pub struct Put {
     pub expect: Expect,
     /// Something is still to be done for it.
     pub open: bool,
-    /// The document; `None` removes the row.
-    pub body: Option<serde_json::Value>,
+    /// The document, as JSON; `None` removes the row.
+    pub body: Option<Arc<str>>,
 }
 
 /// A fact to be stored.
@@ -160,7 +161,7 @@ pub struct Batch {
 }
 
 /// What a commit gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
     /// Number of the first event of the batch; the others follow without a gap. Zero where the batch had none.
     pub first_event: u64,
@@ -296,12 +297,12 @@ pub trait Record: Serialize + DeserializeOwned + Send + Sync {
 
     /// The write of this record.
     fn put(&self, expect: Expect) -> Result<Put, StoreError> {
-        let body = serde_json::to_value(self).map_err(|e| StoreError::Unreadable {
+        let body = serde_json::to_string(self).map_err(|e| StoreError::Unreadable {
             table: Self::TABLE.as_str(),
             key: self.key(),
             reason: e.to_string(),
         })?;
-        Ok(Put { table: Self::TABLE, key: self.key(), expect, open: self.open(), body: Some(body) })
+        Ok(Put { table: Self::TABLE, key: self.key(), expect, open: self.open(), body: Some(body.into()) })
     }
 
     /// The removal of the record under this key.
@@ -311,7 +312,7 @@ pub trait Record: Serialize + DeserializeOwned + Send + Sync {
 
     /// The record in a row.
     fn read(row: &Row) -> Result<Self, StoreError> {
-        Self::deserialize(&row.body).map_err(|e| StoreError::Unreadable {
+        serde_json::from_str(&row.body).map_err(|e| StoreError::Unreadable {
             table: Self::TABLE.as_str(),
             key: row.key.clone(),
             reason: e.to_string(),

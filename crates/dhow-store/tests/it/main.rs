@@ -28,7 +28,7 @@ pub(crate) fn batch(n: usize) -> Batch {
         key: format!("{n:06}"),
         expect: Expect::Absent,
         open: n.is_multiple_of(100),
-        body: Some(body),
+        body: Some(body.to_string().into()),
     };
     Batch { puts: vec![put], events: vec![event] }
 }

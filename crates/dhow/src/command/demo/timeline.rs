@@ -129,7 +129,7 @@ async fn times(
             {
                 let key = format!("{deployment}/{hash}");
                 let release = engine.store().get(dhow_core::port::Table::Releases, &key).await?;
-                let takes = release.is_some_and(|r| r.body.to_string().contains(&report.digest.to_string()));
+                let takes = release.is_some_and(|r| r.body.contains(&report.digest.to_string()));
                 if takes {
                     rollout = Some(number);
                 }
