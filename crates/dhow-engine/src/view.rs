@@ -19,8 +19,9 @@ pub struct View {
     pub fleet: Arc<Fleet>,
     /// Its files.
     pub tree: Arc<dyn Tree>,
-    scopes: BTreeMap<Scope, BTreeSet<DeploymentId>>,
-    readers: BTreeMap<Repository, BTreeSet<Scope>>,
+    // Lists, in order and without doubles: nearly all have one item, and there is one for each deployment.
+    scopes: BTreeMap<Scope, Vec<DeploymentId>>,
+    readers: BTreeMap<Repository, Vec<Scope>>,
     watched: BTreeSet<Repository>,
     followers: BTreeMap<ServiceName, BTreeSet<ServiceName>>,
 }
@@ -40,10 +41,13 @@ impl View {
         let fleet = Arc::clone(&view.fleet);
         for (id, deployment) in &fleet.deployments {
             let scope = (id.service.clone(), id.environment.clone());
-            view.scopes.entry(scope.clone()).or_default().insert(id.clone());
+            view.scopes.entry(scope.clone()).or_insert_with(|| Vec::with_capacity(1)).push(id.clone());
             for site in &deployment.sites {
                 if let Some(repository) = view.repository(id, site) {
-                    view.readers.entry(repository).or_default().insert(scope.clone());
+                    let readers = view.readers.entry(repository).or_insert_with(|| Vec::with_capacity(1));
+                    if let Err(at) = readers.binary_search(&scope) {
+                        readers.insert(at, scope.clone());
+                    }
                 }
             }
         }

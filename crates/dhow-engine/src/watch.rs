@@ -43,7 +43,11 @@ struct Agenda {
     commit: Option<CommitId>,
     at: BTreeMap<Repository, Due>,
     next: BTreeSet<(Instant, Repository)>,
+    /// Those to be read now, whenever they are due.
+    nudged: BTreeSet<Repository>,
     reading: BTreeSet<Repository>,
+    /// Those that were nudged while they were read.
+    again: BTreeSet<Repository>,
     tasks: HashMap<Id, Repository>,
 }
 
@@ -92,6 +96,28 @@ impl Agenda {
         }
         self.reading.insert(repository.clone());
     }
+
+    /// One that is being read is read again after that.
+    fn nudge(&mut self, repository: Repository) {
+        match self.reading.contains(&repository) {
+            true => self.again.insert(repository),
+            false => self.nudged.insert(repository),
+        };
+    }
+
+    /// A nudged repository that is watched and is not being read.
+    fn take_nudged(&mut self) -> Option<Repository> {
+        let repository = std::iter::from_fn(|| self.nudged.pop_first()).find(|r| self.at.contains_key(r))?;
+        self.start(&repository);
+        Some(repository)
+    }
+
+    fn ended(&mut self, repository: &Repository) {
+        self.reading.remove(repository);
+        if let Some(repository) = self.again.take(repository) {
+            self.nudged.insert(repository);
+        }
+    }
 }
 
 impl Inner {
@@ -128,9 +154,11 @@ impl Inner {
         }
         let now = self.ports.clock.monotonic();
         agenda.follow(&view.commit, view.watched(), now);
+        let nudged = std::mem::take(&mut *self.nudged.lock().unwrap_or_else(PoisonError::into_inner));
+        nudged.into_iter().for_each(|repository| agenda.nudge(repository));
         while tasks.len() < WIDTH {
             // Who nudges says that something is new, also where no tag is.
-            let nudged = self.nudged_now(agenda).map(|repository| (repository, None));
+            let nudged = agenda.take_nudged().map(|repository| (repository, None));
             let Some((repository, settled)) = nudged.or_else(|| agenda.take(now)) else { return };
             let inner = Arc::clone(self);
             self.selecting.fetch_add(1, Ordering::SeqCst);
@@ -140,19 +168,9 @@ impl Inner {
         }
     }
 
-    /// A nudged repository that is watched and is not being read: one that is being read is read again after that.
-    fn nudged_now(&self, agenda: &mut Agenda) -> Option<Repository> {
-        let mut nudged = self.nudged.lock().unwrap_or_else(PoisonError::into_inner);
-        nudged.retain(|r| agenda.at.contains_key(r));
-        let repository = nudged.iter().find(|r| !agenda.reading.contains(*r))?.clone();
-        nudged.remove(&repository);
-        agenda.start(&repository);
-        Some(repository)
-    }
-
     fn read_again(&self, agenda: &mut Agenda, task: Id, result: Reading) {
         let Some(repository) = agenda.tasks.remove(&task) else { return };
-        agenda.reading.remove(&repository);
+        agenda.ended(&repository);
         let Some(due) = agenda.at.get(&repository).copied() else { return };
         let (wait, failures, settled) = match result {
             Ok(settled) => (self.jitter(self.settings.tags_interval), 0, settled),

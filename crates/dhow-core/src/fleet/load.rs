@@ -23,9 +23,9 @@ pub struct Index {
     /// Folders of deployments inside of other deployments' folders.
     nested: BTreeSet<String>,
     /// Folders and files outside of deployments, to the services that read them.
-    watched: BTreeMap<String, BTreeSet<String>>,
+    watched: BTreeMap<String, Vec<String>>,
     /// Dependency files, to the deployments that read them.
-    readers: BTreeMap<String, BTreeSet<DeploymentId>>,
+    readers: BTreeMap<String, Vec<DeploymentId>>,
     loaded: bool,
 }
 
@@ -132,16 +132,16 @@ fn finish(
     nested: BTreeSet<String>,
 ) -> Fleet {
     let mut fleet = whole::assemble(&root, &aliases, &parts);
-    let mut watched: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut watched: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, part) in &parts {
         for path in &part.watched {
-            watched.entry(path.clone()).or_default().insert(name.clone());
+            watched.entry(path.clone()).or_default().push(name.clone());
         }
     }
-    let mut readers: BTreeMap<String, BTreeSet<DeploymentId>> = BTreeMap::new();
+    let mut readers: BTreeMap<String, Vec<DeploymentId>> = BTreeMap::new();
     for deployment in parts.values().flat_map(|part| &part.deployments) {
         for file in &deployment.dependencies {
-            readers.entry(file.clone()).or_default().insert(deployment.id.clone());
+            readers.entry(file.clone()).or_default().push(deployment.id.clone());
         }
     }
     fleet.index = Arc::new(Index { root, aliases, parts, nested, watched, readers, loaded: true });

@@ -34,9 +34,9 @@ pub(crate) struct Part {
     pub(crate) after: Vec<(ServiceName, Diagnostic)>,
     pub(crate) overrides: Vec<(EnvironmentName, Diagnostic)>,
     /// Environments as folders spell them.
-    pub(crate) spelled: BTreeSet<String>,
+    pub(crate) spelled: Vec<String>,
     /// Folders of deployments.
-    pub(crate) folders: BTreeSet<String>,
+    pub(crate) folders: Vec<String>,
     /// Folders and files elsewhere: what changes there may change this service.
     pub(crate) watched: BTreeSet<String>,
 }

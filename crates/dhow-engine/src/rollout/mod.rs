@@ -19,6 +19,7 @@ use std::time::Duration;
 use dhow_core::noun::DeploymentId;
 use dhow_core::rollout::{DeploymentRow, Event, Removal, Rollout, State, Transition, next};
 use futures::FutureExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::engine::{EngineError, Inner, Worker};
 use crate::journal::Entry;
@@ -90,8 +91,9 @@ impl Inner {
 
     async fn work(self: Arc<Self>, id: &DeploymentId) {
         let mut tries = 0u32;
+        let mut creating = Vec::new();
         while !self.stop.is_cancelled() {
-            let turn = match AssertUnwindSafe(self.turn(id)).catch_unwind().await {
+            let turn = match AssertUnwindSafe(self.turn(id, &mut creating)).catch_unwind().await {
                 Ok(Ok(turn)) => turn,
                 Ok(Err(error)) => {
                     tracing::warn!(deployment = %id, %error, "the rollout cannot go on now; it is tried again");
@@ -102,6 +104,10 @@ impl Inner {
                     Turn::Retry
                 }
             };
+            if turn != Turn::On {
+                // Others are created while it waits.
+                creating.clear();
+            }
             let wait = match turn {
                 Turn::On => {
                     tries = 0;
@@ -126,14 +132,45 @@ impl Inner {
     }
 
     /// One step of the oldest open rollout: those that run come before those that wait, and a removal before these.
-    async fn turn(self: &Arc<Self>, id: &DeploymentId) -> Result<Turn, EngineError> {
+    ///
+    /// Thousands may wait here to be created: what they will need then is made only then (the boxes).
+    async fn turn(
+        self: &Arc<Self>,
+        id: &DeploymentId,
+        creating: &mut Vec<OwnedSemaphorePermit>,
+    ) -> Result<Turn, EngineError> {
         let open = self.open_rollouts(id).await?;
-        if let Some(running) = open.iter().find(|r| !r.state.is_waiting()).cloned() {
-            return match running.state {
-                State::RollingBack => self.roll_back(running).await,
-                _ => self.do_phase(running).await,
-            };
+        if let Some(running) = open.into_iter().find(|r| !r.state.is_waiting()) {
+            if running.state == State::RollingBack {
+                creating.clear();
+                return Box::pin(self.roll_back(running)).await;
+            }
+            if running.before.is_none() && creating.is_empty() {
+                *creating = tokio::select! {
+                    () = self.stop.cancelled() => return Ok(Turn::Rest),
+                    turn = self.turn_to_create(&running) => turn?,
+                };
+            }
+            return Box::pin(self.do_phase(running)).await;
         }
+        creating.clear();
+        Box::pin(self.next_turn(id)).await
+    }
+
+    /// Waits until a first release may be brought to its places. Whoever was let in is through before others are.
+    async fn turn_to_create(&self, rollout: &Rollout) -> Result<Vec<OwnedSemaphorePermit>, EngineError> {
+        let id = &rollout.deployment;
+        let release = self.release(id, &rollout.hash).await?;
+        let (Some(places), Some(target)) = (release.map(|r| r.rendered.places), self.target(id.target))
+        else {
+            return Ok(Vec::new());
+        };
+        Ok(self.creations.begin(target.as_ref(), &places).await)
+    }
+
+    /// Where nothing runs: a removal, a mending, or the rollout that waits.
+    async fn next_turn(self: &Arc<Self>, id: &DeploymentId) -> Result<Turn, EngineError> {
+        let open = self.open_rollouts(id).await?;
         let row = self.row(id).await?;
         if row.removal == Some(Removal::Going) {
             self.remove_now(id).await?;

@@ -220,10 +220,6 @@ impl Inner {
         if rollout.turns.is_empty() {
             rollout.turns = self.turns(&release);
         }
-        let _turn = match rollout.before {
-            None => self.creations.begin(target.as_ref(), &release.rendered.places).await,
-            Some(_) => Vec::new(),
-        };
         if phase == Phase::Finishing {
             self.leave(rollout, &release, target.as_ref()).await?;
         }

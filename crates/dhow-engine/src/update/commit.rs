@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dhow_core::port::{CommitDraft, CommitId, PushOutcome, Relation, Scan, StoreExt as _, Table};
 use dhow_core::rollout::{ApprovedHash, CommitAttempt, Event, UpdateRow, Why, WrittenPin};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::edits::Edits;
 use super::message::message;
@@ -26,6 +27,8 @@ enum Attempt {
     Again,
 }
 
+/// Updates that are dropped at a time, once they are on the branch.
+const DROPS: usize = 64;
 /// Most times in a row that a push loses the race before it waits like any failure.
 const RACES: u32 = 20;
 
@@ -82,9 +85,11 @@ impl Inner {
                 Attempt::Done(updates) => {
                     // Until the view has them, they stand for what is under way.
                     self.read_head().await?;
-                    for update in &updates {
-                        self.drop_update(update).await?;
-                    }
+                    // Each waits for its lock and for the disk; what is ready next does not wait for their sum.
+                    let drops = stream::iter(updates).map(Ok::<_, EngineError>);
+                    drops
+                        .try_for_each_concurrent(DROPS, |u| async move { self.drop_update(&u).await })
+                        .await?;
                 }
                 Attempt::Again => {}
             }

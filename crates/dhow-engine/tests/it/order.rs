@@ -1,5 +1,6 @@
 //! Which rollout goes first, which one gives way, and that none waits for another's trouble.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dhow_core::port::{Phase, TargetError};
@@ -149,6 +150,10 @@ fn four_are_created_at_a_time_at_a_place_and_the_next_when_one_is_done() {
     };
     let first = created(&mut world);
     assert_eq!(first.len(), 4);
+    let executed = world.dock(STAGE).target.executed();
+    let begun: BTreeSet<String> = executed.iter().map(|(id, _)| id.to_string()).collect();
+    let waits = ids.iter().find(|id| !first.contains(id)).unwrap();
+    assert!(!begun.contains(waits), "the fifth was begun while none of the first four is through");
     world.dock(STAGE).let_go(&deployment(&first[0]));
     world.settle();
     assert_eq!(world.running(&first[0]), "1.0.0");

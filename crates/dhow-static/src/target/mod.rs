@@ -143,7 +143,7 @@ impl Target for StaticTarget {
     /// Here, files are written and nothing is started: what limits it is the time in which checks wait.
     fn creations(&self, place: &Place) -> usize {
         match place {
-            Place::Local => 64,
+            Place::Local => 128,
             Place::Server(_) => 4,
         }
     }
