@@ -75,7 +75,10 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if self.status.is_server_error() {
+        // That it cannot answer yet is told to whoever asks, and probes ask often.
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            tracing::debug!(message = %self.message, "a request came too early, or was one too many");
+        } else if self.status.is_server_error() {
             tracing::warn!(status = self.status.as_u16(), message = %self.message, "a request failed");
         }
         let detail = ErrorDetail { code: self.code.into(), message: self.message };

@@ -79,3 +79,17 @@ async fn a_remote_that_is_gone_for_a_while_is_told_and_what_came_meanwhile_is_no
     visitors.saw_only(&[&page("one"), &page("two")]).await;
     once_each(&fleet, &serve, &["1.0.0", "2.0.0"]).await;
 }
+
+#[tokio::test]
+async fn probes_before_the_fleet_was_read_are_answered_and_do_not_fill_the_log() {
+    let fleet = fleet().await;
+    let gone = format!("file://{}", fleet.folder().join("nowhere.git").display());
+    let serve = fleet.serve().url(gone).start().await;
+    for _ in 0..3 {
+        let answer = reqwest::get(format!("http://{}/readyz", serve.api)).await.unwrap();
+        assert_eq!(answer.status(), 503);
+        assert!(answer.text().await.unwrap().contains("the fleet was not read yet"));
+    }
+    let said = serve.said();
+    assert!(!said.contains("503") && !said.contains("a request"), "{said}");
+}
