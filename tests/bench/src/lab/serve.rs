@@ -59,6 +59,13 @@ impl Serve {
             }
             said += &line;
         };
+        // From now on: whoever does not read what it says holds it up.
+        let mut kept = tokio::fs::File::create(folder.join("serve.err")).await?;
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let _ = tokio::io::AsyncWriteExt::write_all(&mut kept, format!("{line}\n").as_bytes()).await;
+            }
+        });
         let http = reqwest::Client::builder().no_proxy().build()?;
         loop {
             let answer = http.get(format!("http://{api}/readyz")).send().await?;
@@ -68,12 +75,6 @@ impl Serve {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let ready = begun.elapsed();
-        let mut kept = tokio::fs::File::create(folder.join("serve.err")).await?;
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                let _ = tokio::io::AsyncWriteExt::write_all(&mut kept, format!("{line}\n").as_bytes()).await;
-            }
-        });
         Ok(Self { child, api, sites, ready, state, http })
     }
 
