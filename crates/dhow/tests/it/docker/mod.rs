@@ -2,6 +2,7 @@
 
 mod demo;
 mod docs;
+mod faults;
 mod servers;
 mod static_file;
 pub mod support;

@@ -1,11 +1,11 @@
 //! What goes wrong outside of Dhow, through the real binary. In each: visitors are served by the old version and
-//! counted, what went wrong is told with its place, and what goes away by itself needs no person afterwards.
+//! counted, what went wrong is told with its place, and what goes away by itself needs no person afterwards. What goes
+//! wrong with engines is in `docker::faults`.
 
 mod beside;
 mod clock;
 mod descriptors;
 mod disk;
-mod engine;
 mod flood;
 mod git;
 mod registry;
