@@ -117,7 +117,10 @@ pub(crate) struct Inner {
     pub lease: Lease,
     pub view: RwLock<Option<Arc<View>>>,
     pub scopes: Locks<Scope>,
+    /// The view and what of it is to be compared: for a moment only, or for as long as the remote takes to answer.
     pub syncing: tokio::sync::Mutex<Progress>,
+    /// Who compares. It may take long, and holds up nobody who only needs the fleet's head.
+    pub comparing: tokio::sync::Mutex<()>,
     pub committing: tokio::sync::Mutex<()>,
     pub fleet_nudge: Notify,
     pub tags_nudge: Notify,
@@ -210,6 +213,7 @@ impl Engine {
             view: RwLock::new(None),
             scopes: Locks::default(),
             syncing: tokio::sync::Mutex::default(),
+            comparing: tokio::sync::Mutex::default(),
             committing: tokio::sync::Mutex::new(()),
             fleet_nudge: Notify::new(),
             tags_nudge: Notify::new(),

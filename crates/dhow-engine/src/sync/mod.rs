@@ -40,16 +40,42 @@ pub(crate) struct Progress {
     started: bool,
     /// The last commit of which everything was compared.
     cursor: Option<CommitId>,
-    /// Deployments that changed since.
-    uncompared: BTreeSet<DeploymentId>,
-    /// Whether something may have gone since, and what was there.
+    /// What changed since and nobody compares yet.
+    work: Work,
+    /// What is being compared. Where that was broken off it is still here, and compared again.
+    under_way: Arc<Work>,
+}
+
+/// What is to be compared with a view.
+#[derive(Clone, Default)]
+struct Work {
+    /// Deployments that changed.
+    deployments: BTreeSet<DeploymentId>,
+    /// Whether something may have gone, and what was there.
     removals: Removals,
-    /// Who wrote what changed since.
+    /// Who wrote what changed.
     authors: authors::Authors,
 }
 
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.deployments.is_empty() && matches!(self.removals, Removals::None)
+    }
+
+    /// Takes back what could not be compared; what is newer stays.
+    fn take_back(&mut self, older: Self) {
+        self.deployments.extend(older.deployments);
+        self.authors.extend(older.authors);
+        self.removals = match (older.removals, std::mem::take(&mut self.removals)) {
+            (Removals::None, newer) => newer,
+            (older, Removals::None) => older,
+            _ => Removals::All,
+        };
+    }
+}
+
 /// Where to look for what has gone from the fleet.
-#[derive(Default)]
+#[derive(Clone, Default)]
 enum Removals {
     /// Nothing has.
     #[default]
@@ -93,9 +119,9 @@ impl Inner {
     /// Brings the view to the fleet's head, and makes the rollouts that follow from what changed. With nothing new it
     /// costs one look at the remote's head and one at what is open. What fails is compared again at the next call.
     pub(crate) async fn sync_once(self: &Arc<Self>) -> Result<(), EngineError> {
-        let mut progress = self.syncing.lock().await;
-        self.follow_head(&mut progress).await?;
-        self.catch_up(&mut progress).await
+        let _one_at_a_time = self.comparing.lock().await;
+        self.follow_head(&mut *self.syncing.lock().await).await?;
+        self.catch_up().await
     }
 
     /// Brings the view to the fleet's head, for an edit of it; what follows from it is compared soon, by the loop.
@@ -193,9 +219,9 @@ impl Inner {
         // Under a broken root nothing was compared.
         let mended = before.as_ref().is_some_and(|b| b.fleet.broken_root) && !view.fleet.broken_root;
         let same = |id: &DeploymentId| !mended && before.as_ref().is_some_and(|b| b.unchanged(&view, id));
-        progress.uncompared.extend(view.fleet.deployments.keys().filter(|id| !same(id)).cloned());
-        progress.authors.extend(authors);
-        progress.removals = match (std::mem::take(&mut progress.removals), &before) {
+        progress.work.deployments.extend(view.fleet.deployments.keys().filter(|id| !same(id)).cloned());
+        progress.work.authors.extend(authors);
+        progress.work.removals = match (std::mem::take(&mut progress.work.removals), &before) {
             (Removals::None, Some(before)) => Removals::Since(Arc::clone(before)),
             _ => Removals::All,
         };
@@ -210,9 +236,45 @@ impl Inner {
         if first { self.kick_open().await } else { Ok(()) }
     }
 
-    /// Compares what is still to be compared. A failure of one holds up no other, and is tried again.
-    async fn catch_up(self: &Arc<Self>, progress: &mut Progress) -> Result<(), EngineError> {
-        let view = self.view()?;
+    /// Compares what is still to be compared. A failure of one holds up no other, and is tried again. Meanwhile the view
+    /// may move on: what changes then is compared at the next call.
+    async fn catch_up(self: &Arc<Self>) -> Result<(), EngineError> {
+        let (view, work) = {
+            let mut progress = self.syncing.lock().await;
+            let view = self.view()?;
+            let broken_off = std::mem::take(&mut progress.under_way);
+            progress.work.take_back(Arc::unwrap_or_clone(broken_off));
+            self.take_up_open(&mut progress.work, &view).await?;
+            if progress.work.is_empty() && progress.cursor.as_ref() == Some(&view.commit) {
+                return Ok(());
+            }
+            progress.under_way = Arc::new(std::mem::take(&mut progress.work));
+            (view, Arc::clone(&progress.under_way))
+        };
+        let (mut left, mut failed) = self.compare(&work, &view).await;
+        if let Err(error) = self.sync_removals(&work.removals, &view, &work.authors).await {
+            left.removals = work.removals.clone();
+            failed = Some(error);
+        }
+        self.tags_nudge.notify_one();
+        let mut progress = self.syncing.lock().await;
+        progress.under_way = Arc::default();
+        if let Some(error) = failed {
+            left.authors = work.authors.clone();
+            progress.work.take_back(left);
+            return Err(error);
+        }
+        if progress.cursor.as_ref() != Some(&view.commit) {
+            let mut entry = Entry::new();
+            entry.put(&FleetCursor { commit: view.commit.clone() })?;
+            self.journal.write(entry).await?;
+            progress.cursor = Some(view.commit.clone());
+        }
+        Ok(())
+    }
+
+    /// Drives what is open, and adds those of which it can perhaps be told now what they should run.
+    async fn take_up_open(self: &Arc<Self>, work: &mut Work, view: &View) -> Result<(), EngineError> {
         let open: Vec<DeploymentRow> =
             self.ports.store.list(Scan { open_only: true, ..Scan::default() }).await?;
         let for_now = open.iter().any(|row| row.unclear == Some(Unclear::ForNow));
@@ -229,37 +291,17 @@ impl Inner {
             } else if row.unclear == Some(Unclear::NoTarget) && self.target(row.id.target).is_none() {
                 // Nothing can be told of it by this dhow.
             } else if row.unclear.is_some() && view.fleet.deployments.contains_key(&row.id) {
-                progress.uncompared.insert(row.id);
+                work.deployments.insert(row.id);
             }
-        }
-        let nothing = progress.uncompared.is_empty() && matches!(progress.removals, Removals::None);
-        if nothing && progress.cursor.as_ref() == Some(&view.commit) {
-            return Ok(());
-        }
-        let mut failed = self.compare(progress, &view).await;
-        if let Err(error) = self.sync_removals(&progress.removals, &view, &progress.authors).await {
-            failed = Some(error);
-        } else {
-            progress.removals = Removals::None;
-        }
-        self.tags_nudge.notify_one();
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        progress.authors = authors::Authors::default();
-        if progress.cursor.as_ref() != Some(&view.commit) {
-            let mut entry = Entry::new();
-            entry.put(&FleetCursor { commit: view.commit.clone() })?;
-            self.journal.write(entry).await?;
-            progress.cursor = Some(view.commit.clone());
         }
         Ok(())
     }
 
-    /// Compares deployments, several at a time; the answer is one of the failures, where there were any.
-    async fn compare(self: &Arc<Self>, progress: &mut Progress, view: &Arc<View>) -> Option<EngineError> {
-        let ids: Vec<DeploymentId> = progress.uncompared.iter().cloned().collect();
-        let authors = &progress.authors;
+    /// Compares deployments, several at a time. The answer: those that are left, and one of the failures, where there were
+    /// any.
+    async fn compare(self: &Arc<Self>, work: &Work, view: &Arc<View>) -> (Work, Option<EngineError>) {
+        let authors = &work.authors;
+        let ids: Vec<DeploymentId> = work.deployments.iter().cloned().collect();
         let results: Vec<(DeploymentId, Result<(), EngineError>)> = stream::iter(ids)
             .map(|id| async move {
                 let result = self.sync_deployment(view, &id, authors).await;
@@ -268,16 +310,16 @@ impl Inner {
             .buffer_unordered(WIDTH)
             .collect()
             .await;
-        let mut failed = None;
+        let (mut left, mut failed) = (Work::default(), None);
         let mut scopes: BTreeSet<Scope> = BTreeSet::new();
         for (id, result) in results {
             match result {
                 Ok(()) => {
-                    progress.uncompared.remove(&id);
                     scopes.insert((id.service, id.environment));
                 }
                 Err(error) => {
                     tracing::warn!(deployment = %id, %error, "it could not be compared; it is tried again");
+                    left.deployments.insert(id);
                     failed = Some(error);
                 }
             }
@@ -285,7 +327,7 @@ impl Inner {
         for (service, environment) in &scopes {
             self.select_soon(service, environment);
         }
-        failed
+        (left, failed)
     }
 
     /// Drives every rollout that is open: after a restart nobody else does.

@@ -20,6 +20,8 @@ pub struct Dock {
     pub target: MemoryTarget,
     broken: Mutex<BTreeSet<(Option<DeploymentId>, Digest)>>,
     slow: Mutex<BTreeMap<DeploymentId, watch::Sender<bool>>>,
+    /// Those of which it is never told what they should run.
+    unreadable: Mutex<BTreeSet<DeploymentId>>,
     switched: Mutex<Vec<(DeploymentId, DesiredHash)>>,
     refused_removals: AtomicUsize,
     /// Places whose rooms cannot be looked into: false, they say so; true, they are silent.
@@ -40,6 +42,7 @@ impl Dock {
             target: MemoryTarget::new(kind),
             broken: Mutex::default(),
             slow: Mutex::default(),
+            unreadable: Mutex::default(),
             switched: Mutex::default(),
             refused_removals: AtomicUsize::new(0),
             away: Mutex::default(),
@@ -48,6 +51,11 @@ impl Dock {
             asked: Mutex::default(),
             says: Mutex::default(),
         })
+    }
+
+    /// Comparing it hangs.
+    pub fn hang_in_render(&self, deployment: DeploymentId) {
+        self.unreadable.lock().unwrap().insert(deployment);
     }
 
     /// The checks of this version fail, in one deployment or in all.
@@ -165,6 +173,9 @@ impl Target for Dock {
     }
 
     async fn render(&self, input: RenderInput) -> Result<Rendered, TargetError> {
+        if self.unreadable.lock().unwrap().contains(&input.deployment.id) {
+            std::future::pending::<()>().await;
+        }
         self.target.render(input).await
     }
 
