@@ -29,6 +29,8 @@ const READERS: u32 = 4;
 /// What an open database consists of.
 pub(crate) struct Opened {
     pub(crate) writer: SqliteConnection,
+    /// How the writer's connection is made anew.
+    pub(crate) options: SqliteConnectOptions,
     pub(crate) readers: SqlitePool,
     pub(crate) last_event: u64,
 }
@@ -52,7 +54,7 @@ pub(crate) async fn open(path: &Path) -> Result<Opened, StoreError> {
         .connect_with(options(path).read_only(true))
         .await
         .map_err(|e| opening(path, &e))?;
-    Ok(Opened { writer, readers, last_event: last_event.unsigned_abs() })
+    Ok(Opened { writer, options: options(path), readers, last_event: last_event.unsigned_abs() })
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

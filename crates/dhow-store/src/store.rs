@@ -55,10 +55,10 @@ impl SqliteStore {
     }
 
     async fn open_at(file: &Path, now: Now) -> Result<Self, StoreError> {
-        let Opened { writer, readers, last_event } = open::open(file).await?;
+        let Opened { writer, options, readers, last_event } = open::open(file).await?;
         let last = Arc::new(AtomicU64::new(last_event));
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = tokio::spawn(writer::run(writer, queue, Arc::clone(&last)));
+        let writer = tokio::spawn(writer::run(writer, options, queue, Arc::clone(&last)));
         Ok(Self { jobs, readers, cache: Cache::default(), last, leases: Mutex::default(), now, writer })
     }
 

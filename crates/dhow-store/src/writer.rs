@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dhow_core::port::{Batch, Committed, Expect, StoreError};
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::Writing;
@@ -53,12 +54,17 @@ impl Job {
 /// Writes until every store handle is gone, then closes the connection, which folds the log into the database.
 pub(crate) async fn run(
     mut connection: SqliteConnection,
+    options: SqliteConnectOptions,
     mut jobs: mpsc::Receiver<Job>,
     last: Arc<AtomicU64>,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while jobs.recv_many(&mut group, GROUP).await > 0 {
-        match write(&mut connection, &group, &last).await {
+        let written = write(&mut connection, &group, &last).await;
+        if written.is_err() {
+            renew(&mut connection, &options).await;
+        }
+        match written {
             Ok(outcomes) => {
                 for (job, outcome) in group.drain(..).zip(outcomes) {
                     job.answer(Ok(outcome));
@@ -68,6 +74,9 @@ pub(crate) async fn run(
             Err(_) if group.len() > 1 => {
                 for job in group.drain(..) {
                     let outcome = write(&mut connection, std::slice::from_ref(&job), &last).await;
+                    if outcome.is_err() {
+                        renew(&mut connection, &options).await;
+                    }
                     job.answer(outcome.and_then(|mut one| one.pop().ok_or_else(nothing)));
                 }
             }
@@ -76,6 +85,15 @@ pub(crate) async fn run(
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(%error, "the database was not closed cleanly; nothing is lost");
+    }
+}
+
+/// Where a commit fails (a full disk), SQLite has ended the transaction, and the connection counts it as open: nothing
+/// more could be begun on it. Where there is no other connection either, the next job finds out.
+async fn renew(connection: &mut SqliteConnection, options: &SqliteConnectOptions) {
+    match options.connect().await {
+        Ok(new) => drop(std::mem::replace(connection, new).close().await),
+        Err(error) => tracing::warn!(%error, "the database could not be opened again after an error"),
     }
 }
 

@@ -12,6 +12,7 @@ mod rounds;
 mod source;
 pub mod store;
 pub mod target;
+mod tmpfs;
 
 pub use clock::ManualClock;
 pub use fleet::{MemoryFleetRepo, PushFault};
@@ -20,6 +21,7 @@ pub use rounds::{asked_rounds, deaths, rounds};
 pub use source::{MemorySource, SourceCall};
 pub use store::MemoryStore;
 pub use target::MemoryTarget;
+pub use tmpfs::Tmpfs;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,6 +1,7 @@
 //! The store on real files: the contract, crashes, damage, and the lock.
 
 mod crash;
+mod disk;
 mod refusal;
 mod speed;
 

@@ -3,8 +3,8 @@
 use super::{HOST, fleet, once_each, page, shop, told};
 use crate::support::process::run;
 use crate::support::site;
-use crate::support::tmpfs::Tmpfs;
 use crate::support::visitors::Visitors;
+use dhow_testkit::Tmpfs;
 
 /// Files that need more than the last bytes of a disk.
 fn heavy(text: &str) -> Vec<(&'static str, String)> {

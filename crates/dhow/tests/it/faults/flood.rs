@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
 
 use super::{HOST, fleet, once_each, page, shop};
-use crate::support::tmpfs::Tmpfs;
 use crate::support::visitors::Visitors;
 use crate::support::{Serve, site};
+use dhow_testkit::Tmpfs;
 
 const EVENTS: usize = 10_000;
 /// Pushes under way at a time.

@@ -5,7 +5,6 @@ pub mod fleet;
 pub mod outside;
 pub mod process;
 pub mod serve;
-pub mod tmpfs;
 pub mod visitors;
 
 use std::time::Duration;

@@ -1,11 +1,14 @@
 //! A small disk in memory: it can be full, and free again, without anybody else noticing.
 
+#![expect(clippy::unwrap_used, reason = "it is for tests: they fail where it cannot be made")]
+
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A mounted disk; unmounted when this is dropped.
+#[derive(Debug)]
 pub struct Tmpfs {
     path: PathBuf,
 }
