@@ -17,6 +17,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dhow_core::noun::DeploymentId;
+use dhow_core::port::Place;
 use dhow_core::rollout::{DeploymentRow, Event, Removal, Rollout, State, Transition, next};
 use futures::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
@@ -44,6 +45,11 @@ enum Turn {
 /// The time before the next try: half a second, doubled with each, at most a minute.
 fn backoff(tries: u32) -> Duration {
     Duration::from_millis(500 * (1 << tries.min(7))).min(Duration::from_secs(60))
+}
+
+/// A server may be silent for long.
+fn asks_servers(places: &[Place]) -> bool {
+    places.iter().any(|place| *place != Place::Local)
 }
 
 impl Inner {
@@ -145,11 +151,15 @@ impl Inner {
                 creating.clear();
                 return Box::pin(self.roll_back(running)).await;
             }
-            if running.before.is_none() && creating.is_empty() {
+            let asked = self.row(id).await?.stop.is_some_and(|stop| stop.rollout == running.number);
+            if running.before.is_none() && creating.is_empty() && !asked {
                 *creating = tokio::select! {
                     () = self.stop.cancelled() => return Ok(Turn::Rest),
                     turn = self.turn_to_create(&running) => turn?,
                 };
+                if !creating.is_empty() {
+                    return Ok(Turn::On);
+                }
             }
             return Box::pin(self.do_phase(running)).await;
         }
@@ -157,7 +167,8 @@ impl Inner {
         Box::pin(self.next_turn(id)).await
     }
 
-    /// Waits until a first release may be brought to its places. Whoever was let in is through before others are.
+    /// Waits until a first release may be brought to its places. Whoever was let in is through before others are. Nothing
+    /// where servers are still to be asked: one that does not answer keeps nobody waiting for the others.
     async fn turn_to_create(&self, rollout: &Rollout) -> Result<Vec<OwnedSemaphorePermit>, EngineError> {
         let id = &rollout.deployment;
         let release = self.release(id, &rollout.hash).await?;
@@ -165,6 +176,9 @@ impl Inner {
         else {
             return Ok(Vec::new());
         };
+        if rollout.steps.is_empty() && asks_servers(&places) {
+            return Ok(Vec::new());
+        }
         Ok(self.creations.begin(target.as_ref(), &places).await)
     }
 

@@ -10,8 +10,8 @@ use futures::future::join_all;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Turn;
 use super::turn_back::Back;
+use super::{Turn, asks_servers};
 use crate::check::{self, CheckContext, Failed};
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
@@ -216,6 +216,11 @@ impl Inner {
         let (release, target, context) = self.context(rollout).await?;
         if phase == Phase::Preparing && rollout.steps.is_empty() {
             self.plan_rollout(rollout, &release, target.as_ref()).await?;
+            if rollout.before.is_none() && asks_servers(&release.rendered.places) && !rollout.steps.is_empty()
+            {
+                // Now its turn can be waited for.
+                return Err(Stop::Interrupted);
+            }
         }
         if rollout.turns.is_empty() {
             rollout.turns = self.turns(&release);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::fleet::Deployment;
-use dhow_core::noun::{DeploymentId, PersonName};
+use dhow_core::noun::{DeploymentId, PersonName, ServiceName};
 use dhow_core::port::{CommitId, StoreExt as _};
 use dhow_core::rollout::{FleetCursor, KnownPeople};
 
@@ -35,6 +35,13 @@ impl Authors {
         for (path, people) in other.paths {
             self.paths.entry(path).or_default().extend(people);
         }
+    }
+
+    /// Who wrote in a folder, or in the files that say something of it, where nothing else is known of the deployment.
+    pub fn of_folder(&self, folder: &str, service: &ServiceName) -> BTreeSet<PersonName> {
+        let (below, service) = (format!("{folder}/"), format!("services/{service}/dhow.yaml"));
+        let says = |path: &str| path.starts_with(&below) || path == service || path == "dhow.yaml";
+        self.paths.iter().filter(|(path, _)| says(path)).flat_map(|(_, people)| people.clone()).collect()
     }
 
     /// What people did to a deployment: its folder, what it depends on, its service's file or the root's.

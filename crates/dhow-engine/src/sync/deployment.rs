@@ -36,8 +36,9 @@ impl Inner {
         let stored = self.row(id).await?;
         if stored.removal == Some(Removal::Owed) {
             // Most of it is removed: it begins anew.
-            let mut entry = Entry::new();
-            self.stage_gone(&held, &mut stored.clone(), &mut entry).await?;
+            let (mut entry, mut row) = (Entry::new(), stored);
+            row.authors.extend(wrote.people);
+            self.stage_gone(&held, &mut row, &mut entry).await?;
             return Ok(self.journal.write(entry).await?);
         }
         let mut row = stored.clone();

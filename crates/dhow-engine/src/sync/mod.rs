@@ -66,11 +66,7 @@ impl Work {
     fn take_back(&mut self, older: Self) {
         self.deployments.extend(older.deployments);
         self.authors.extend(older.authors);
-        self.removals = match (older.removals, std::mem::take(&mut self.removals)) {
-            (Removals::None, newer) => newer,
-            (older, Removals::None) => older,
-            _ => Removals::All,
-        };
+        self.removals = older.removals.and(std::mem::take(&mut self.removals));
     }
 }
 
@@ -80,10 +76,32 @@ enum Removals {
     /// Nothing has.
     #[default]
     None,
-    /// Among what this view had.
-    Since(Arc<View>),
+    /// Among what these views had, which came before one another.
+    Since(Vec<Arc<View>>),
     /// Among everything that is stored.
     All,
+}
+
+/// More views than this are not kept for what they had: everything that is stored is looked through.
+const VIEWS: usize = 8;
+
+impl Removals {
+    fn and(self, newer: Self) -> Self {
+        match (self, newer) {
+            (Self::None, other) | (other, Self::None) => other,
+            (Self::Since(older), Self::Since(newer)) if older.len() + newer.len() <= VIEWS => {
+                Self::Since([older, newer].concat())
+            }
+            _ => Self::All,
+        }
+    }
+}
+
+/// The fleet at its head, and what of it was not compared yet.
+pub(crate) struct Head {
+    pub view: Arc<View>,
+    /// Of these it is not known what people meant: whether a hold follows from what they wrote.
+    pub uncompared: BTreeSet<Scope>,
 }
 
 impl Inner {
@@ -125,12 +143,14 @@ impl Inner {
     }
 
     /// Brings the view to the fleet's head, for an edit of it; what follows from it is compared soon, by the loop.
-    pub(crate) async fn read_head(self: &Arc<Self>) -> Result<(), EngineError> {
+    pub(crate) async fn read_head(self: &Arc<Self>) -> Result<Head, EngineError> {
         let mut progress = self.syncing.lock().await;
         if self.follow_head(&mut progress).await? {
             self.fleet_nudge.notify_one();
         }
-        Ok(())
+        let ids = progress.work.deployments.iter().chain(&progress.under_way.deployments);
+        let uncompared = ids.map(|id| (id.service.clone(), id.environment.clone())).collect();
+        Ok(Head { view: self.view()?, uncompared })
     }
 
     /// True: the head was another one.
@@ -221,10 +241,9 @@ impl Inner {
         let same = |id: &DeploymentId| !mended && before.as_ref().is_some_and(|b| b.unchanged(&view, id));
         progress.work.deployments.extend(view.fleet.deployments.keys().filter(|id| !same(id)).cloned());
         progress.work.authors.extend(authors);
-        progress.work.removals = match (std::mem::take(&mut progress.work.removals), &before) {
-            (Removals::None, Some(before)) => Removals::Since(Arc::clone(before)),
-            _ => Removals::All,
-        };
+        let since = before.iter().map(|before| Removals::Since(vec![Arc::clone(before)])).next();
+        let removals = std::mem::take(&mut progress.work.removals);
+        progress.work.removals = removals.and(since.unwrap_or(Removals::All));
         self.troubles.retain(|about| match about {
             About::Fleet | About::Push => true,
             About::Update(service, _) | About::Select(service, ..) => {
@@ -259,6 +278,8 @@ impl Inner {
         self.tags_nudge.notify_one();
         let mut progress = self.syncing.lock().await;
         progress.under_way = Arc::default();
+        // What waited to be compared before it is written to.
+        self.updates_ready.notify_one();
         if let Some(error) = failed {
             left.authors = work.authors.clone();
             progress.work.take_back(left);

@@ -35,7 +35,7 @@ impl Inner {
             Removals::None => return Ok(()),
             // What could not be read before may have been more than it seems.
             Removals::Since(before)
-                if !before.fleet.broken_root && before.fleet.broken_services.is_empty() =>
+                if before.iter().all(|b| !b.fleet.broken_root && b.fleet.broken_services.is_empty()) =>
             {
                 gone_since(before, view)
             }
@@ -52,12 +52,15 @@ impl Inner {
         }
         let gone: Vec<DeploymentId> = rows.iter().map(|row| row.id.clone()).collect();
         let stalled = too_much(&known, &gone, view);
-        for id in gone {
-            let deployment = match removals {
-                Removals::Since(before) => before.fleet.deployments.get(&id),
-                _ => None,
+        for DeploymentRow { id, folder, .. } in rows {
+            let before = match removals {
+                Removals::Since(before) => before.as_slice(),
+                Removals::None | Removals::All => &[],
             };
-            let wrote = deployment.map(|d| authors.of(d).people).unwrap_or_default();
+            let mut wrote = authors.of_folder(&folder, &id.service);
+            for deployment in before.iter().filter_map(|view| view.fleet.deployments.get(&id)) {
+                wrote.extend(authors.of(deployment).people);
+            }
             match stalled.get(&id.environment) {
                 Some(reason) => self.stall_removal(&id, reason, wrote).await?,
                 None => self.begin_removal(&id, wrote).await?,
@@ -81,6 +84,10 @@ impl Inner {
         authors: BTreeSet<PersonName>,
     ) -> Result<(), EngineError> {
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+        if !self.is_gone_now(id) {
+            // It came back meanwhile, and is compared next.
+            return Ok(());
+        }
         self.end_what_waits(&held, id).await?;
         let mut row = self.row(id).await?;
         let told = format!("{reason}; `dhow sync {} {}` removes this one", id.service, id.environment);
@@ -115,9 +122,13 @@ impl Inner {
         id: &DeploymentId,
         authors: BTreeSet<PersonName>,
     ) -> Result<(), EngineError> {
-        let view = self.view()?;
-        let gates = self.gates(&view, &id.environment);
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+        let view = self.view()?;
+        if !is_gone(&view, id) {
+            // It came back meanwhile, and is compared next.
+            return Ok(());
+        }
+        let gates = self.gates(&view, &id.environment);
         self.end_what_waits(&held, id).await?;
         let mut row = self.row(id).await?;
         if matches!(row.removal, Some(Removal::Going | Removal::Owed)) {
@@ -248,7 +259,14 @@ impl Inner {
         self.supersede_waiting(held, row, entry).await?;
         self.close_questions(held, &[(id.clone(), None)], entry).await?;
         self.stage_end_of_hold(held, id, entry).await?;
-        if self.is_gone_now(id) {
+        let gone = self.is_gone_now(id);
+        if gone && !row.debts.is_empty() {
+            // It went once more: what places owe of it is known until they have paid.
+            row.removal = Some(Removal::Owed);
+            entry.put(row)?;
+            return Ok(());
+        }
+        if gone {
             for release in self.releases(id).await? {
                 entry.remove::<Release>(dhow_core::port::Record::key(&release));
             }
@@ -257,7 +275,8 @@ impl Inner {
             return Ok(());
         }
         let new = DeploymentRow::new(id.clone(), self.now_ms());
-        *row = DeploymentRow { unclear: Some(Unclear::ForNow), debts: std::mem::take(&mut row.debts), ..new };
+        let (debts, authors) = (std::mem::take(&mut row.debts), std::mem::take(&mut row.authors));
+        *row = DeploymentRow { unclear: Some(Unclear::ForNow), debts, authors, ..new };
         entry.put(row)?;
         self.fleet_nudge.notify_one();
         Ok(())
@@ -275,12 +294,15 @@ impl Inner {
     }
 }
 
-/// The deployments of a view, and those of them that a later one does not have.
-fn gone_since(before: &View, view: &View) -> (Vec<DeploymentId>, Vec<DeploymentId>) {
-    let known: Vec<DeploymentId> =
-        before.fleet.deployments.keys().chain(before.fleet.broken.keys()).cloned().collect();
+/// The deployments of views, and those of them that a later one does not have.
+fn gone_since(before: &[Arc<View>], view: &View) -> (Vec<DeploymentId>, Vec<DeploymentId>) {
+    let ids = |before: &Arc<View>| {
+        let fleet = Arc::clone(&before.fleet);
+        fleet.deployments.keys().chain(fleet.broken.keys()).cloned().collect::<Vec<_>>()
+    };
+    let known: BTreeSet<DeploymentId> = before.iter().flat_map(ids).collect();
     let gone = known.iter().filter(|id| is_gone(view, id)).cloned().collect();
-    (known, gone)
+    (known.into_iter().collect(), gone)
 }
 
 /// What cannot be read is never taken for removed.

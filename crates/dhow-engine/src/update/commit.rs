@@ -13,6 +13,7 @@ use super::edits::Edits;
 use super::message::message;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::sync::Head;
 use crate::trouble::About;
 use crate::view::{Scope, View};
 
@@ -102,15 +103,15 @@ impl Inner {
         if self.ports.store.scan(Table::Updates, any).await?.is_empty() {
             return Ok(Attempt::Nothing);
         }
-        self.read_head().await?;
-        let view = self.view()?;
+        let Head { view, uncompared } = self.read_head().await?;
         let updates: Vec<UpdateRow> = self.ports.store.list(Scan::default()).await?;
         let going_back: BTreeSet<Scope> =
             updates.iter().filter(|u| u.why == Why::Rollback).map(UpdateRow::scope).collect();
         let mut edits = Edits::default();
         let mut included = Vec::new();
         for update in &updates {
-            let waits = going_back.contains(&update.scope()) || view.fleet.broken_root;
+            let scope = update.scope();
+            let waits = going_back.contains(&scope) || view.fleet.broken_root || uncompared.contains(&scope);
             if update.why != Why::Rollback && waits {
                 continue;
             }

@@ -139,6 +139,27 @@ fn a_comparison_that_hangs_holds_up_no_update() {
     assert!(world.row(STAGE).waiting_for.unwrap_or_default().contains("tried again"));
 }
 
+#[test]
+fn a_downgrade_that_was_not_compared_yet_is_not_undone() {
+    let mut world = world();
+    world.publish("blog/web", "1.1.0");
+    world.settle();
+    assert_eq!(world.pinned("blog", "stage"), "1.1.0");
+    // While a comparison hangs, somebody goes back by hand, and an update of another service reads the new head.
+    world.dock(STAGE).hang_in_render(deployment(STAGE));
+    world.push_by("alice", [page("shop", "stage", "two")]);
+    world.pass(Duration::from_secs(1));
+    world.push_by("bob", [site("blog", "stage", "1.0.0")]);
+    world.publish("shop/web", "1.1.0");
+    world.pass(Duration::from_secs(3));
+    world.nudge("blog/web");
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.pinned("blog", "stage"), "1.0.0", "a person's commit was undone before it was compared");
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.pinned("blog", "stage"), "1.0.0");
+    assert_eq!(world.running(BLOG), "1.0.0");
+}
+
 /// Services that are new at one place, and whose creation takes its time.
 const NEW: [&str; 5] = ["a", "b", "c", "d", "e"];
 
