@@ -11,21 +11,23 @@ pub use mimalloc::MiMalloc;
 /// `mi_option_purge_delay` of `mimalloc.h`: milliseconds until freed memory is given back; 0 is at once.
 const PURGE_DELAY: c_int = 15;
 
-/// Memory that was freed is given back at once from now on. Call it first in `main`, while there is one thread.
+/// Memory that was freed is given back at once from now on, unless the variable `MIMALLOC_PURGE_DELAY` says otherwise. Call it first in `main`, while there is one thread.
 #[expect(unsafe_code, reason = "there is no safe interface to the allocator's options")]
 pub fn give_back_at_once() {
     // SAFETY: the option exists in the library that is linked (a test looks at its default), any value is valid for it,
     // and nobody else touches the options, which are not to be written by two threads at a time.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) }
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, 0) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::c_long;
+
     use super::*;
 
     /// What an option is, in milliseconds.
     #[expect(unsafe_code, reason = "as above")]
-    fn delay() -> i64 {
+    fn delay() -> c_long {
         // SAFETY: it reads an option that exists.
         unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) }
     }

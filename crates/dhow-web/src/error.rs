@@ -15,11 +15,13 @@ pub(crate) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// It says nothing of dhow that somebody should look at.
+    expected: bool,
 }
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), expected: false }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -42,6 +44,11 @@ impl ApiError {
 
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
+    /// An answer to probes, which ask often: it is told to them, and not to the log.
+    pub fn not_yet(message: impl Into<String>) -> Self {
+        Self { expected: true, ..Self::busy(message) }
     }
 
     pub fn busy(message: impl Into<String>) -> Self {
@@ -75,10 +82,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        // That it cannot answer yet is told to whoever asks, and probes ask often.
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            tracing::debug!(message = %self.message, "a request came too early, or was one too many");
-        } else if self.status.is_server_error() {
+        if self.status.is_server_error() && !self.expected {
             tracing::warn!(status = self.status.as_u16(), message = %self.message, "a request failed");
         }
         let detail = ErrorDetail { code: self.code.into(), message: self.message };

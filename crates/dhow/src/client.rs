@@ -83,7 +83,7 @@ impl Connection {
         if local {
             http = http.no_proxy();
         }
-        if base.scheme() == "http" {
+        if local && base.scheme() == "http" {
             // The machine's certificates are many, and need not be read.
             http = http.tls_certs_only([]);
         }

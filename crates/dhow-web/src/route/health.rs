@@ -13,10 +13,10 @@ pub(crate) async fn alive() -> Json<Value> {
 /// The fleet was read and the engine works.
 pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
     if state.shutdown.is_cancelled() {
-        return Err(ApiError::busy("dhow is stopping"));
+        return Err(ApiError::not_yet("dhow is stopping"));
     }
     if !state.control.ready() {
-        return Err(ApiError::busy(
+        return Err(ApiError::not_yet(
             "dhow is starting: the fleet was not read yet; its log says what it waits for",
         ));
     }
