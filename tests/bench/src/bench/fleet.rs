@@ -81,6 +81,7 @@ async fn idle(
     goal: Option<Goal>,
 ) -> Result<()> {
     let process = serve.process()?;
+    nothing_under_way(remote).await;
     process.signal(Signal::STOP)?;
     let stopped = if lab.quick { 3 } else { INTERVAL.as_secs() * 5 / 4 };
     tokio::time::sleep(Duration::from_secs(stopped)).await;
@@ -102,6 +103,14 @@ async fn idle(
     report.tell(format!("{name}, pass with nothing to do, processor"), ms(cpu), "ms");
     calls(report, &format!("{name}, pass with nothing to do"), remote);
     Ok(())
+}
+
+/// Returns between two calls: one that is under way while the process is stopped has run out of its time afterwards, and
+/// is made again a second later.
+async fn nothing_under_way(remote: &Remote) {
+    while remote.calls().last.is_some_and(|last| last.elapsed() < QUIET / 3) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// When the last call was, once none came any more but the fleet's head.
@@ -128,6 +137,7 @@ async fn at_once(
     let process = serve.process()?;
     let mut events = serve.events().await?;
     let commits = fleet.commits()?;
+    nothing_under_way(remote).await;
     process.signal(Signal::STOP)?;
     let stopped = if lab.quick { 70 } else { INTERVAL.as_secs() * 5 / 4 };
     tokio::time::sleep(Duration::from_secs(stopped)).await;
