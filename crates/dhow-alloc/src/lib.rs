@@ -11,7 +11,8 @@ pub use mimalloc::MiMalloc;
 /// `mi_option_purge_delay` of `mimalloc.h`: milliseconds until freed memory is given back; 0 is at once.
 const PURGE_DELAY: c_int = 15;
 
-/// Memory that was freed is given back at once from now on, unless the variable `MIMALLOC_PURGE_DELAY` says otherwise. Call it first in `main`, while there is one thread.
+/// Memory that was freed is given back at once from now on, unless the variable `MIMALLOC_PURGE_DELAY` says otherwise.
+/// Call it first in `main`, while there is one thread.
 #[expect(unsafe_code, reason = "there is no safe interface to the allocator's options")]
 pub fn give_back_at_once() {
     // SAFETY: the option exists in the library that is linked (a test looks at its default), any value is valid for it,

@@ -67,18 +67,18 @@ fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Row, StoreError> {
 /// what expects nothing is one.
 pub(crate) async fn write(connection: &mut SqliteConnection, put: &Put) -> Result<(), StoreError> {
     let statements = rows(put.table);
-    if put.expect != Expect::Any {
+    let expected = match put.expect {
+        Expect::Any => None,
+        Expect::Absent => Some(None),
+        Expect::Revision(revision) => Some(Some(revision)),
+    };
+    if let Some(expected) = expected {
         let revision: Option<i64> = sqlx::query_scalar(statements.revision)
             .bind(&put.key)
             .fetch_optional(&mut *connection)
             .await
             .map_err(failed)?;
-        let as_expected = match put.expect {
-            Expect::Any => true,
-            Expect::Absent => revision.is_none(),
-            Expect::Revision(expected) => revision.map(i64::unsigned_abs) == Some(expected),
-        };
-        if !as_expected {
+        if revision.map(i64::unsigned_abs) != expected {
             return Err(StoreError::Conflict { table: put.table.as_str(), key: put.key.clone() });
         }
     }

@@ -145,14 +145,15 @@ impl Inner {
         id: &DeploymentId,
         creating: &mut Vec<OwnedSemaphorePermit>,
     ) -> Result<Turn, EngineError> {
-        let open = self.open_rollouts(id).await?;
-        if let Some(running) = open.into_iter().find(|r| !r.state.is_waiting()) {
+        let mut open = self.open_rollouts(id).await?;
+        if let Some(at) = open.iter().position(|r| !r.state.is_waiting()) {
+            let running = open.swap_remove(at);
+            drop(open);
             if running.state == State::RollingBack {
                 creating.clear();
                 return Box::pin(self.roll_back(running)).await;
             }
-            let asked = self.row(id).await?.stop.is_some_and(|stop| stop.rollout == running.number);
-            if running.before.is_none() && creating.is_empty() && !asked {
+            if running.before.is_none() && creating.is_empty() && !self.is_asked_to_stop(&running).await? {
                 *creating = tokio::select! {
                     () = self.stop.cancelled() => return Ok(Turn::Rest),
                     turn = self.turn_to_create(&running) => turn?,
@@ -164,7 +165,12 @@ impl Inner {
             return Box::pin(self.do_phase(running)).await;
         }
         creating.clear();
-        Box::pin(self.next_turn(id)).await
+        Box::pin(self.next_turn(id, open)).await
+    }
+
+    async fn is_asked_to_stop(&self, rollout: &Rollout) -> Result<bool, EngineError> {
+        let stop = self.row(&rollout.deployment).await?.stop;
+        Ok(stop.is_some_and(|stop| stop.rollout == rollout.number))
     }
 
     /// Waits until a first release may be brought to its places. Whoever was let in is through before others are. Nothing
@@ -183,8 +189,7 @@ impl Inner {
     }
 
     /// Where nothing runs: a removal, a mending, or the rollout that waits.
-    async fn next_turn(self: &Arc<Self>, id: &DeploymentId) -> Result<Turn, EngineError> {
-        let open = self.open_rollouts(id).await?;
+    async fn next_turn(self: &Arc<Self>, id: &DeploymentId, open: Vec<Rollout>) -> Result<Turn, EngineError> {
         let row = self.row(id).await?;
         if row.removal == Some(Removal::Going) {
             self.remove_now(id).await?;

@@ -241,9 +241,8 @@ impl Inner {
         let same = |id: &DeploymentId| !mended && before.as_ref().is_some_and(|b| b.unchanged(&view, id));
         progress.work.deployments.extend(view.fleet.deployments.keys().filter(|id| !same(id)).cloned());
         progress.work.authors.extend(authors);
-        let since = before.iter().map(|before| Removals::Since(vec![Arc::clone(before)])).next();
-        let removals = std::mem::take(&mut progress.work.removals);
-        progress.work.removals = removals.and(since.unwrap_or(Removals::All));
+        let since = before.clone().map_or(Removals::All, |before| Removals::Since(vec![before]));
+        progress.work.removals = std::mem::take(&mut progress.work.removals).and(since);
         self.troubles.retain(|about| match about {
             About::Fleet | About::Push => true,
             About::Update(service, _) | About::Select(service, ..) => {

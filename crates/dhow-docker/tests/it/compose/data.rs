@@ -38,7 +38,7 @@ async fn a_database_and_its_neighbour_on_files_outlive_updates_and_no_row_is_los
     let ids = (lab.ids("db").await, lab.ids("proxy").await);
     let stop = Arc::new(AtomicBool::new(false));
     let writer = tokio::spawn(write_rows(rows, Arc::clone(&stop)));
-    for number in 1..=rounds(2) {
+    for number in 1..=rounds(4) {
         lab.roll_out(&lab.release(&files, &versions[number % 2]).await).await.unwrap();
         assert_eq!(get(lab.door(), "/version").await.as_deref(), Some(["1", "2"][number % 2]));
         let now = (lab.ids("db").await, lab.ids("proxy").await);

@@ -56,6 +56,14 @@ impl Shop {
     }
 }
 
+/// A fleet whose deployments run on the spare engine.
+async fn spare_yard() -> Option<(Yard, Docker)> {
+    let engine = engines::spare()?;
+    let mut yard = Yard::here().await?;
+    yard.engines.push(engine.clone());
+    Some((yard, engine))
+}
+
 /// A signal for the engine's process, which is waited for to end.
 async fn end(engine: &Docker, signal: &str) {
     let pid = engine.pid.to_string();
@@ -88,9 +96,7 @@ fn fill(engine: &Docker) -> PathBuf {
 #[tokio::test]
 async fn an_engine_that_stops_restarts_or_has_a_full_disk_is_told_and_what_runs_serves_on() {
     let _turn = TURN.lock().await;
-    let Some(engine) = engines::spare() else { return };
-    let Some(mut yard) = Yard::here().await else { return };
-    yard.engines.push(engine.clone());
+    let Some((yard, engine)) = spare_yard().await else { return };
     let (registry, name) = (yard.registry, yard.name.clone());
     let compose = format!("services:\n  web:\n    image: {registry}/{name}/web\n    stop_grace_period: 1s\n");
     let (service, text) = yard.service("");
@@ -162,9 +168,7 @@ impl Shop {
 #[tokio::test]
 async fn a_registry_that_fails_while_an_engine_pulls_from_it_is_blamed_and_no_version_is() {
     let _turn = TURN.lock().await;
-    let Some(engine) = engines::spare() else { return };
-    let Some(mut yard) = Yard::here().await else { return };
-    yard.engines.push(engine.clone());
+    let Some((yard, engine)) = spare_yard().await else { return };
     let outside = Outside::open().await;
     let (name, at) = (yard.name.clone(), outside.address.clone());
     let (service, text) = yard.service("");

@@ -193,7 +193,7 @@ async fn killed_at_any_step_on_any_server_it_goes_on_and_ends_at_the_new_version
     let Some(three) = Three::new().await else { return };
     let mut serve = three.begin().await;
     let all = ["files@s2", "pull@s3", "switch@s1", "switch@s2", "stable@s2", "switch@s3", "prune@s1"];
-    let steps = deaths(&all, 2);
+    let steps = deaths(&all, 3);
     for (n, step) in steps.iter().copied().enumerate() {
         let version = format!("2.{n}.0");
         serve = three.killed_at(serve, &version, step).await;
