@@ -41,17 +41,19 @@ impl Inner {
             }
             _ => self.gone_of_all(view).await?,
         };
-        let mut rows = Vec::new();
+        let (mut rows, mut counted) = (Vec::new(), Vec::new());
         for id in gone {
             let row = self.row(&id).await?;
-            // What waits for a word, or is being removed, is not counted or asked again. A folder that is there with an
-            // error in it may hold it still, under another type.
+            // A folder that is there with an error in it may hold it still, under another type.
             if row.removal.is_none() && !cannot_be_read(view, &row.folder) {
+                counted.push(id);
                 rows.push(row);
+            } else if row.removal == Some(Removal::Waits) {
+                // It may be of the same commit: after a crash among its deployments, the rest is not a few by itself.
+                counted.push(id);
             }
         }
-        let gone: Vec<DeploymentId> = rows.iter().map(|row| row.id.clone()).collect();
-        let stalled = too_much(&known, &gone, view);
+        let stalled = too_much(&known, &counted, view);
         for DeploymentRow { id, folder, .. } in rows {
             let before = match removals {
                 Removals::Since(before) => before.as_slice(),

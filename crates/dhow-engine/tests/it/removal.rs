@@ -1,7 +1,7 @@
 //! Removal, and its guard.
 
 use crate::support::fleet::{root, service, site, site_path};
-use crate::support::{World, actor, deployment, name, place};
+use crate::support::{Cut, World, actor, deployment, name, place};
 use dhow_core::rollout::Event;
 
 fn world(production: &str, services: &[&str]) -> World {
@@ -80,6 +80,24 @@ fn more_than_five_at_once_stall() {
     world.remove_by("alice", &paths.iter().map(String::as_str).collect::<Vec<_>>());
     world.settle();
     assert!(names.iter().all(|n| world.running(&format!("{n}/static_file/stage")) == "1.0.0"));
+}
+
+#[test]
+fn too_much_at_once_stays_so_when_dhow_dies_among_it() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let paths: Vec<String> = names[..7].iter().map(|n| site_path(n, "stage")).collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    for stalled in 1..7 {
+        let mut world = world("{ update: commit }", &names);
+        world.store.cut_at(Cut::After(world.store.batches().len() + stalled));
+        world.remove_by("alice", &paths);
+        world.settle();
+        for name in names {
+            let id = format!("{name}/static_file/stage");
+            assert_eq!(world.running(&id), "1.0.0", "{id} went, as Dhow died after {stalled} of 7");
+            assert_eq!(world.waits(&id).contains("dhow sync"), name != "h", "{}", world.waits(&id));
+        }
+    }
 }
 
 #[test]
