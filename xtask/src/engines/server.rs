@@ -29,6 +29,8 @@ pub fn up(state: &mut State) -> anyhow::Result<Value> {
         "--target-dir",
     ]);
     build.arg(&dir).env("RUSTFLAGS", "-C target-feature=+crt-static").env_remove("CARGO_INCREMENTAL");
+    // It is not delivered: what makes a program small takes time.
+    build.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     process::run(&mut build)?;
     let built = dir.join(&target).join("release").join(PACKAGE);
     if !built.is_file() {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dhow_core::noun::{Digest, InvalidName, PersonName};
 use dhow_core::port::{Batch, Expect, Put, Record as _, Scan, Store, StoreError, StoreExt as _};
-use rand::TryRngCore as _;
+use rand::TryRng as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 use tokio::sync::RwLock;
@@ -218,7 +218,7 @@ pub(super) fn new_row(name: TokenName, role: Role, person: PersonName, secret: &
 /// `dhow_` and 43 characters: 256 random bits.
 pub(super) fn random_secret() -> Result<SecretString, TokenError> {
     let mut bytes = [0; 32];
-    rand::rngs::OsRng
+    rand::rngs::SysRng
         .try_fill_bytes(&mut bytes)
         .map_err(|e| TokenError::System(format!("the operating system gives no random numbers: {e}")))?;
     Ok(SecretString::from(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
