@@ -4,6 +4,7 @@ mod client;
 mod command;
 mod control;
 mod dir_tree;
+mod log;
 mod serve;
 mod terminal;
 
@@ -62,14 +63,21 @@ async fn run() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("DHOW_LOG").unwrap_or_else(|_| "warn".into());
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+    let log = match log::Log::to(std::io::stderr()) {
+        Ok(log) => log,
+        Err(error) => {
+            anstream::eprintln!("error: no thread can be started for the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone()).with_ansi(colour).init();
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");
     }
     let result = match cli.command {
         Command::Demo(args) => command::demo::run(args).await,
         Command::DemoSite(args) => command::demo_site::run(args).await,
-        Command::Serve(args) => command::serve::run(args).await,
+        Command::Serve(args) => command::serve::run(args, &log).await,
         Command::Publish(args) => command::publish::run(args).await,
         Command::Status(args) => command::status::run(args).await,
         Command::History(args) => command::history::run(args).await,
@@ -92,6 +100,7 @@ async fn run() -> ExitCode {
         Command::Server(args) => command::server::run(args).await,
         Command::Doctor(args) => command::doctor::run(args).await,
     };
+    log.flush();
     result.unwrap_or_else(|error| {
         anstream::eprintln!("error: {}", told(&error));
         ExitCode::FAILURE

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use dhow_core::port::BranchName;
 
+use crate::log::Log;
 use crate::serve::config::FileConfig;
 use crate::serve::{Config, Server};
 
@@ -42,7 +43,7 @@ fn branch(text: &str) -> Result<BranchName, String> {
 }
 
 /// Serves until SIGINT or SIGTERM.
-pub async fn run(args: Args) -> Result<ExitCode> {
+pub async fn run(args: Args, log: &Log) -> Result<ExitCode> {
     let state = args.state.clone();
     let file = args.config.as_deref().map(FileConfig::read).transpose()?.unwrap_or_default();
     let server = Server::start(Config {
@@ -54,10 +55,10 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         file,
     })
     .await?;
-    eprintln!("dhow listens on http://{}, sites on http://{}", server.listen, server.sites);
-    eprintln!("state in {0}; the administrator's token is in {0}/admin.token", state.display());
+    log.line(&format!("dhow listens on http://{}, sites on http://{}", server.listen, server.sites));
+    log.line(&format!("state in {0}; the administrator's token is in {0}/admin.token", state.display()));
     stopped().await;
-    eprintln!("stopping; what is open goes on at the next start");
+    log.line("stopping; what is open goes on at the next start");
     server.stop().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ mod descriptors;
 mod disk;
 mod flood;
 mod git;
+mod log;
 mod registry;
 mod state;
 mod stop;

@@ -26,6 +26,7 @@ pub struct Serve {
     pub api: String,
     pub sites: String,
     stderr: Arc<Mutex<String>>,
+    reads: watch::Sender<bool>,
     http: reqwest::Client,
 }
 
@@ -113,8 +114,12 @@ impl<'a> Start<'a> {
         let stderr = Arc::new(Mutex::new(String::new()));
         let (sender, mut receiver) = watch::channel(None);
         let kept = Arc::clone(&stderr);
+        let (reads, mut may_read) = watch::channel(true);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
+                if may_read.wait_for(|may| *may).await.is_err() {
+                    return;
+                }
                 let mut kept = kept.lock().unwrap();
                 kept.push_str(&line);
                 kept.push('\n');
@@ -130,7 +135,7 @@ impl<'a> Start<'a> {
         };
         let (api, sites) = found;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Serve { child, home: self.fleet.home(), state: self.state, api, sites, stderr, http }
+        Serve { child, home: self.fleet.home(), state: self.state, api, sites, stderr, reads, http }
     }
 }
 
@@ -243,6 +248,11 @@ impl Serve {
                 let _ = timeout(Duration::from_millis(200), events.chunk()).await;
             }
         }
+    }
+
+    /// Whether anybody reads what it says on stderr, which is a pipe.
+    pub fn reads_its_log(&self, reads: bool) {
+        self.reads.send_replace(reads);
     }
 
     /// All that it has said on stderr.
