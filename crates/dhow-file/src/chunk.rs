@@ -1,36 +1,44 @@
-//! Buffers that are used again: clearing or allocating one for each read costs as much as the read.
+//! Buffers that are used again: allocating and clearing one for each read costs as much as the read.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
 /// Bytes of one read. It still lies in the processor's cache when it is sent.
 pub(crate) const CHUNK: usize = 128 << 10;
-/// Buffers of one stream that are kept: one is sent while the next one is read.
-const KEPT: usize = 2;
+/// Buffers that are kept while nobody needs them: 2 MiB.
+const KEPT: usize = 16;
 
 /// A buffer of [`CHUNK`] bytes, or less where the whole stream is shorter.
 pub(crate) type Buffer = Vec<u8>;
 
-/// The buffers of one stream that are free.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Home(Arc<Mutex<Vec<Buffer>>>);
+/// The buffers of the process, shared by all streams.
+static FREE: Pool = Pool(Mutex::new(Vec::new()));
 
-impl Home {
-    /// A buffer with at least this size; its content is anything.
-    pub fn take(&self, size: usize) -> Buffer {
+/// A buffer with at least this size, at most [`CHUNK`]; its content is anything.
+pub(crate) fn take(size: usize) -> Buffer {
+    FREE.take(size)
+}
+
+/// The first bytes of a buffer, which is free again when nobody needs them any more.
+pub(crate) fn lend(buffer: Buffer, length: usize) -> Bytes {
+    Bytes::from_owner(Chunk { buffer, length })
+}
+
+struct Pool(Mutex<Vec<Buffer>>);
+
+impl Pool {
+    fn take(&self, size: usize) -> Buffer {
+        if size < CHUNK {
+            return vec![0; size];
+        }
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.filter(|buffer| buffer.len() >= size).unwrap_or_else(|| vec![0; size])
-    }
-
-    /// The first bytes of a buffer, which comes back here when nobody needs them any more.
-    pub fn lend(&self, buffer: Buffer, length: usize) -> Bytes {
-        Bytes::from_owner(Chunk { buffer, length, home: self.clone() })
+        kept.unwrap_or_else(|| vec![0; CHUNK])
     }
 
     fn give_back(&self, buffer: Buffer) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT {
+        if buffer.len() == CHUNK && kept.len() < KEPT {
             kept.push(buffer);
         }
     }
@@ -39,7 +47,6 @@ impl Home {
 struct Chunk {
     buffer: Buffer,
     length: usize,
-    home: Home,
 }
 
 impl AsRef<[u8]> for Chunk {
@@ -50,7 +57,7 @@ impl AsRef<[u8]> for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.home.give_back(std::mem::take(&mut self.buffer));
+        FREE.give_back(std::mem::take(&mut self.buffer));
     }
 }
 
@@ -59,17 +66,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_is_used_again_once_its_bytes_are_dropped() {
-        let home = Home::default();
-        let mut buffer = home.take(8);
-        buffer[..3].copy_from_slice(b"abc");
+    fn a_buffer_is_used_again_once_it_is_given_back() {
+        let pool = Pool(Mutex::default());
+        let buffer = pool.take(CHUNK);
         let at = buffer.as_ptr();
-        let bytes = home.lend(buffer, 3);
-        let other = home.take(8);
-        assert_ne!(other.as_ptr(), at, "it was given away while it was read");
-        assert_eq!(bytes, "abc");
-        drop(bytes);
-        let again = home.take(8);
+        let other = pool.take(CHUNK);
+        assert_ne!(other.as_ptr(), at, "it was given away while it was used");
+        pool.give_back(buffer);
+        let again = pool.take(CHUNK);
         assert_eq!(again.as_ptr(), at);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_of_one_size() {
+        let pool = Pool(Mutex::default());
+        for _ in 0..2 * KEPT {
+            pool.give_back(vec![0; CHUNK]);
+        }
+        pool.give_back(vec![0; 8]);
+        let kept = pool.0.lock().unwrap();
+        assert_eq!(kept.len(), KEPT);
+        assert!(kept.iter().all(|buffer| buffer.len() == CHUNK));
     }
 }

@@ -10,7 +10,7 @@ use futures::Stream;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
-use crate::chunk::{Buffer, CHUNK, Home};
+use crate::chunk::{self, Buffer, CHUNK};
 
 /// A part of a file, in pieces of at most 128 KiB.
 ///
@@ -21,14 +21,13 @@ pub struct FileBytes {
     file: Arc<File>,
     at: u64,
     left: u64,
-    home: Home,
     reading: Option<JoinHandle<io::Result<(Buffer, usize)>>>,
 }
 
 impl FileBytes {
     /// `length` bytes from the offset `first` on.
-    pub fn new(file: File, first: u64, length: u64) -> Self {
-        Self { file: Arc::new(file), at: first, left: length, home: Home::default(), reading: None }
+    pub fn new(file: impl Into<Arc<File>>, first: u64, length: u64) -> Self {
+        Self { file: file.into(), at: first, left: length, reading: None }
     }
 
     /// The bytes that are still to come.
@@ -39,7 +38,7 @@ impl FileBytes {
     /// What is next, where nothing has to be waited for.
     fn read_now(&mut self) -> Option<io::Result<Bytes>> {
         let size = usize::try_from(self.left).unwrap_or(CHUNK).min(CHUNK);
-        let mut buffer = self.home.take(size);
+        let mut buffer = chunk::take(size);
         let slices = &mut [IoSliceMut::new(&mut buffer[..size])];
         match preadv2(&*self.file, slices, self.at, ReadWriteFlags::NOWAIT) {
             Ok(length) => Some(self.got(buffer, length)),
@@ -67,7 +66,7 @@ impl FileBytes {
         }
         self.at += length as u64;
         self.left -= length as u64;
-        Ok(self.home.lend(buffer, length))
+        Ok(chunk::lend(buffer, length))
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -23,6 +23,8 @@ pub(super) struct File {
     pub(super) packed: Vec<(Encoding, usize)>,
     pub(super) bytes: OnceLock<Bytes>,
     pub(super) gzipped: OnceLock<Bytes>,
+    /// A big file that was asked for stays open: opening one costs a change of threads.
+    pub(super) opened: OnceLock<Arc<std::fs::File>>,
 }
 
 /// Header values that many files have in common: cloning one copies a pointer.
@@ -59,6 +61,7 @@ impl File {
             packed: Vec::new(),
             bytes: OnceLock::new(),
             gzipped: OnceLock::new(),
+            opened: OnceLock::new(),
         }
     }
 

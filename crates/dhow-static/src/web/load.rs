@@ -1,6 +1,7 @@
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dhow_core::noun::Digest;
@@ -14,7 +15,7 @@ use crate::manifest::FileEntry;
 /// A file's content.
 pub(super) enum Content {
     Bytes(Bytes),
-    Open(std::fs::File),
+    Open(Arc<std::fs::File>),
 }
 
 /// Gives a small file's bytes, from memory where they are there, or a big file opened.
@@ -25,21 +26,31 @@ pub(super) async fn load(live: &LiveRelease, file: &File) -> io::Result<Content>
     if let Some(bytes) = file.bytes.get() {
         return Ok(Content::Bytes(bytes.clone()));
     }
+    if let Some(opened) = file.opened.get() {
+        check_size(opened, &file.entry)?;
+        return Ok(Content::Open(opened.clone()));
+    }
     let (path, entry) = (live.dir.join(&*file.path), file.entry);
     let content = on_a_thread(move || {
         let opened = open(&path, &entry)?;
         if entry.size > SMALL {
-            return Ok(Content::Open(opened));
+            return Ok(Content::Open(Arc::new(opened)));
         }
         read_checked(opened, &entry).map(Content::Bytes)
     })
     .await?;
-    if let Content::Bytes(bytes) = &content
-        && live.share.reserve(bytes.len())
-        && file.bytes.set(bytes.clone()).is_err()
-    {
-        // Another request kept it first.
-        live.share.release(bytes.len());
+    // Where it cannot be kept any more, another request kept it first.
+    match &content {
+        Content::Bytes(bytes) => {
+            if live.share.reserve(bytes.len()) && file.bytes.set(bytes.clone()).is_err() {
+                live.share.release(bytes.len());
+            }
+        }
+        Content::Open(opened) => {
+            if live.share.reserve_file() && file.opened.set(opened.clone()).is_err() {
+                live.share.release_file();
+            }
+        }
     }
     Ok(content)
 }
@@ -48,11 +59,15 @@ pub(super) async fn load(live: &LiveRelease, file: &File) -> io::Result<Content>
 pub(super) fn open(path: &Path, entry: &FileEntry) -> io::Result<std::fs::File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = std::fs::File::options().read(true).custom_flags(flags.cast_signed()).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() != entry.size {
+    if !file.metadata()?.is_file() {
         return Err(differs());
     }
+    check_size(&file, entry)?;
     Ok(file)
+}
+
+fn check_size(file: &std::fs::File, entry: &FileEntry) -> io::Result<()> {
+    if file.metadata()?.len() == entry.size { Ok(()) } else { Err(differs()) }
 }
 
 /// All bytes of a file, compared with its digest.

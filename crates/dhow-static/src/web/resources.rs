@@ -6,12 +6,18 @@ use tokio::sync::Semaphore;
 /// Files up to this size are kept in memory, and read whole.
 pub(super) const SMALL: u64 = 64 << 10;
 
-/// What all live releases of a process share: the memory for small files, and who may compress.
+/// So many big files of all live releases together stay open, and so many of one release.
+const FILES: usize = 256;
+const FILES_PER_RELEASE: usize = 64;
+
+/// What all live releases of a process share: the memory for small files, the big files that stay open, and who may
+/// compress.
 #[derive(Debug)]
 pub struct Resources {
     total: usize,
     per_release: usize,
     used: AtomicUsize,
+    files: AtomicUsize,
     /// Compression beyond this many at once is left out: the file is then sent as it is.
     pub(super) compressors: Arc<Semaphore>,
 }
@@ -27,7 +33,7 @@ impl Resources {
     pub fn new(total: usize, per_release: usize) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let compressors = Arc::new(Semaphore::new(threads));
-        Self { total, per_release, used: AtomicUsize::new(0), compressors }
+        Self { total, per_release, used: AtomicUsize::new(0), files: AtomicUsize::new(0), compressors }
     }
 
     /// The bytes that are held now.
@@ -41,23 +47,18 @@ impl Resources {
 pub(super) struct Share {
     pub(super) resources: Arc<Resources>,
     held: AtomicUsize,
+    files: AtomicUsize,
 }
 
 impl Share {
     pub(super) fn new(resources: Arc<Resources>) -> Self {
-        Self { resources, held: AtomicUsize::new(0) }
+        Self { resources, held: AtomicUsize::new(0), files: AtomicUsize::new(0) }
     }
 
     /// Whether this many bytes more may be kept; they are then counted.
     pub(super) fn reserve(&self, bytes: usize) -> bool {
-        if !add(&self.held, bytes, self.resources.per_release) {
-            return false;
-        }
-        let granted = add(&self.resources.used, bytes, self.resources.total);
-        if !granted {
-            self.held.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        granted
+        let Resources { total, per_release, used, .. } = &*self.resources;
+        add_to_both((&self.held, *per_release), (used, *total), bytes)
     }
 
     /// Gives back what was reserved and not used.
@@ -65,12 +66,36 @@ impl Share {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
         self.resources.used.fetch_sub(bytes, Ordering::Relaxed);
     }
+
+    /// Whether one file more may stay open; it is then counted.
+    pub(super) fn reserve_file(&self) -> bool {
+        add_to_both((&self.files, FILES_PER_RELEASE), (&self.resources.files, FILES), 1)
+    }
+
+    /// Gives back the place of a file that was closed.
+    pub(super) fn release_file(&self) {
+        self.files.fetch_sub(1, Ordering::Relaxed);
+        self.resources.files.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         self.resources.used.fetch_sub(*self.held.get_mut(), Ordering::Relaxed);
+        self.resources.files.fetch_sub(*self.files.get_mut(), Ordering::Relaxed);
     }
+}
+
+/// Adds to a release's counter and to that of all, or to none of them where one is at its limit.
+fn add_to_both(own: (&AtomicUsize, usize), all: (&AtomicUsize, usize), count: usize) -> bool {
+    if !add(own.0, count, own.1) {
+        return false;
+    }
+    let granted = add(all.0, count, all.1);
+    if !granted {
+        own.0.fetch_sub(count, Ordering::Relaxed);
+    }
+    granted
 }
 
 fn add(counter: &AtomicUsize, bytes: usize, limit: usize) -> bool {
@@ -91,5 +116,17 @@ mod tests {
         drop(a);
         assert_eq!(resources.used(), 40);
         assert!(b.reserve(20));
+    }
+
+    #[test]
+    fn open_files_are_bounded_by_release_and_in_total_and_come_back() {
+        let resources = Arc::new(Resources::default());
+        let shares: Vec<Share> = (0..5).map(|_| Share::new(resources.clone())).collect();
+        let kept = |share: &Share| (0..100).filter(|_| share.reserve_file()).count();
+        assert_eq!(shares.iter().map(kept).collect::<Vec<_>>(), [64, 64, 64, 64, 0]);
+        shares[0].release_file();
+        assert_eq!(kept(&shares[4]), 1);
+        drop(shares);
+        assert_eq!(kept(&Share::new(resources)), 64);
     }
 }
