@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dhow_core::port::{Batch, Row, Scan, Table};
-use indexmap::IndexMap;
+use indexmap::{Equivalent, IndexMap};
 
 /// Bytes of rows and keys that are kept: those of a fleet of some thousand deployments.
 const LIMIT: usize = 48 << 20;
@@ -53,6 +53,16 @@ pub(crate) type Rows = Arc<[Row]>;
 
 /// A key, or what keys start with, in a table.
 type Place = (Table, Box<str>);
+
+/// A place that is looked for: its key is not copied.
+#[derive(Hash)]
+struct At<'a>(Table, &'a str);
+
+impl Equivalent<Place> for At<'_> {
+    fn equivalent(&self, place: &Place) -> bool {
+        self.0 == place.0 && *self.1 == *place.1
+    }
+}
 
 #[derive(Debug)]
 enum Entry {
@@ -107,8 +117,7 @@ impl Cache {
     /// Looks for an answer, and notes that it is being read where there is none.
     pub fn look(&self, query: &Query) -> Looked {
         let mut inner = self.lock();
-        let place = (query.table, query.key.clone());
-        if let Some(kinds) = inner.entries.get(&place)
+        if let Some(kinds) = inner.entries.get(&At(query.table, &query.key))
             && let Some((_, Entry::Kept(rows))) = kinds.iter().find(|(kind, _)| *kind == query.kind)
         {
             return Looked::Found(Arc::clone(rows));
@@ -118,7 +127,7 @@ impl Cache {
         }
         inner.reads += 1;
         let number = inner.reads;
-        inner.set(place, query.kind, Entry::Reading(number));
+        inner.set((query.table, query.key.clone()), query.kind, Entry::Reading(number));
         Looked::Ask(Some(number))
     }
 
@@ -137,12 +146,12 @@ impl Cache {
         }
         match size_of(rows) <= LARGEST {
             true => inner.set(place, query.kind, Entry::Kept(Arc::clone(rows))),
-            false => inner.forget(&place),
+            false => inner.forget(&At(place.0, &place.1)),
         }
         while inner.bytes > self.limit && !inner.entries.is_empty() {
             let any = rand::random_range(0..inner.entries.len());
             let place = inner.entries.get_index(any).map(|(place, _)| place.clone());
-            place.iter().for_each(|place| inner.forget(place));
+            place.iter().for_each(|(table, key)| inner.forget(&At(*table, key)));
         }
     }
 
@@ -153,7 +162,7 @@ impl Cache {
         for (table, key) in &rows {
             // Whatever starts so was asked with one of the key's prefixes, the whole key and none included.
             for end in (0..=key.len()).filter(|end| key.is_char_boundary(*end)) {
-                inner.forget(&(*table, key[..end].into()));
+                inner.forget(&At(*table, &key[..end]));
             }
             *inner.written.entry((*table, key.clone())).or_default() += 1;
         }
@@ -186,9 +195,9 @@ impl Inner {
         }
     }
 
-    fn forget(&mut self, place: &Place) {
-        if let Some(kinds) = self.entries.swap_remove(place) {
-            self.bytes -= kinds.iter().map(|(_, entry)| entry_size(place, entry)).sum::<usize>();
+    fn forget(&mut self, at: &At<'_>) {
+        if let Some((_, place, kinds)) = self.entries.swap_remove_full(at) {
+            self.bytes -= kinds.iter().map(|(_, entry)| entry_size(&place, entry)).sum::<usize>();
         }
     }
 }
