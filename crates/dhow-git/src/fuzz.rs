@@ -28,9 +28,10 @@ pub fn answer(data: &[u8]) {
 
 /// No password of a URL is shown, whatever is in it.
 fn password(line: &str) {
+    let hidden = "fatal: unable to access 'https://***@host/path': no https://user:***@host/path";
     let apart = |c: char| c.is_whitespace() || c.is_control() || "'\"<>".contains(c);
     let password = line.get(..40).unwrap_or(line);
-    if password.len() < 6 || password.contains(apart) || "https://user:***@host/path".contains(password) {
+    if password.len() < 6 || password.contains(apart) || hidden.contains(password) {
         return;
     }
     let url = format!("https://user:{password}@host/path");

@@ -117,9 +117,11 @@ fn touched(index: &Index, changed: &str) -> BTreeSet<String> {
     let mut above = changed;
     loop {
         services.extend(index.watched.get(above).into_iter().flatten().cloned());
+        // The root itself, which is above all, may be read as a folder too.
         match above.rsplit_once('/') {
             Some((parent, _)) => above = parent,
-            None => break,
+            None if above.is_empty() => break,
+            None => above = "",
         }
     }
     services
