@@ -52,7 +52,8 @@ pub struct Settings {
     pub health_interval: Duration,
     /// How many releases are kept.
     pub keep_releases: usize,
-    /// How long what becomes ready is gathered before it is committed, while more of the same pass is selected.
+    /// How long what becomes ready is gathered before it is committed, while more of the same pass is selected; four times
+    /// as long while the pass goes on finding.
     pub gather: Duration,
     /// By which share intervals and backoffs vary, so that many of a kind do not act at once; 0 where runs must repeat.
     pub jitter: f64,
@@ -127,6 +128,8 @@ pub(crate) struct Inner {
     pub nudged: Mutex<BTreeSet<Repository>>,
     pub updates_ready: Notify,
     pub selecting: std::sync::atomic::AtomicUsize,
+    /// Updates that were selected since the start.
+    pub found: std::sync::atomic::AtomicU64,
     pub creations: Creations,
     pub workers: Mutex<HashMap<DeploymentId, Worker>>,
     /// Who does something to a deployment at a place that owes it something.
@@ -220,6 +223,7 @@ impl Engine {
             nudged: Mutex::default(),
             updates_ready: Notify::new(),
             selecting: std::sync::atomic::AtomicUsize::new(0),
+            found: std::sync::atomic::AtomicU64::new(0),
             creations: Creations::default(),
             workers: Mutex::new(HashMap::new()),
             effects: Locks::default(),

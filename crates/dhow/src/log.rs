@@ -91,7 +91,8 @@ impl Shared {
         let lost = std::mem::take(&mut lines.lost);
         drop(lines);
         if lost > 0 {
-            let told = format!("{lost} lines of the log are lost here: it was not read as fast as it was written\n");
+            let told =
+                format!("{lost} lines of the log are lost here: it was not read as fast as it was written\n");
             taken.extend_from_slice(told.as_bytes());
         }
         taken

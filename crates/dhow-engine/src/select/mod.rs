@@ -5,6 +5,7 @@ mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use dhow_core::fleet::Environment;
 use dhow_core::noun::{ArtifactName, EnvironmentName, PersonName, Pin, Repository, ServiceName, Tag};
@@ -34,7 +35,7 @@ impl Inner {
     ) -> Result<bool, EngineError> {
         let view = self.view()?;
         // What the last process saw may be old: its commits would be selected again.
-        let is_old = by.is_none() && !self.followed.load(std::sync::atomic::Ordering::SeqCst);
+        let is_old = by.is_none() && !self.followed.load(Ordering::SeqCst);
         if view.fleet.broken_root || is_old {
             return Ok(false);
         }
@@ -146,6 +147,7 @@ impl Inner {
             let mut entry = Entry::new();
             update_selected(&mut entry, &update)?;
             self.journal.write(entry).await?;
+            self.found.fetch_add(1, Ordering::SeqCst);
         }
         self.updates_ready.notify_one();
         Ok(())
