@@ -68,6 +68,10 @@ pub async fn run(lab: &Lab, report: &mut Report, size: usize) -> Result<()> {
     at_once(lab, report, &name, &fleet, &remote, &serve).await?;
     one_line(lab, report, &name, &fleet, &serve, goal(1_000.0, 1_000.0)).await?;
     report.tell(format!("{name}, peak memory"), process.peak()?, "MiB");
+    // Many an hour has less: the first sync, 500 updates and what people changed.
+    tokio::time::sleep(wait).await;
+    let count = serve.newest_event().await?;
+    report.tell(format!("{name}, memory {} s after {count} events", wait.as_secs()), process.memory()?, "MiB");
     serve.stop().await
 }
 

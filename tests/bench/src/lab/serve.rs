@@ -59,7 +59,7 @@ impl Serve {
             }
             said += &line;
         };
-        // From now on: whoever does not read what it says holds it up.
+        // Kept from now on, for whoever asks why a figure is as it is.
         let mut kept = tokio::fs::File::create(folder.join("serve.err")).await?;
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -93,9 +93,13 @@ impl Serve {
 
     /// Everything that happens from now on.
     pub async fn events(&self) -> Result<Events> {
+        Events::follow(&self.api, &self.token()?, self.newest_event().await?).await
+    }
+
+    /// The number of the newest event: so many there were.
+    pub async fn newest_event(&self) -> Result<u64> {
         let newest = self.get("history?limit=1&newest_first=true").await?;
-        let after = newest["events"][0]["seq"].as_u64().unwrap_or(0);
-        Events::follow(&self.api, &self.token()?, after).await
+        Ok(newest["events"][0]["seq"].as_u64().unwrap_or(0))
     }
 
     /// The process.
