@@ -130,6 +130,8 @@ pub(crate) struct Inner {
     pub selecting: std::sync::atomic::AtomicUsize,
     /// Updates that were selected since the start.
     pub found: std::sync::atomic::AtomicU64,
+    /// What is ready does not wait for what a pass may find.
+    pub hurried: std::sync::atomic::AtomicBool,
     pub creations: Creations,
     pub workers: Mutex<HashMap<DeploymentId, Worker>>,
     /// Who does something to a deployment at a place that owes it something.
@@ -224,6 +226,7 @@ impl Engine {
             updates_ready: Notify::new(),
             selecting: std::sync::atomic::AtomicUsize::new(0),
             found: std::sync::atomic::AtomicU64::new(0),
+            hurried: std::sync::atomic::AtomicBool::new(false),
             creations: Creations::default(),
             workers: Mutex::new(HashMap::new()),
             effects: Locks::default(),

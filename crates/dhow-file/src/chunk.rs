@@ -1,6 +1,6 @@
 //! Buffers that are used again: allocating and clearing one for each read costs as much as the read.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -9,31 +9,27 @@ pub(crate) const CHUNK: usize = 128 << 10;
 /// Buffers that are kept while nobody needs them: 2 MiB.
 const KEPT: usize = 16;
 
-/// A buffer of [`CHUNK`] bytes, or less where the whole stream is shorter.
+/// A buffer of [`CHUNK`] bytes, or a smaller one for what is shorter.
 pub(crate) type Buffer = Vec<u8>;
 
-/// The buffers of the process, shared by all streams.
-static FREE: Pool = Pool(Mutex::new(Vec::new()));
+/// Buffers that the streams of a server share; clones are the same. At most 2 MiB of them are kept while nobody needs
+/// them.
+#[derive(Debug, Clone, Default)]
+pub struct Buffers(Arc<Mutex<Vec<Buffer>>>);
 
-/// A buffer with at least this size, at most [`CHUNK`]; its content is anything.
-pub(crate) fn take(size: usize) -> Buffer {
-    FREE.take(size)
-}
-
-/// The first bytes of a buffer, which is free again when nobody needs them any more.
-pub(crate) fn lend(buffer: Buffer, length: usize) -> Bytes {
-    Bytes::from_owner(Chunk { buffer, length })
-}
-
-struct Pool(Mutex<Vec<Buffer>>);
-
-impl Pool {
-    fn take(&self, size: usize) -> Buffer {
+impl Buffers {
+    /// A buffer with this size, at most [`CHUNK`]; its content is anything.
+    pub(crate) fn take(&self, size: usize) -> Buffer {
         if size < CHUNK {
             return vec![0; size];
         }
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         kept.unwrap_or_else(|| vec![0; CHUNK])
+    }
+
+    /// The first bytes of a buffer, which is free again when nobody needs them any more.
+    pub(crate) fn lend(&self, buffer: Buffer, length: usize) -> Bytes {
+        Bytes::from_owner(Chunk { buffer, length, home: self.clone() })
     }
 
     fn give_back(&self, buffer: Buffer) {
@@ -47,6 +43,7 @@ impl Pool {
 struct Chunk {
     buffer: Buffer,
     length: usize,
+    home: Buffers,
 }
 
 impl AsRef<[u8]> for Chunk {
@@ -57,7 +54,7 @@ impl AsRef<[u8]> for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        FREE.give_back(std::mem::take(&mut self.buffer));
+        self.home.give_back(std::mem::take(&mut self.buffer));
     }
 }
 
@@ -65,27 +62,35 @@ impl Drop for Chunk {
 mod tests {
     use super::*;
 
+    fn free(buffers: &Buffers) -> usize {
+        buffers.0.lock().unwrap().len()
+    }
+
     #[test]
-    fn a_buffer_is_used_again_once_it_is_given_back() {
-        let pool = Pool(Mutex::default());
-        let buffer = pool.take(CHUNK);
-        let at = buffer.as_ptr();
-        let other = pool.take(CHUNK);
-        assert_ne!(other.as_ptr(), at, "it was given away while it was used");
-        pool.give_back(buffer);
-        let again = pool.take(CHUNK);
-        assert_eq!(again.as_ptr(), at);
+    fn a_buffer_is_free_again_once_nobody_needs_its_bytes() {
+        let buffers = Buffers::default();
+        let mut buffer = buffers.take(CHUNK);
+        buffer[..3].copy_from_slice(b"abc");
+        let bytes = buffers.lend(buffer, 3);
+        let part = bytes.slice(1..);
+        drop(bytes);
+        assert_eq!(free(&buffers), 0, "it was given away while its bytes were needed");
+        assert_eq!(part, "bc");
+        drop(part);
+        assert_eq!(free(&buffers), 1);
+        buffers.take(CHUNK);
+        assert_eq!(free(&buffers), 0, "it is not used again");
     }
 
     #[test]
     fn what_is_kept_is_bounded_and_of_one_size() {
-        let pool = Pool(Mutex::default());
-        for _ in 0..2 * KEPT {
-            pool.give_back(vec![0; CHUNK]);
-        }
-        pool.give_back(vec![0; 8]);
-        let kept = pool.0.lock().unwrap();
-        assert_eq!(kept.len(), KEPT);
-        assert!(kept.iter().all(|buffer| buffer.len() == CHUNK));
+        let buffers = Buffers::default();
+        let lent: Vec<Bytes> = (0..2 * KEPT)
+            .map(|_| buffers.lend(vec![0; CHUNK], 1))
+            .chain([buffers.lend(vec![0; 8], 1)])
+            .collect();
+        drop(lent);
+        assert_eq!(free(&buffers), KEPT);
+        assert!(buffers.0.lock().unwrap().iter().all(|buffer| buffer.len() == CHUNK));
     }
 }

@@ -7,4 +7,5 @@
 mod chunk;
 mod stream;
 
+pub use chunk::Buffers;
 pub use stream::FileBytes;

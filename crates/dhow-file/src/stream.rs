@@ -10,7 +10,7 @@ use futures::Stream;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
-use crate::chunk::{self, Buffer, CHUNK};
+use crate::chunk::{Buffer, Buffers, CHUNK};
 
 /// A part of a file, in pieces of at most 128 KiB.
 ///
@@ -21,13 +21,14 @@ pub struct FileBytes {
     file: Arc<File>,
     at: u64,
     left: u64,
+    buffers: Buffers,
     reading: Option<JoinHandle<io::Result<(Buffer, usize)>>>,
 }
 
 impl FileBytes {
     /// `length` bytes from the offset `first` on.
-    pub fn new(file: impl Into<Arc<File>>, first: u64, length: u64) -> Self {
-        Self { file: file.into(), at: first, left: length, reading: None }
+    pub fn new(buffers: &Buffers, file: impl Into<Arc<File>>, first: u64, length: u64) -> Self {
+        Self { file: file.into(), at: first, left: length, buffers: buffers.clone(), reading: None }
     }
 
     /// The bytes that are still to come.
@@ -38,7 +39,7 @@ impl FileBytes {
     /// What is next, where nothing has to be waited for.
     fn read_now(&mut self) -> Option<io::Result<Bytes>> {
         let size = usize::try_from(self.left).unwrap_or(CHUNK).min(CHUNK);
-        let mut buffer = chunk::take(size);
+        let mut buffer = self.buffers.take(size);
         let slices = &mut [IoSliceMut::new(&mut buffer[..size])];
         match preadv2(&*self.file, slices, self.at, ReadWriteFlags::NOWAIT) {
             Ok(length) => Some(self.got(buffer, length)),
@@ -66,7 +67,7 @@ impl FileBytes {
         }
         self.at += length as u64;
         self.left -= length as u64;
-        Ok(chunk::lend(buffer, length))
+        Ok(self.buffers.lend(buffer, length))
     }
 }
 
@@ -123,7 +124,8 @@ mod tests {
     async fn every_part_comes_whole_and_in_order() {
         let (kept, bytes) = file(3 * CHUNK + 17);
         for (first, length) in [(0, bytes.len()), (5, CHUNK), (CHUNK, 2 * CHUNK + 17), (9, 0)] {
-            let stream = FileBytes::new(kept.reopen().unwrap(), first as u64, length as u64);
+            let stream =
+                FileBytes::new(&Buffers::default(), kept.reopen().unwrap(), first as u64, length as u64);
             assert_eq!(read(stream).await.unwrap(), bytes[first..first + length]);
         }
     }
@@ -134,13 +136,16 @@ mod tests {
         let opened = kept.reopen().unwrap();
         opened.sync_all().unwrap();
         rustix::fs::fadvise(&opened, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        assert_eq!(read(FileBytes::new(opened, 0, bytes.len() as u64)).await.unwrap(), bytes);
+        assert_eq!(
+            read(FileBytes::new(&Buffers::default(), opened, 0, bytes.len() as u64)).await.unwrap(),
+            bytes
+        );
     }
 
     #[tokio::test]
     async fn a_file_that_is_shorter_than_promised_is_an_error_and_no_end() {
         let (kept, bytes) = file(1_000);
-        let mut stream = FileBytes::new(kept.reopen().unwrap(), 0, 2_000);
+        let mut stream = FileBytes::new(&Buffers::default(), kept.reopen().unwrap(), 0, 2_000);
         assert_eq!(stream.next().await.unwrap().unwrap(), bytes);
         let error = stream.next().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -34,6 +35,8 @@ struct State {
     calls: BTreeMap<SourceCall, u64>,
     faults: BTreeMap<SourceCall, VecDeque<SourceError>>,
     down: Option<SourceError>,
+    /// How long a list of tags takes to come.
+    far: Duration,
 }
 
 impl MemorySource {
@@ -75,6 +78,11 @@ impl MemorySource {
         locked(&self.state).down = error;
     }
 
+    /// Every list of tags takes so long from now on.
+    pub fn set_far(&self, time: Duration) {
+        locked(&self.state).far = time;
+    }
+
     /// How often a call was made, failed ones too.
     pub fn calls(&self, call: SourceCall) -> u64 {
         locked(&self.state).calls.get(&call).copied().unwrap_or(0)
@@ -97,6 +105,10 @@ impl State {
 #[async_trait]
 impl VersionSource for MemorySource {
     async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, SourceError> {
+        let far = locked(&self.state).far;
+        if !far.is_zero() {
+            tokio::time::sleep(far).await;
+        }
         let mut state = locked(&self.state);
         state.enter(SourceCall::Tags)?;
         Ok(state.tags.get(repository).map(|tags| tags.keys().cloned().collect()).unwrap_or_default())

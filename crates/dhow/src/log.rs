@@ -1,6 +1,7 @@
 //! The log, on stderr. Whoever reads it may be slow or stop reading: lines then wait in memory, and beyond a limit they
-//! are lost and counted. Nothing that Dhow does waits for its log.
+//! are lost and counted. No rollout and no stop waits for its log.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,8 @@ use tracing_subscriber::fmt::MakeWriter;
 const WAITING: usize = 1 << 20;
 /// How long the end of the process waits for its last lines.
 const LAST: Duration = Duration::from_secs(1);
+/// Between two looks whether a writer that takes nothing for the moment takes more.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Where lines go. They are written by a thread of their own, in their order.
 #[derive(Debug, Clone, Default)]
@@ -43,9 +46,11 @@ impl Log {
         std::thread::Builder::new().name("log".into()).spawn(move || {
             loop {
                 let lines = shared.next();
-                // A log that cannot be written has no place to say so.
-                let _ = writer.write_all(&lines).and_then(|()| writer.flush());
-                shared.lock().writing = false;
+                let lost = write(&mut writer, &lines);
+                let mut now = shared.lock();
+                now.writing = false;
+                now.lost += lost;
+                drop(now);
                 shared.changed.notify_all();
             }
         })?;
@@ -57,12 +62,45 @@ impl Log {
         self.shared.add(format!("{text}\n").as_bytes());
     }
 
-    /// Waits until every line is written, but not for a reader that does not read.
+    /// Panics are told here too: whoever catches one goes on, also where nobody reads.
+    pub fn takes_panics(&self) {
+        let log = self.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            let thread = std::thread::current();
+            let trace = Backtrace::capture();
+            log.line(&format!("thread {:?}: {panic}", thread.name().unwrap_or("unnamed")));
+            if trace.status() == BacktraceStatus::Captured {
+                log.line(&trace.to_string());
+            }
+            if thread.name() == Some("main") {
+                // The process ends with it.
+                log.flush();
+            }
+        }));
+    }
+
+    /// Waits until every line is written, at most a second: not for a reader that does not read.
     pub fn flush(&self) {
-        let open = |lines: &mut Lines| lines.writing || !lines.waiting.is_empty();
+        let open = |lines: &mut Lines| lines.writing || !lines.waiting.is_empty() || lines.lost > 0;
         let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), LAST, open);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// Writes lines, and tells how many of them were lost: on a full disk, for example.
+fn write(writer: &mut impl Write, lines: &[u8]) -> u64 {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        match writer.write(rest) {
+            Ok(0) => break,
+            Ok(count) => rest = &rest[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(AGAIN),
+            Err(_) => break,
+        }
+    }
+    let _ = writer.flush();
+    rest.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 impl Shared {
@@ -72,18 +110,19 @@ impl Shared {
 
     fn add(&self, line: &[u8]) {
         let mut lines = self.lock();
-        if lines.waiting.len() + line.len() > WAITING {
+        // One that is longer than all that may wait is no reader's fault.
+        if lines.waiting.is_empty() || lines.waiting.len() + line.len() <= WAITING {
+            lines.waiting.extend_from_slice(line);
+        } else {
             lines.lost += 1;
-            return;
         }
-        lines.waiting.extend_from_slice(line);
         drop(lines);
         self.changed.notify_all();
     }
 
     /// What waits, as soon as something does, with a word of what was lost after it.
     fn next(&self) -> Vec<u8> {
-        let nothing = |lines: &mut Lines| lines.waiting.is_empty();
+        let nothing = |lines: &mut Lines| lines.waiting.is_empty() && lines.lost == 0;
         let waited = self.changed.wait_while(self.lock(), nothing);
         let mut lines = waited.unwrap_or_else(PoisonError::into_inner);
         lines.writing = true;
@@ -91,8 +130,9 @@ impl Shared {
         let lost = std::mem::take(&mut lines.lost);
         drop(lines);
         if lost > 0 {
-            let told =
-                format!("{lost} lines of the log are lost here: it was not read as fast as it was written\n");
+            let told = format!(
+                "{lost} lines of the log were lost about here: it was written faster than it was taken\n"
+            );
             taken.extend_from_slice(told.as_bytes());
         }
         taken
@@ -131,35 +171,72 @@ mod tests {
     fn a_log_that_nobody_reads_holds_up_nobody_and_tells_what_it_lost() {
         let (reader, writer) = io::pipe().unwrap();
         let log = Log::to(writer).unwrap();
-        let long = "x".repeat(1023);
-        for _ in 0..4096 {
-            log.line(&long);
-        }
-        log.line("the end");
-        let mut lost = 0;
-        let mut seen = 0;
+        let (told, finished) = std::sync::mpsc::channel();
+        let written = log.clone();
+        std::thread::spawn(move || {
+            let long = "x".repeat(1023);
+            (0..4096).for_each(|_| written.line(&long));
+            told.send(()).unwrap();
+        });
+        finished.recv_timeout(Duration::from_secs(60)).expect("it waits for its reader");
+        let (mut lost, mut seen) = (0, 0);
         for line in BufReader::new(reader).lines().map(Result::unwrap) {
-            if line == "again" {
+            match line.split_once(" lines of the log were lost") {
+                Some((count, _)) => lost += count.parse::<u64>().unwrap(),
+                None => seen += 1,
+            }
+            if seen + lost == 4096 {
                 break;
-            } else if let Some((count, _)) = line.split_once(" lines of the log are lost") {
-                lost += count.parse::<u64>().unwrap();
-                log.line("again");
-            } else {
-                seen += 1;
             }
         }
-        assert!(lost > 2_000, "{lost} lines were lost");
-        assert_eq!(seen + lost, 4097);
+        // What waits, what is being written, and what a pipe holds.
+        assert!(seen <= 1024 + 1024 + 64, "{seen} lines were kept");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_told_when_it_can() {
+        struct Full(io::PipeWriter, usize);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.1 += 1;
+                match self.1 {
+                    1 => Err(io::ErrorKind::StorageFull.into()),
+                    2 => Err(io::ErrorKind::WouldBlock.into()),
+                    _ => self.0.write(bytes),
+                }
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (reader, writer) = io::pipe().unwrap();
+        let log = Log::to(Full(writer, 0)).unwrap();
+        log.line("lost");
+        log.flush();
+        let lines: Vec<String> = BufReader::new(reader).lines().take(1).map(Result::unwrap).collect();
+        assert!(lines[0].starts_with("1 lines of the log were lost"), "{lines:?}");
     }
 
     #[test]
     fn lines_are_written_in_their_order_before_the_process_ends() {
-        let (reader, writer) = io::pipe().unwrap();
-        let log = Log::to(writer).unwrap();
-        (0..100).for_each(|number| log.line(&number.to_string()));
+        #[derive(Clone, Default)]
+        struct Slow(Arc<Mutex<Vec<u8>>>);
+        impl Write for Slow {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let part = bytes.len().min(50);
+                std::thread::yield_now();
+                self.0.lock().unwrap().extend_from_slice(&bytes[..part]);
+                Ok(part)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let slow = Slow::default();
+        let log = Log::to(slow.clone()).unwrap();
+        (0..1_000).for_each(|number| log.line(&number.to_string()));
         log.flush();
-        assert!(log.shared.lock().waiting.is_empty());
-        let lines = BufReader::new(reader).lines().take(100).map(Result::unwrap);
-        assert!(lines.eq((0..100).map(|number| number.to_string())));
+        let written = String::from_utf8(slow.0.lock().unwrap().clone()).unwrap();
+        assert!(written.lines().eq((0..1_000).map(|number| number.to_string())), "{written}");
     }
 }

@@ -70,6 +70,7 @@ async fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    log.takes_panics();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone()).with_ansi(colour).init();
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");
@@ -100,11 +101,12 @@ async fn run() -> ExitCode {
         Command::Server(args) => command::server::run(args).await,
         Command::Doctor(args) => command::doctor::run(args).await,
     };
-    log.flush();
-    result.unwrap_or_else(|error| {
-        anstream::eprintln!("error: {}", told(&error));
+    let code = result.unwrap_or_else(|error| {
+        log.line(&format!("error: {}", told(&error)));
         ExitCode::FAILURE
-    })
+    });
+    log.flush();
+    code
 }
 
 /// An error with its causes; a cause that was told already is not told again.

@@ -65,7 +65,7 @@ impl Engine {
         let message = inner.stage_approved(&held, &proposal, counted, &mut entry).await?;
         inner.journal.write(entry).await?;
         drop(held);
-        inner.updates_ready.notify_one();
+        inner.hurry();
         for id in proposal.hashes.keys() {
             inner.interrupt(id);
             inner.kick(id);

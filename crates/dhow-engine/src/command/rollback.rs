@@ -73,7 +73,7 @@ impl Engine {
             inner.interrupt(id);
             inner.kick(id);
         }
-        inner.updates_ready.notify_one();
+        inner.hurry();
         inner.select_downstream(service, environment);
         Ok(outcome)
     }

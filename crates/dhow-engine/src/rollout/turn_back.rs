@@ -89,7 +89,7 @@ impl Inner {
             self.interrupt(other);
             self.kick(other);
         }
-        self.updates_ready.notify_one();
+        self.hurry();
         self.select_downstream(&id.service, &id.environment);
     }
 

@@ -41,19 +41,19 @@ impl Inner {
             }
             _ => self.gone_of_all(view).await?,
         };
-        let (mut rows, mut counted) = (Vec::new(), Vec::new());
+        let (mut rows, mut wait) = (Vec::new(), Vec::new());
         for id in gone {
             let row = self.row(&id).await?;
             // A folder that is there with an error in it may hold it still, under another type.
             if row.removal.is_none() && !cannot_be_read(view, &row.folder) {
-                counted.push(id);
                 rows.push(row);
             } else if row.removal == Some(Removal::Waits) {
                 // It may be of the same commit: after a crash among its deployments, the rest is not a few by itself.
-                counted.push(id);
+                wait.push(id);
             }
         }
-        let stalled = too_much(&known, &counted, view);
+        let gone: Vec<DeploymentId> = rows.iter().map(|row| row.id.clone()).collect();
+        let stalled = too_much(&known, &gone, &wait, view);
         for DeploymentRow { id, folder, .. } in rows {
             let before = match removals {
                 Removals::Since(before) => before.as_slice(),
@@ -323,8 +323,13 @@ fn cannot_be_read(view: &View, folder: &str) -> bool {
 }
 
 /// The environments in which too much would go at once, with the reason: more than 5 deployments and more than 10 % of
-/// an environment, or all of its two or more.
-fn too_much(known: &[DeploymentId], gone: &[DeploymentId], view: &View) -> BTreeMap<EnvironmentName, String> {
+/// an environment, or all of its two or more. What waits for a word already counts, and is told apart.
+fn too_much(
+    known: &[DeploymentId],
+    gone: &[DeploymentId],
+    wait: &[DeploymentId],
+    view: &View,
+) -> BTreeMap<EnvironmentName, String> {
     let count = |ids: &[DeploymentId]| {
         let mut counts: BTreeMap<EnvironmentName, usize> = BTreeMap::new();
         for id in ids {
@@ -332,20 +337,21 @@ fn too_much(known: &[DeploymentId], gone: &[DeploymentId], view: &View) -> BTree
         }
         counts
     };
-    let (had, goes) = (count(known), count(gone));
-    let of = |environment: &EnvironmentName| had.get(environment).copied().unwrap_or_default();
+    let (had, goes, waits) = (count(known), count(gone), count(wait));
+    let of = |counts: &BTreeMap<_, usize>, environment: &EnvironmentName| {
+        counts.get(environment).copied().unwrap_or_default()
+    };
     let commit = view.commit.short();
-    goes.iter()
-        .filter_map(|(environment, n)| {
-            let total = of(environment);
-            let many = *n > 5 && *n * 10 > total;
-            let all_of_several = *n == total && total >= 2;
-            (many || all_of_several).then(|| {
-                (
-                    environment.clone(),
-                    format!("commit {commit} removes {n} of {total} deployments of {environment}"),
-                )
-            })
+    let reason = |environment: &EnvironmentName, new: usize| {
+        let (total, before) = (of(&had, environment), of(&waits, environment));
+        let all = new + before;
+        let many = all > 5 && all * 10 > total;
+        let all_of_several = all == total && total >= 2;
+        let told = format!("commit {commit} removes {new} of {total} deployments of {environment}");
+        (many || all_of_several).then(|| match before {
+            0 => told,
+            _ => format!("{told}, and {before} that were removed before wait still"),
         })
-        .collect()
+    };
+    goes.iter().filter_map(|(e, new)| reason(e, *new).map(|told| (e.clone(), told))).collect()
 }

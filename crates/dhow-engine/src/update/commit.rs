@@ -60,6 +60,7 @@ impl Inner {
                 () = self.ports.clock.sleep(wait) => {}
             }
             self.gather().await;
+            self.hurried.store(false, Ordering::SeqCst);
             failures = match self.commit_all().await {
                 Ok(()) => 0,
                 Err(error) => {
@@ -70,12 +71,12 @@ impl Inner {
         }
     }
 
-    /// Waits while a pass still selects, so that its updates become one commit: at most the time that is set, and longer
-    /// only while the pass goes on finding. A registry that hangs holds up nothing for longer than that time.
+    /// Waits while a pass still selects, so that its updates become one commit: at most the time that is set, and at most
+    /// four times as long while it goes on finding. What somebody asked for, and a way back, waits for no pass.
     async fn gather(&self) {
         let start = self.ports.clock.monotonic();
         let (mut found, mut last) = (self.found.load(Ordering::SeqCst), start);
-        while self.selecting.load(Ordering::SeqCst) > 0 {
+        while self.selecting.load(Ordering::SeqCst) > 0 && !self.hurried.load(Ordering::SeqCst) {
             let now = self.ports.clock.monotonic();
             let count = self.found.load(Ordering::SeqCst);
             if count != found {
@@ -90,6 +91,12 @@ impl Inner {
                 () = self.ports.clock.sleep(left) => {}
             }
         }
+    }
+
+    /// Something is ready that somebody waits for.
+    pub(crate) fn hurry(&self) {
+        self.hurried.store(true, Ordering::SeqCst);
+        self.updates_ready.notify_one();
     }
 
     async fn commit_all(self: &Arc<Self>) -> Result<(), EngineError> {

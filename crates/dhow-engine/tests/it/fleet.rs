@@ -4,8 +4,12 @@ use dhow_core::port::FileChange;
 use dhow_core::rollout::{Event, Quarantined};
 use dhow_testkit::{PushFault, SourceCall};
 
-use crate::support::World;
+use std::time::Duration;
+
+use dhow_engine::command::RollbackTo;
+
 use crate::support::fleet::{page, root, service, site, site_path};
+use crate::support::{World, actor, name, place};
 
 const STAGE: &str = "shop/static_file/stage";
 const BLOG: &str = "blog/static_file/stage";
@@ -26,7 +30,7 @@ fn founded() -> World {
         service("blog", "{ semver: '>=0' }"),
         site("blog", "stage", "1.0.0"),
     ];
-    let mut world = World::new(files);
+    let world = World::new(files);
     world.publish("shop/web", "1.0.0");
     world.publish("blog/web", "1.0.0");
     world
@@ -79,6 +83,48 @@ fn versions_found_in_one_pass_are_one_commit() {
     world.settle();
     assert_eq!(world.own_commits(), ["update 2 services"]);
     assert_eq!((world.running(STAGE), world.running(BLOG)), ("1.1.0".into(), "1.1.0".into()));
+}
+
+/// Many services, whose lists of tags come in six rounds of 24 ms; a quarter of 100 ms without a find ends a pass.
+fn many() -> World {
+    let names: Vec<String> = (0..170).map(|number| format!("s{number}")).collect();
+    let of_each =
+        names.iter().flat_map(|name| [service(name, "{ semver: '>=0' }"), site(name, "stage", "1.0.0")]);
+    let mut world = World::new(of_each.chain([root("{ update: commit }")]));
+    for name in &names {
+        world.content_of(&format!("{name}/web"), "1.0.0");
+    }
+    world.settings.gather = Duration::from_millis(100);
+    world.patience = Duration::from_secs(2);
+    world.start();
+    world.source.set_far(Duration::from_millis(24));
+    for name in &names {
+        world.content_of(&format!("{name}/web"), "1.1.0");
+    }
+    world
+}
+
+#[test]
+fn what_a_long_pass_goes_on_finding_is_one_commit() {
+    let mut world = many();
+    (0..170).for_each(|number| world.nudge(&format!("s{number}/web")));
+    world.settle();
+    assert_eq!(world.own_commits(), ["update 170 services"]);
+}
+
+#[test]
+fn a_way_back_waits_for_no_pass() {
+    let mut world = many();
+    world.nudge("s1/web");
+    world.settle();
+    (0..170).for_each(|number| world.nudge(&format!("s{number}/web")));
+    let before = world.own_commits().len();
+    let (actor, service, stage) = (actor("alice"), name("s1"), place("stage"));
+    let to = RollbackTo::Version("1.0.0".into());
+    world.try_ask(async |e| e.rollback(&actor, &service, &stage, &to).await).unwrap().unwrap();
+    // Less than the pass takes.
+    world.pass(Duration::from_millis(60));
+    assert_eq!(world.own_commits().len(), before + 1);
 }
 
 #[test]

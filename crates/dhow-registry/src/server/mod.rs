@@ -23,6 +23,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::routing::any;
+use dhow_file::Buffers;
 use tokio::sync::RwLock;
 
 pub use auth::{Action, Authorizer, Decision, Open, Presented};
@@ -66,6 +67,7 @@ pub struct Registry {
 
 struct Inner {
     disk: Arc<disk::Disk>,
+    buffers: Buffers,
     uploads: upload::Uploads,
     settings: Settings,
     authorizer: Arc<dyn Authorizer>,
@@ -98,7 +100,18 @@ impl Registry {
         let uploads = upload::Uploads::new(&disk, limits);
         uploads.remove_stale(&disk, SystemTime::now())?;
         let gate = Arc::default();
-        Ok(Self { inner: Arc::new(Inner { disk, uploads, settings, authorizer, in_use, listener, gate }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                disk,
+                buffers: Buffers::default(),
+                uploads,
+                settings,
+                authorizer,
+                in_use,
+                listener,
+                gate,
+            }),
+        })
     }
 }
 

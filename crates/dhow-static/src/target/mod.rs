@@ -53,7 +53,6 @@ use fence::Fence;
 use spread::Spread;
 
 /// What a [`StaticTarget`] works with.
-#[derive(Clone)]
 pub struct StaticTargetConfig {
     /// Folder of the releases and epochs. One process uses it at a time.
     pub root: PathBuf,
@@ -63,6 +62,8 @@ pub struct StaticTargetConfig {
     pub sites: Sites,
     /// Where that web server listens.
     pub sites_address: SocketAddr,
+    /// What it may take of this machine.
+    pub resources: Resources,
     /// The ways to the fleet's servers.
     pub executors: Arc<dyn Executors>,
 }
@@ -113,7 +114,7 @@ impl StaticTarget {
             spread: Spread::new(config.root.join("places")),
             unpacking: Mutex::default(),
             sites_dir,
-            resources: Arc::default(),
+            resources: Arc::new(config.resources),
             sites: config.sites,
             sites_address: config.sites_address,
             candidates_dir: config.candidates,

@@ -153,7 +153,9 @@ async fn whole(
 ) -> io::Result<Response<SiteBody>> {
     let body = match load(live, file).await? {
         Content::Bytes(bytes) => SiteBody::Bytes(bytes),
-        Content::Open(opened) => SiteBody::File(FileBytes::new(opened, 0, file.entry.size)),
+        Content::Open(opened) => {
+            SiteBody::File(FileBytes::new(&live.share.resources.buffers, opened, 0, file.entry.size))
+        }
     };
     Ok(headers::response(status, headers, body))
 }
@@ -194,7 +196,9 @@ async fn part(
             let end = usize::try_from(last + 1).unwrap_or(bytes.len()).min(bytes.len());
             SiteBody::Bytes(bytes.slice(usize::try_from(first).unwrap_or(end).min(end)..end))
         }
-        Content::Open(opened) => SiteBody::File(FileBytes::new(opened, first, last - first + 1)),
+        Content::Open(opened) => {
+            SiteBody::File(FileBytes::new(&live.share.resources.buffers, opened, first, last - first + 1))
+        }
     };
     let range = format!("bytes {first}-{last}/{}", file.entry.size);
     headers.insert(CONTENT_RANGE, HeaderValue::try_from(range).map_err(io::Error::other)?);

@@ -26,8 +26,8 @@ pub(super) async fn load(live: &LiveRelease, file: &File) -> io::Result<Content>
     if let Some(bytes) = file.bytes.get() {
         return Ok(Content::Bytes(bytes.clone()));
     }
-    if let Some(opened) = file.opened.get() {
-        check_size(opened, &file.entry)?;
+    // Where it is not what was delivered any more, somebody may have put that in its place.
+    if let Some(opened) = file.opened.get().filter(|opened| check_size(opened, &file.entry).is_ok()) {
         return Ok(Content::Open(opened.clone()));
     }
     let (path, entry) = (live.dir.join(&*file.path), file.entry);
@@ -39,7 +39,7 @@ pub(super) async fn load(live: &LiveRelease, file: &File) -> io::Result<Content>
         read_checked(opened, &entry).map(Content::Bytes)
     })
     .await?;
-    // Where it cannot be kept any more, another request kept it first.
+    // What cannot be kept, another request kept first.
     match &content {
         Content::Bytes(bytes) => {
             if live.share.reserve(bytes.len()) && file.bytes.set(bytes.clone()).is_err() {
@@ -47,7 +47,8 @@ pub(super) async fn load(live: &LiveRelease, file: &File) -> io::Result<Content>
             }
         }
         Content::Open(opened) => {
-            if live.share.reserve_file() && file.opened.set(opened.clone()).is_err() {
+            let is_new = file.opened.get().is_none();
+            if is_new && live.share.reserve_file() && file.opened.set(opened.clone()).is_err() {
                 live.share.release_file();
             }
         }

@@ -1,39 +1,50 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use dhow_file::Buffers;
 use tokio::sync::Semaphore;
 
 /// Files up to this size are kept in memory, and read whole.
 pub(super) const SMALL: u64 = 64 << 10;
 
-/// So many big files of all live releases together stay open, and so many of one release.
+/// Bytes of small files that are kept of all live releases together, and of one.
+const TOTAL: usize = 64 << 20;
+const PER_RELEASE: usize = 8 << 20;
+/// Big files that stay open, unless it is said otherwise.
 const FILES: usize = 256;
-const FILES_PER_RELEASE: usize = 64;
 
-/// What all live releases of a process share: the memory for small files, the big files that stay open, and who may
-/// compress.
+/// What all live releases of a process share: the memory for small files, the big files that stay open, the buffers in
+/// which they are read, and who may compress.
 #[derive(Debug)]
 pub struct Resources {
     total: usize,
     per_release: usize,
     used: AtomicUsize,
+    most_files: usize,
     files: AtomicUsize,
+    pub(super) buffers: Buffers,
     /// Compression beyond this many at once is left out: the file is then sent as it is.
     pub(super) compressors: Arc<Semaphore>,
 }
 
 impl Default for Resources {
     fn default() -> Self {
-        Self::new(64 << 20, 8 << 20)
+        Self::new(FILES)
     }
 }
 
 impl Resources {
-    /// Memory for the files of all live releases together, and of one release, in bytes. Default 64 MiB and 8 MiB.
-    pub fn new(total: usize, per_release: usize) -> Self {
+    /// So many big files that were asked for stay open, a quarter of them of one release, and 64 MiB of small ones stay in
+    /// memory, 8 MiB of one release.
+    pub fn new(files: usize) -> Self {
+        Self::with(TOTAL, PER_RELEASE, files)
+    }
+
+    fn with(total: usize, per_release: usize, most_files: usize) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let compressors = Arc::new(Semaphore::new(threads));
-        Self { total, per_release, used: AtomicUsize::new(0), files: AtomicUsize::new(0), compressors }
+        let (used, files, buffers) = (AtomicUsize::new(0), AtomicUsize::new(0), Buffers::default());
+        Self { total, per_release, used, most_files, files, buffers, compressors }
     }
 
     /// The bytes that are held now.
@@ -69,7 +80,8 @@ impl Share {
 
     /// Whether one file more may stay open; it is then counted.
     pub(super) fn reserve_file(&self) -> bool {
-        add_to_both((&self.files, FILES_PER_RELEASE), (&self.resources.files, FILES), 1)
+        let Resources { most_files, files, .. } = &*self.resources;
+        add_to_both((&self.files, most_files.div_ceil(4)), (files, *most_files), 1)
     }
 
     /// Gives back the place of a file that was closed.
@@ -109,7 +121,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_by_release_and_in_total_and_comes_back() {
-        let resources = Arc::new(Resources::new(100, 60));
+        let resources = Arc::new(Resources::with(100, 60, 0));
         let (a, b) = (Share::new(resources.clone()), Share::new(resources.clone()));
         assert!(a.reserve(60) && !a.reserve(1));
         assert!(b.reserve(40) && !b.reserve(1));
@@ -120,13 +132,13 @@ mod tests {
 
     #[test]
     fn open_files_are_bounded_by_release_and_in_total_and_come_back() {
-        let resources = Arc::new(Resources::default());
+        let resources = Arc::new(Resources::new(8));
         let shares: Vec<Share> = (0..5).map(|_| Share::new(resources.clone())).collect();
         let kept = |share: &Share| (0..100).filter(|_| share.reserve_file()).count();
-        assert_eq!(shares.iter().map(kept).collect::<Vec<_>>(), [64, 64, 64, 64, 0]);
+        assert_eq!(shares.iter().map(kept).collect::<Vec<_>>(), [2, 2, 2, 2, 0]);
         shares[0].release_file();
         assert_eq!(kept(&shares[4]), 1);
         drop(shares);
-        assert_eq!(kept(&Share::new(resources)), 64);
+        assert_eq!(kept(&Share::new(resources)), 2);
     }
 }

@@ -234,6 +234,23 @@ async fn a_file_that_is_not_in_the_manifest_or_differs_from_it_is_not_served() {
 }
 
 #[tokio::test]
+async fn a_big_file_that_was_damaged_after_it_was_asked_for_is_served_once_it_is_good_again() {
+    let long = "1".repeat(100_000);
+    let server = site(&[("big.bin", &long)]).await;
+    let release = server.releases.find(&crate::fixture::id(), hash("1")).await.unwrap().unwrap();
+    let path = release.files_dir().join("big.bin");
+    for _ in 0..2 {
+        assert_eq!(get(server.address, "/big.bin", "").await.text(), long);
+    }
+    std::fs::write(&path, "shorter").unwrap();
+    assert_eq!(get(server.address, "/big.bin", "").await.status, 500);
+    let good = path.with_extension("new");
+    std::fs::write(&good, &long).unwrap();
+    std::fs::rename(&good, &path).unwrap();
+    assert_eq!(get(server.address, "/big.bin", "").await.text(), long);
+}
+
+#[tokio::test]
 async fn an_unknown_host_is_told_which_host_was_asked_for() {
     let server = site(&[("index.html", "root")]).await;
     let answer = request(server.address, "GET / HTTP/1.1\r\nHost: nobody.dev:80\r\n").await;

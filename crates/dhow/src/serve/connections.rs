@@ -20,6 +20,8 @@ const FILES: u64 = 65_536;
 const SITES: u64 = 4096;
 /// Most connections to the API and the registry.
 const API: u64 = 1024;
+/// Most files of sites that stay open.
+const OPEN: u64 = 256;
 /// Fewer make no server.
 const LEAST: u64 = 16;
 /// After accepting failed, because no descriptor is free for example.
@@ -29,16 +31,18 @@ const ALIVE: Duration = Duration::from_secs(60);
 /// That all are taken is told again after this time.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Connections at once, by listener.
+/// What may be open at once, by what it serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
     /// To the sites.
     pub sites: usize,
     /// To the API and the registry.
     pub api: usize,
+    /// Big files of sites that stay open between two requests.
+    pub open: usize,
 }
 
-/// Raises the process's limit of open files as far as the system lets us, and shares it: half stays for the work.
+/// Raises the process's limit of open files as far as the system lets us, and shares it: nearly half stays for the work.
 pub fn shares() -> Shares {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or(FILES).min(FILES);
@@ -58,7 +62,8 @@ pub fn shares() -> Shares {
 fn shares_of(files: u64) -> Shares {
     // At most a quarter each, so that it fits.
     let share = |most: u64| usize::try_from((files / 4).clamp(LEAST, most)).unwrap_or(usize::MAX);
-    Shares { sites: share(SITES), api: share(API) }
+    let open = usize::try_from((files / 16).min(OPEN)).unwrap_or(0);
+    Shares { sites: share(SITES), api: share(API), open }
 }
 
 /// A listener that has so many connections at once; more wait to be accepted.
@@ -172,10 +177,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_the_descriptors_stay_for_the_work() {
-        assert_eq!(shares_of(65_536), Shares { sites: 4096, api: 1024 });
-        assert_eq!(shares_of(1024), Shares { sites: 256, api: 256 });
-        assert_eq!(shares_of(0), Shares { sites: 16, api: 16 });
+    fn nearly_half_of_the_descriptors_stay_for_the_work() {
+        assert_eq!(shares_of(65_536), Shares { sites: 4096, api: 1024, open: 256 });
+        assert_eq!(shares_of(1024), Shares { sites: 256, api: 256, open: 64 });
+        assert_eq!(shares_of(0), Shares { sites: 16, api: 16, open: 0 });
     }
 
     #[tokio::test]

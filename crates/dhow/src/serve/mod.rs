@@ -21,7 +21,7 @@ use dhow_core::port::{BranchName, Clock, Store, StoreError, Target};
 use dhow_engine::{Engine, Ports, SystemClock};
 use dhow_git::{GitFleet, GitFleetConfig};
 use dhow_registry::server;
-use dhow_static::{Sites, StaticTarget, StaticTargetConfig};
+use dhow_static::{Resources, Sites, StaticTarget, StaticTargetConfig};
 use dhow_store::{SqliteStore, StateLock};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -103,11 +103,13 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let places = docker::places(&file, &config.state, &source)?;
         let sites = Sites::default();
+        let shares = connections::shares();
         let target = StaticTarget::open(StaticTargetConfig {
             root: config.state.join("static"),
             candidates: config.state.join("run"),
             sites: sites.clone(),
             sites_address,
+            resources: Resources::new(shares.open),
             executors: Arc::clone(&places) as _,
         })
         .await?;
@@ -131,7 +133,6 @@ impl Server {
         tasks.spawn(registry::collect(registry.clone(), engine.clone(), stop.clone()));
         let control = crate::control::EngineControl::new(engine.clone(), source.clone());
         let api = dhow_web::router(dhow_web::AppState::new(Arc::new(control), tokens, stop.clone()));
-        let shares = connections::shares();
         let listener = Bounded::new(listener, shares.api);
         tasks.spawn(answer(listener, api.merge(server::router(registry)), stop.clone()));
         tasks.spawn(dhow_static::web::serve(sites_listener, sites, shares.sites, stop.clone()));

@@ -71,7 +71,11 @@ pub async fn run(lab: &Lab, report: &mut Report, size: usize) -> Result<()> {
     // Many an hour has less: the first sync, 500 updates and what people changed.
     tokio::time::sleep(wait).await;
     let count = serve.newest_event().await?;
-    report.tell(format!("{name}, memory {} s after {count} events", wait.as_secs()), process.memory()?, "MiB");
+    report.tell(
+        format!("{name}, memory {} s after {count} events", wait.as_secs()),
+        process.memory()?,
+        "MiB",
+    );
     serve.stop().await
 }
 

@@ -83,7 +83,8 @@ fn a_folder_that_holds_nothing_yet_but_is_a_services_by_its_name_is_seen_when_it
 
 #[test]
 fn whoever_mounts_the_whole_repository_reads_every_file_that_comes() {
-    let mounts = "services:\n  web:\n    image: r.test/shop/web:1.0.0\n    volumes: ['../../../..:/srv:ro']\n";
+    let mounts =
+        "services:\n  web:\n    image: r.test/shop/web:1.0.0\n    volumes: ['../../../..:/srv:ro']\n";
     let stage = ("services/shop/compose/stage/compose.yaml", mounts);
     let whole = tree(&[stage, ("shared/a", "one\n")]);
     let after = reload(&load(&tree(&[stage])), &whole, &["shared/a".into()]);

@@ -87,7 +87,10 @@ pub(crate) async fn get(call: Call, digest: Digest) -> Result<Response, Refusal>
     headers.push((header::CONTENT_LENGTH, length.to_string()));
     match file {
         None => empty(status, &headers),
-        Some(file) => with_body(status, &headers, Body::from_stream(FileBytes::new(file, first, length))),
+        Some(file) => {
+            let bytes = FileBytes::new(&inner.buffers, file, first, length);
+            with_body(status, &headers, Body::from_stream(bytes))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use dhow_core::fleet::{Deployment, DeploymentSettings, MemoryTree};
 use dhow_core::noun::{ArtifactName, Pin, SourceLabels, Tag};
 use dhow_core::port::{Context, Executor, ExecutorError, Executors, Place, RenderInput, Step, Target};
-use dhow_static::{Sites, StaticTarget, StaticTargetConfig};
+use dhow_static::{Resources, Sites, StaticTarget, StaticTargetConfig};
 use dhow_testkit::MemorySource;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -49,8 +49,14 @@ impl Bench {
         let (address, sites) = (listener.local_addr().unwrap(), Sites::default());
         let (root, candidates) = (dir.path().join("state"), dir.path().join("c"));
         let executors = Arc::new(NoServers);
-        let config =
-            StaticTargetConfig { root, candidates, sites: sites.clone(), sites_address: address, executors };
+        let config = StaticTargetConfig {
+            root,
+            candidates,
+            sites: sites.clone(),
+            sites_address: address,
+            resources: Resources::default(),
+            executors,
+        };
         let target = Arc::new(StaticTarget::open(config).await.unwrap());
         let stop = CancellationToken::new();
         tokio::spawn(dhow_static::web::serve(listener, sites.clone(), 100, stop.clone()));

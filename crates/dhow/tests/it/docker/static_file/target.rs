@@ -10,7 +10,7 @@ use dhow_core::fleet::{Deployment, DeploymentSettings, MemoryTree, Server as Fle
 use dhow_core::noun::{ArtifactName, Digest, Pin, SourceLabels, Tag};
 use dhow_core::port::{Context, Executors as _, Place, RenderInput, Settled, Target, TargetError};
 use dhow_docker::executor::{Identity, Places, PlacesConfig};
-use dhow_static::{Sites, StaticTarget, StaticTargetConfig};
+use dhow_static::{Resources, Sites, StaticTarget, StaticTargetConfig};
 use dhow_testkit::MemorySource;
 use dhow_testkit::engines::{self, Server};
 use dhow_testkit::target::Lab;
@@ -72,6 +72,7 @@ impl Bench {
             candidates: dir.path().join("c"),
             sites: Sites::default(),
             sites_address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            resources: Resources::default(),
             executors: Arc::clone(&places) as _,
         };
         let target = Arc::new(StaticTarget::open(config).await.unwrap());
