@@ -52,8 +52,7 @@ pub struct Settings {
     pub health_interval: Duration,
     /// How many releases are kept.
     pub keep_releases: usize,
-    /// How long what becomes ready is gathered before it is committed, while more of the same pass is selected; four times
-    /// as long while the pass goes on finding.
+    /// How long what becomes ready is gathered before it is committed, while more of the same pass is selected.
     pub gather: Duration,
     /// By which share intervals and backoffs vary, so that many of a kind do not act at once; 0 where runs must repeat.
     pub jitter: f64,
@@ -128,8 +127,6 @@ pub(crate) struct Inner {
     pub nudged: Mutex<BTreeSet<Repository>>,
     pub updates_ready: Notify,
     pub selecting: std::sync::atomic::AtomicUsize,
-    /// Updates that were selected since the start.
-    pub found: std::sync::atomic::AtomicU64,
     /// What is ready does not wait for what a pass may find.
     pub hurried: std::sync::atomic::AtomicBool,
     pub creations: Creations,
@@ -225,7 +222,6 @@ impl Engine {
             nudged: Mutex::default(),
             updates_ready: Notify::new(),
             selecting: std::sync::atomic::AtomicUsize::new(0),
-            found: std::sync::atomic::AtomicU64::new(0),
             hurried: std::sync::atomic::AtomicBool::new(false),
             creations: Creations::default(),
             workers: Mutex::new(HashMap::new()),

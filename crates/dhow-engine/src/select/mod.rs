@@ -147,7 +147,6 @@ impl Inner {
             let mut entry = Entry::new();
             update_selected(&mut entry, &update)?;
             self.journal.write(entry).await?;
-            self.found.fetch_add(1, Ordering::SeqCst);
         }
         self.updates_ready.notify_one();
         Ok(())

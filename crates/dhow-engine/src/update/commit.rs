@@ -28,21 +28,10 @@ enum Attempt {
     Again,
 }
 
-/// A pass goes on finding that found something in the last part of the time that is set for gathering: a quarter.
-const FINDS_EACH: u32 = 4;
-/// A pass that goes on finding is waited for so many times the time that is set for gathering.
-const AT_MOST: u32 = 4;
 /// Updates that are dropped at a time, once they are on the branch.
 const DROPS: usize = 64;
 /// Most times in a row that a push loses the race before it waits like any failure.
 const RACES: u32 = 20;
-
-/// How much longer is gathered, so long after it began and after something was found.
-fn patience(gather: Duration, since_start: Duration, since_last: Duration) -> Duration {
-    let in_any_case = gather.saturating_sub(since_start);
-    let finding = (gather / FINDS_EACH).saturating_sub(since_last);
-    in_any_case.max(finding.min((gather * AT_MOST).saturating_sub(since_start)))
-}
 
 impl Inner {
     /// Commits whenever something is ready; failures are tried again with backoff.
@@ -71,24 +60,18 @@ impl Inner {
         }
     }
 
-    /// Waits while a pass still selects, so that its updates become one commit: at most the time that is set, and at most
-    /// four times as long while it goes on finding. What somebody asked for, and a way back, waits for no pass.
+    /// Waits while a pass still selects, so that its updates become one commit; at most the time that is set. What somebody
+    /// asked for, and a way back, waits for no pass.
     async fn gather(&self) {
         let start = self.ports.clock.monotonic();
-        let (mut found, mut last) = (self.found.load(Ordering::SeqCst), start);
         while self.selecting.load(Ordering::SeqCst) > 0 && !self.hurried.load(Ordering::SeqCst) {
-            let now = self.ports.clock.monotonic();
-            let count = self.found.load(Ordering::SeqCst);
-            if count != found {
-                (found, last) = (count, now);
-            }
-            let left = patience(self.settings.gather, now.since(start), now.since(last));
-            if left.is_zero() {
+            let waited = self.ports.clock.monotonic().since(start);
+            let Some(left) = self.settings.gather.checked_sub(waited).filter(|l| !l.is_zero()) else {
                 return;
-            }
+            };
             tokio::select! {
                 () = self.updates_ready.notified() => {}
-                () = self.ports.clock.sleep(left) => {}
+                () = self.ports.clock.sleep(left) => return,
             }
         }
     }
@@ -322,20 +305,4 @@ impl Inner {
 
 fn about(update: &UpdateRow) -> About {
     About::Update(update.service.clone(), update.environment.clone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pass_that_goes_on_finding_is_waited_for_and_one_that_hangs_is_not() {
-        let ms = Duration::from_millis;
-        let left = |start, last| patience(ms(1_000), ms(start), ms(last)).as_millis();
-        assert_eq!(left(0, 0), 1_000);
-        assert_eq!(left(900, 900), 100, "nothing was found");
-        assert_eq!(left(1_000, 1_000), 0, "a registry hangs");
-        assert_eq!((left(1_000, 100), left(3_000, 0)), (150, 250), "it goes on finding");
-        assert_eq!((left(3_900, 0), left(4_000, 0)), (100, 0), "it never ends");
-    }
 }

@@ -85,33 +85,6 @@ fn versions_found_in_one_pass_are_one_commit() {
     assert_eq!((world.running(STAGE), world.running(BLOG)), ("1.1.0".into(), "1.1.0".into()));
 }
 
-/// Many services, whose lists of tags come in six rounds of 24 ms; a quarter of 100 ms without a find ends a pass.
-fn many() -> World {
-    let names: Vec<String> = (0..170).map(|number| format!("s{number}")).collect();
-    let of_each =
-        names.iter().flat_map(|name| [service(name, "{ semver: '>=0' }"), site(name, "stage", "1.0.0")]);
-    let mut world = World::new(of_each.chain([root("{ update: commit }")]));
-    for name in &names {
-        world.content_of(&format!("{name}/web"), "1.0.0");
-    }
-    world.settings.gather = Duration::from_millis(100);
-    world.patience = Duration::from_secs(2);
-    world.start();
-    world.source.set_far(Duration::from_millis(24));
-    for name in &names {
-        world.content_of(&format!("{name}/web"), "1.1.0");
-    }
-    world
-}
-
-#[test]
-fn what_a_long_pass_goes_on_finding_is_one_commit() {
-    let mut world = many();
-    (0..170).for_each(|number| world.nudge(&format!("s{number}/web")));
-    world.settle();
-    assert_eq!(world.own_commits(), ["update 170 services"]);
-}
-
 #[test]
 fn a_way_back_waits_for_no_pass() {
     let mut world = founded();
