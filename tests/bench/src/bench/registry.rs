@@ -17,6 +17,8 @@ use crate::report::{Goal, Report};
 
 /// How much is pushed and pulled.
 const GIB: usize = 1 << 30;
+/// How often it is pulled.
+const PULLS: usize = 5;
 
 /// A registry under measurement.
 struct Registry {
@@ -144,32 +146,58 @@ struct Load {
     repository: String,
 }
 
-async fn measure(registry: &Arc<Registry>, load: &Load) -> Result<[Duration; 2]> {
+#[derive(Clone, Copy)]
+enum Way {
+    Push,
+    Pull,
+}
+
+/// Carries all layers, and gives the rate in MiB/s.
+async fn carry(registry: &Arc<Registry>, load: &Load, way: Way) -> Result<f64> {
     let client = Client::builder().no_proxy().build()?;
-    let mut times = [Duration::ZERO; 2];
-    for (pull, time) in times.iter_mut().enumerate() {
-        let queue = Arc::new(tokio::sync::Mutex::new(load.layers.clone()));
-        let begun = Instant::now();
-        let workers = (0..load.clients).map(|_| {
-            let (registry, client, queue) = (Arc::clone(registry), client.clone(), Arc::clone(&queue));
-            let repository = load.repository.clone();
-            tokio::spawn(async move {
-                loop {
-                    let next = queue.lock().await.pop();
-                    let Some((digest, bytes)) = next else { return Ok::<(), anyhow::Error>(()) };
-                    match pull {
-                        0 => registry.push(&client, &repository, &bytes, &digest).await?,
-                        _ => registry.pull(&client, &repository, &digest, bytes.len()).await?,
-                    }
+    let queue = Arc::new(tokio::sync::Mutex::new(load.layers.clone()));
+    let begun = Instant::now();
+    let workers = (0..load.clients).map(|_| {
+        let (registry, client, queue) = (Arc::clone(registry), client.clone(), Arc::clone(&queue));
+        let repository = load.repository.clone();
+        tokio::spawn(async move {
+            loop {
+                let next = queue.lock().await.pop();
+                let Some((digest, bytes)) = next else { return Ok::<(), anyhow::Error>(()) };
+                match way {
+                    Way::Push => registry.push(&client, &repository, &bytes, &digest).await?,
+                    Way::Pull => registry.pull(&client, &repository, &digest, bytes.len()).await?,
                 }
-            })
-        });
-        for done in try_join_all(workers).await? {
-            done?;
-        }
-        *time = begun.elapsed();
+            }
+        })
+    });
+    for done in try_join_all(workers).await? {
+        done?;
     }
-    Ok(times)
+    let bytes: usize = load.layers.iter().map(|(_, bytes)| bytes.len()).sum();
+    Ok(bytes as f64 / (1 << 20) as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// The rates of each registry: of one push, and the median of some pulls, in turns.
+async fn measure(registries: &[Arc<Registry>], load: &Load) -> Result<Vec<[f64; 2]>> {
+    let mut pushed = Vec::new();
+    for registry in registries {
+        // What one has written is not on the other's account.
+        rustix::fs::sync();
+        pushed.push(carry(registry, load, Way::Push).await?);
+    }
+    rustix::fs::sync();
+    let mut pulled = vec![Vec::new(); registries.len()];
+    for _ in 0..PULLS {
+        for (registry, rates) in registries.iter().zip(&mut pulled) {
+            rates.push(carry(registry, load, Way::Pull).await?);
+        }
+    }
+    let median = |mut rates: Vec<f64>| {
+        rates.sort_by(f64::total_cmp);
+        rates[rates.len() / 2]
+    };
+    Ok(pushed.into_iter().zip(pulled.into_iter().map(median)).map(|(push, pull)| [push, pull]).collect())
 }
 
 pub async fn run(lab: &Lab, report: &mut Report) -> Result<()> {
@@ -202,26 +230,16 @@ pub async fn run(lab: &Lab, report: &mut Report) -> Result<()> {
     }
     let total = if lab.quick { GIB / 64 } else { GIB };
     for (count, clients) in [(1, 1), (20, 1), (8, 8), (24, 8)] {
-        let mut rates = Vec::new();
-        for registry in &registries {
-            // What one has measured is not on the other's account.
-            rustix::fs::sync();
-            let layers = (0..count).map(|number| {
-                noise(total / count, 977 * (number as u64 + 1) + count as u64 + clients as u64)
-            });
-            let layers = layers.map(|bytes| (Digest::of(&bytes), bytes)).collect();
-            let load = Load { layers, clients, repository: format!("bench/l{count}c{clients}") };
-            let rate = measure(registry, &load)
-                .await?
-                .map(|time| total as f64 / (1 << 20) as f64 / time.as_secs_f64());
-            for (what, rate) in ["push", "pull"].into_iter().zip(rate) {
-                report.tell(
-                    format!("registry, {}, {what}, {count} layers, {clients} clients", registry.name),
-                    rate,
-                    "MiB/s",
-                );
+        let layers = (0..count)
+            .map(|number| noise(total / count, 977 * (number as u64 + 1) + count as u64 + clients as u64));
+        let layers = layers.map(|bytes| (Digest::of(&bytes), bytes)).collect();
+        let load = Load { layers, clients, repository: format!("bench/l{count}c{clients}") };
+        let rates = measure(&registries, &load).await?;
+        for (registry, rates) in registries.iter().zip(&rates) {
+            for (what, rate) in ["push", "pull"].into_iter().zip(rates) {
+                let name = format!("registry, {}, {what}, {count} layers, {clients} clients", registry.name);
+                report.tell(name, *rate, "MiB/s");
             }
-            rates.push(rate);
         }
         if let [ours, theirs] = rates[..] {
             for (what, (ours, theirs)) in ["push", "pull"].into_iter().zip(ours.into_iter().zip(theirs)) {
