@@ -67,7 +67,7 @@ fn cargo_test(args: &[String]) -> Command {
     let mut cargo = process::cargo();
     cargo.env("DHOW_REQUIRE_ENGINES", "1").env("PATH", process::search_path());
     // Most tests wait for engines most of the time.
-    cargo.env("RUST_TEST_THREADS", "5");
+    cargo.env("RUST_TEST_THREADS", "4");
     cargo.args(["test", "--locked", "--no-fail-fast"]);
     if args.is_empty() {
         cargo.arg("--workspace")
