@@ -16,7 +16,7 @@ const LAST: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// Where lines go. They are written by a thread of their own, in their order.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Log {
     shared: Arc<Shared>,
 }
@@ -41,7 +41,7 @@ impl Log {
     /// # Errors
     /// The system gives no thread.
     pub fn to(mut writer: impl Write + Send + 'static) -> io::Result<Self> {
-        let log = Self::default();
+        let log = Self { shared: Arc::default() };
         let shared = Arc::clone(&log.shared);
         std::thread::Builder::new().name("log".into()).spawn(move || {
             loop {

@@ -66,7 +66,7 @@ const ENGINES: [Engine; 8] = [
 fn cargo_test(args: &[String]) -> Command {
     let mut cargo = process::cargo();
     cargo.env("DHOW_REQUIRE_ENGINES", "1").env("PATH", process::search_path());
-    // Most tests wait for engines most of the time.
+    // Tests wait for engines, which take most of two processors: more at a time take longer in all.
     cargo.env("RUST_TEST_THREADS", "4");
     cargo.args(["test", "--locked", "--no-fail-fast"]);
     if args.is_empty() {

@@ -5,7 +5,6 @@ mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use dhow_core::fleet::Environment;
 use dhow_core::noun::{ArtifactName, EnvironmentName, PersonName, Pin, Repository, ServiceName, Tag};
@@ -35,7 +34,7 @@ impl Inner {
     ) -> Result<bool, EngineError> {
         let view = self.view()?;
         // What the last process saw may be old: its commits would be selected again.
-        let is_old = by.is_none() && !self.followed.load(Ordering::SeqCst);
+        let is_old = by.is_none() && !self.followed.load(std::sync::atomic::Ordering::SeqCst);
         if view.fleet.broken_root || is_old {
             return Ok(false);
         }

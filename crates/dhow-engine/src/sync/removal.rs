@@ -298,11 +298,9 @@ impl Inner {
 
 /// The deployments of views, and those of them that a later one does not have.
 fn gone_since(before: &[Arc<View>], view: &View) -> (Vec<DeploymentId>, Vec<DeploymentId>) {
-    let ids = |before: &Arc<View>| {
-        let fleet = Arc::clone(&before.fleet);
-        fleet.deployments.keys().chain(fleet.broken.keys()).cloned().collect::<Vec<_>>()
-    };
-    let known: BTreeSet<DeploymentId> = before.iter().flat_map(ids).collect();
+    let fleets = before.iter().map(|view| &view.fleet);
+    let known = fleets.flat_map(|fleet| fleet.deployments.keys().chain(fleet.broken.keys()));
+    let known: BTreeSet<DeploymentId> = known.cloned().collect();
     let gone = known.iter().filter(|id| is_gone(view, id)).cloned().collect();
     (known.into_iter().collect(), gone)
 }
