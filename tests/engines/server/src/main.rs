@@ -9,6 +9,7 @@ mod data;
 mod probe;
 mod settings;
 mod site;
+mod socket;
 
 use std::process::ExitCode;
 

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::Router;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{any, get};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -17,13 +15,14 @@ use tokio::time::{sleep, timeout};
 
 use crate::data;
 use crate::settings::Settings;
+use crate::socket;
 
 /// What every route knows.
 #[derive(Clone)]
 pub struct Site {
     pub settings: Settings,
     /// True as soon as it is asked to stop.
-    stopping: watch::Receiver<bool>,
+    pub stopping: watch::Receiver<bool>,
     /// Held by each WebSocket: the web server does not count them among its connections.
     _open: mpsc::Sender<()>,
 }
@@ -75,7 +74,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
 }
 
-async fn told(mut stopping: watch::Receiver<bool>) {
+/// Until it is asked to stop.
+pub async fn told(mut stopping: watch::Receiver<bool>) {
     // An error means that the sender is gone: stop as well.
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
@@ -93,7 +93,7 @@ fn routes(site: Site) -> Router {
         .route("/version", get(version))
         .route("/healthz", get(health))
         .route("/slow", get(slow))
-        .route("/ws", get(upgrade))
+        .route("/ws", any(socket::upgrade))
         .route("/rows", get(data::count).post(data::append))
         .with_state(site)
 }
@@ -115,37 +115,4 @@ async fn slow(State(site): State<Site>, Query(query): Query<Vec<(String, String)
     let ms = query.iter().find(|(key, _)| key == "ms").and_then(|(_, ms)| ms.parse().ok()).unwrap_or(1000);
     sleep(Duration::from_millis(ms).min(Duration::from_secs(60))).await;
     format!("{}\n", site.settings.version)
-}
-
-async fn upgrade(State(site): State<Site>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade.on_upgrade(|socket| echo(site, socket))
-}
-
-/// Says its version first, then what it is told, until the drain time is over.
-async fn echo(mut site: Site, mut socket: WebSocket) {
-    let drain = site.settings.drain;
-    let drained = async {
-        told(site.stopping.clone()).await;
-        sleep(drain).await;
-    };
-    tokio::pin!(drained);
-    if socket.send(Message::Text(std::mem::take(&mut site.settings.version).into())).await.is_err() {
-        return;
-    }
-    loop {
-        tokio::select! {
-            () = &mut drained => break,
-            message = socket.recv() => match message {
-                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
-                    if socket.send(message).await.is_err() {
-                        return;
-                    }
-                }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-            },
-        }
-    }
-    // The other side may be gone already.
-    let _ = socket.send(Message::Close(None)).await;
 }
