@@ -104,7 +104,13 @@ async fn what_runs_on_a_server_is_seen_read_and_entered() {
     push(server, Image::server(&parts, "1").busybox(&parts), &image, &registry, &serve.admin()).await;
     let waited = serve.dhow(&["wait", shop, "stage", "--timeout", "28s"]).await;
     assert_eq!(waited.code, Some(0), "{}\nserve said: {}", waited.stderr, serve.said());
+    it_is_shown(&serve, shop).await;
+    its_lines_are_read(&fleet, &serve, shop).await;
+    commands_run_in_it(&fleet, &serve, shop).await;
+    the_doctor_finds_all_well(&fleet, &serve).await;
+}
 
+async fn it_is_shown(serve: &Serve, shop: &str) {
     let found = serve.dhow(&["ps", shop, "stage", "--output", "json"]).await.ok().json();
     let found = found["processes"].as_array().unwrap();
     let names: Vec<&str> = found.iter().map(|one| one["component"].as_str().unwrap()).collect();
@@ -115,13 +121,17 @@ async fn what_runs_on_a_server_is_seen_read_and_entered() {
     );
     assert!(found.iter().all(|one| one["digest"].is_string() && one["memory"].is_u64()), "{found:#?}");
     assert!(serve.dhow(&["ps"]).await.ok().stdout.contains("web1"));
+}
 
+async fn its_lines_are_read(fleet: &Fleet, serve: &Serve, shop: &str) {
     let lines = serve.dhow(&["logs", shop, "stage", "-n", "2", "--container", "ticker"]).await.ok().stdout;
     assert_eq!(lines.lines().count(), 2, "{lines}");
-    for line in lines.lines().map(str::to_owned).chain(followed(&fleet, &serve, shop).await) {
+    for line in lines.lines().map(str::to_owned).chain(followed(fleet, serve, shop).await) {
         assert!(line.contains("@web1 | tick "), "{line}");
     }
+}
 
+async fn commands_run_in_it(fleet: &Fleet, serve: &Serve, shop: &str) {
     let shell =
         |script| ["exec", shop, "stage", "--container", "web", "--", "/bin/busybox", "sh", "-c", script];
     let ran = serve.dhow(&shell("echo out; echo err >&2; exit 3")).await;
@@ -142,7 +152,9 @@ async fn what_runs_on_a_server_is_seen_read_and_entered() {
         "{told:?}"
     );
     assert_eq!(told.len(), 3);
+}
 
+async fn the_doctor_finds_all_well(fleet: &Fleet, serve: &Serve) {
     let config = fleet.folder().join("serve.yaml");
     let mut doctor = dhow(&fleet.home());
     doctor
