@@ -52,8 +52,9 @@ impl std::str::FromStr for Repository {
     type Err = InvalidReference;
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
         let (first, rest) = text.split_once('/').unwrap_or((text, ""));
-        let is_host = !rest.is_empty() && (first.contains(['.', ':']) || first == "localhost");
-        let (registry, path) = if is_host { (first, rest) } else { ("docker.io", text) };
+        let host = first.to_ascii_lowercase();
+        let is_host = !rest.is_empty() && (host.contains(['.', ':']) || host == "localhost");
+        let (registry, path) = if is_host { (host.as_str(), rest) } else { ("docker.io", text) };
         let registry = if registry == "index.docker.io" { "docker.io" } else { registry };
         check_registry(registry).map_err(|p| invalid(text, p))?;
         check_path(path).map_err(|p| invalid(text, p))?;
@@ -65,7 +66,7 @@ impl std::str::FromStr for Repository {
         if path.len() > 255 {
             return Err(invalid(text, "the repository is longer than 255 characters"));
         }
-        Ok(Self { registry: registry.to_ascii_lowercase(), path })
+        Ok(Self { registry: registry.to_owned(), path })
     }
 }
 
@@ -255,6 +256,9 @@ mod tests {
             ("nginx", "docker.io/library/nginx"),
             ("acme/shop", "docker.io/acme/shop"),
             ("index.docker.io/library/nginx", "docker.io/library/nginx"),
+            ("Docker.io/nginx", "docker.io/library/nginx"),
+            ("Index.Docker.io/nginx", "docker.io/library/nginx"),
+            ("LOCALHOST/nginx", "localhost/nginx"),
             ("localhost/x", "localhost/x"),
             ("127.0.0.1:5000/shop/web", "127.0.0.1:5000/shop/web"),
         ] {
