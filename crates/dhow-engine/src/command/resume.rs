@@ -17,24 +17,28 @@ impl Engine {
         environment: &EnvironmentName,
     ) -> Result<Outcome, EngineError> {
         let inner = &self.inner;
-        {
-            let _guard = inner.scopes.lock(&(service.clone(), environment.clone())).await;
-            let key = Hold::key_of(service, environment);
-            if inner.ports.store.load::<Hold>(&key).await?.is_none() {
-                return Err(EngineError::NotFound(format!("nothing is held of {service} in {environment}")));
-            }
-            let mut entry = Entry::new();
-            // Whoever resumes wants what the fleet says: an edit back that is not written yet is dropped.
-            entry.remove::<UpdateRow>(UpdateRow::key_of(service, environment, Why::Rollback));
-            entry.remove::<Hold>(key).event(Event::HoldEnded {
-                service: service.clone(),
-                environment: environment.clone(),
-                reason: "resumed".into(),
-                by: Some(actor.person.clone()),
-            });
-            inner.journal.write(entry).await?;
+        let view = inner.view()?;
+        let held = inner.scopes.lock(&(service.clone(), environment.clone())).await;
+        let key = Hold::key_of(service, environment);
+        if inner.ports.store.load::<Hold>(&key).await?.is_none() {
+            return Err(EngineError::NotFound(format!("nothing is held of {service} in {environment}")));
         }
-        inner.roll_out_desired(service, environment).await?;
+        let mut entry = Entry::new();
+        // Whoever resumes wants what the fleet says: an edit back that is not written yet is dropped.
+        entry.remove::<UpdateRow>(UpdateRow::key_of(service, environment, Why::Rollback));
+        entry.remove::<Hold>(key).event(Event::HoldEnded {
+            service: service.clone(),
+            environment: environment.clone(),
+            reason: "resumed".into(),
+            by: Some(actor.person.clone()),
+        });
+        // With the end of the hold: without it, nothing would ask for them again.
+        let ids = view.deployments_of(service, environment);
+        let begun = inner.stage_desired(&held, &view, &ids, None, &mut entry).await?;
+        inner.journal.write(entry).await?;
+        inner.drive_each(&begun);
+        inner.mend_all(&held, &ids).await?;
+        drop(held);
         inner.select_soon(service, environment);
         Ok(Outcome::new("resumed: what the fleet says is rolled out, and versions are selected again"))
     }

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dhow_core::noun::{EnvironmentName, ServiceName};
+use dhow_core::noun::{DeploymentId, EnvironmentName, ServiceName};
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{DeploymentRow, Health, Hold, Removal, State};
+use dhow_core::rollout::{DeploymentRow, Health, Hold, Removal, Rollout, State};
 
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
 use crate::sync::is_gone;
+use crate::view::View;
 
 impl Engine {
     /// Rolls out what the fleet says of a service in an environment, where that differs from what runs; confirms a
@@ -104,40 +105,70 @@ impl Inner {
         let view = self.view()?;
         let held = self.scopes.lock(&(service.clone(), environment.clone())).await;
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
+        let ids = view.deployments_of(service, environment);
+        let mut entry = Entry::new();
+        let begun = self.stage_desired(&held, &view, &ids, hold.as_ref(), &mut entry).await?;
+        self.journal.write(entry).await?;
+        self.drive_each(&begun);
+        Ok(Begun { rollouts: begun.len(), mends: self.mend_all(&held, &ids).await? })
+    }
+
+    /// Adds these rollouts to an entry, all in one, and says of which deployments. Once it is stored, they begin.
+    pub(super) async fn stage_desired(
+        self: &Arc<Self>,
+        held: &Held,
+        view: &View,
+        ids: &[DeploymentId],
+        hold: Option<&Hold>,
+        entry: &mut Entry,
+    ) -> Result<Vec<DeploymentId>, EngineError> {
         let mut wanted = Vec::new();
-        let mut begun = Begun::default();
-        for id in view.deployments_of(service, environment) {
-            let mut row = self.row(&id).await?;
-            if row.health == Health::Degraded && row.desired == row.running {
-                begun.mends += usize::from(self.mend_again(&held, &mut row).await?);
-                continue;
-            }
-            let Some(desired) = row.desired.filter(|d| Some(d) != row.running.as_ref()) else {
-                continue;
-            };
-            if let Some(hold) = hold.as_ref().filter(|h| h.holds(&id, &desired)) {
+        for id in ids {
+            let row = self.row(id).await?;
+            let Some(desired) = row.desired.filter(|d| Some(d) != row.running.as_ref()) else { continue };
+            if let Some(hold) = hold.filter(|hold| hold.holds(id, &desired)) {
                 return Err(EngineError::Refused(format!(
-                    "{id} is held: {}; `dhow resume {service} {environment}` lifts it",
-                    hold.message
+                    "{id} is held: {}; `dhow resume {} {}` lifts it",
+                    hold.message, id.service, id.environment
                 )));
             }
-            wanted.push((id, row, desired));
-        }
-        for (id, mut row, desired) in wanted {
-            if self
-                .open_rollouts(&id)
-                .await?
-                .iter()
-                .any(|r| r.hash == desired && r.state != State::RollingBack)
-            {
-                continue;
+            let comes = |r: &Rollout| r.hash == desired && r.state != State::RollingBack;
+            if !self.open_rollouts(id).await?.iter().any(comes) {
+                wanted.push((row, desired));
             }
+        }
+        let about: Vec<_> = wanted.iter().map(|(row, desired)| (row.id.clone(), Some(*desired))).collect();
+        self.close_questions(held, &about, entry).await?;
+        for (mut row, desired) in wanted {
             let rollout = self.new_rollout(&mut row, &desired, &view.commit, false);
             row.waiting_for = None;
-            self.enqueue(&held, row, rollout, Entry::new()).await?;
-            begun.rollouts += 1;
+            self.stage_rollout(held, row, rollout, entry).await?;
         }
-        Ok(begun)
+        Ok(about.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// Drives rollouts that were just stored.
+    pub(super) fn drive_each(self: &Arc<Self>, ids: &[DeploymentId]) {
+        for id in ids {
+            self.interrupt(id);
+            self.kick(id);
+        }
+    }
+
+    /// Brings back what is degraded, and says of how many.
+    pub(super) async fn mend_all(
+        self: &Arc<Self>,
+        held: &Held,
+        ids: &[DeploymentId],
+    ) -> Result<usize, EngineError> {
+        let mut mends = 0;
+        for id in ids {
+            let mut row = self.row(id).await?;
+            if row.health == Health::Degraded && row.desired == row.running {
+                mends += usize::from(self.mend_again(held, &mut row).await?);
+            }
+        }
+        Ok(mends)
     }
 
     /// A person wants what runs brought back, however often it was.

@@ -158,6 +158,8 @@ impl Inner {
             if row.running.is_none() {
                 row.health = Health::Missing;
             }
+        } else if shown && row.waiting_for.is_none() {
+            row.waiting_for = self.held_until(&row).await?;
         }
         entry.put(&rollout)?;
         // The newer one that it gave way to may have gone meanwhile: then this one is wanted again.

@@ -11,6 +11,7 @@ use dhow_core::rollout::{DeploymentRow, End, Hold, Release, State, StopRequest, 
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
+use crate::sync::until;
 
 impl Inner {
     /// Adds to an entry that every other deployment which took a failed version goes back too: what waits is ended,
@@ -62,6 +63,10 @@ impl Inner {
                 }
             }
             if acts {
+                // An edit back follows; where there is none, this is all that is said of it.
+                if row.stop.is_none() && row.desired.is_some_and(|desired| hold.holds(&other, &desired)) {
+                    row.waiting_for = Some(until(hold));
+                }
                 entry.put(&row)?;
                 about.push((other.clone(), None));
                 others.push(other);

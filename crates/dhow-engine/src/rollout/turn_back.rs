@@ -163,7 +163,11 @@ impl Inner {
             // Where the fleet says something else by now, its files may be mended.
             hold.files |= row.desired == Some(rollout.hash) || (mixed.is_some() && row.desired == mixed);
         }
-        self.stage_restore(id, restores(&versions, &back), entry).await?;
+        let restore = restores(&versions, &back);
+        let spent = self.quarantined_here(id, restore.values().map(|restore| &restore.back)).await?;
+        if spent.is_none() {
+            self.stage_restore(id, restore, entry).await?;
+        }
         self.stage_siblings(held, id, &versions, &mut hold, entry, others).await?;
         entry.event(Event::Held {
             service: id.service.clone(),
@@ -176,7 +180,29 @@ impl Inner {
             let told = format!("{reason}; the last healthy release runs; it waits for other files");
             return Ok(stalls(told, "a commit that mends its files"));
         }
-        Ok(Verdict::default())
+        let Some(spent) = spent else { return Ok(Verdict::default()) };
+        let told = format!(
+            "{reason}; what ran before still runs, and {} is in quarantine too, so the fleet is left as it is",
+            spent.reference()
+        );
+        Ok(stalls(told, "another version, a commit, or `dhow quarantine remove`"))
+    }
+
+    /// The first of these versions that is in quarantine in the deployment's environment. An edit back to it would only be
+    /// followed by the next failure: two deployments of a service that fail with each other's version would go to and fro
+    /// for ever.
+    async fn quarantined_here(
+        &self,
+        id: &DeploymentId,
+        pins: impl Iterator<Item = &Pin>,
+    ) -> Result<Option<Pin>, EngineError> {
+        for pin in pins {
+            let key = Quarantined::key_of(&id.service, &id.environment, &pin.repository, &pin.digest);
+            if self.ports.store.load::<Quarantined>(&key).await?.is_some() {
+                return Ok(Some(pin.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Adds the edit back to an entry, together with one that waits already.

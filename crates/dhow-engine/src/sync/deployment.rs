@@ -160,9 +160,7 @@ impl Inner {
             self.look_at_health(&id);
             return Ok(());
         }
-        row.waiting_for = hold.as_ref().filter(|h| h.holds(&id, &ready.hash) && !runs).map(|hold| {
-            format!("{}; `dhow resume {} {}` lets it go on", hold.message, id.service, id.environment)
-        });
+        row.waiting_for = hold.as_ref().filter(|h| h.holds(&id, &ready.hash) && !runs).map(hold::until);
         let is_held = row.waiting_for.is_some();
         if !is_held {
             hold::end_of(&mut hold, &id);

@@ -52,6 +52,12 @@ pub(super) fn store(before: Option<Hold>, after: Option<Hold>, entry: &mut Entry
     Ok(())
 }
 
+/// What ends a hold, for people.
+pub(crate) fn until(hold: &Hold) -> String {
+    let Hold { service, environment, message, .. } = hold;
+    format!("{message}; `dhow resume {service} {environment}` lets it go on")
+}
+
 impl Inner {
     /// What a deployment waits for that runs something else than the fleet says, because a person went back: the release
     /// of before and the fleet may differ in files, which no edit of Dhow brings back.
@@ -62,7 +68,7 @@ impl Inner {
         };
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
         let hold = hold.filter(|hold| hold.holds(&row.id, &desired));
-        Ok(hold.map(|hold| format!("{}; `dhow resume {service} {environment}` lets it go on", hold.message)))
+        Ok(hold.as_ref().map(until))
     }
 
     /// Adds to an entry that what was held of a deployment is over.

@@ -21,6 +21,7 @@ use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Removal, Rollout, Un
 use futures::stream::{self, StreamExt as _};
 
 pub(crate) use desired::Unready;
+pub(crate) use hold::until;
 pub(crate) use removal::is_gone;
 
 use crate::engine::{EngineError, Inner};

@@ -160,7 +160,14 @@ fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), 
     let asked = !world.questions(svc.name(), env.name()).is_empty();
     let stands = version_at_head(world, &at.to_string());
     let digest = Digest::of(format!("{}:{stands}", svc.repository()).as_bytes());
-    if known.failed.contains(&(svc.name().to_owned(), env.name().to_owned(), digest)) {
+    let of = |digest| (svc.name().to_owned(), env.name().to_owned(), digest);
+    // Where what still runs is in quarantine as well, there is nothing to go back to.
+    let way_back = |id: &&str| {
+        let runs = shop::running(world, known.shape, id).into_iter().flatten().next();
+        let tag = runs.map(|hash| world.tags_of(id, &hash)).unwrap_or_default();
+        !known.quarantined.contains(&of(Digest::of(format!("{}:{tag}", svc.repository()).as_bytes())))
+    };
+    if known.failed.contains(&of(digest)) && shop::deployments(svc, env).iter().any(way_back) {
         return Err(format!("{} {} still stands at {stands}, which failed there", svc.name(), env.name()));
     }
     if hold.is_some() || asked {

@@ -53,5 +53,56 @@ pub fn cases() -> Vec<(&'static str, Case)> {
                 &[Restart, Restart, LoseDatabase, Publish(Shop, super::action::Works::Everywhere)],
             ),
         ),
+        (
+            "who pushed while a question was being asked, of which nothing of theirs is part, has a vote in it",
+            case(
+                Gates::One,
+                &[
+                    Publish(Shop, super::action::Works::Everywhere),
+                    PinNightly("alice", Shop, Production),
+                    Publish(Shop, super::action::Works::Everywhere),
+                    Pass(1),
+                    Approve("alice", Shop, Production, 0),
+                ],
+            ),
+        ),
+        (
+            "Dhow died in a resume, and only one of two deployments went on",
+            case(
+                Gates::FromAndTwo,
+                &[
+                    DieSoon(3, false),
+                    Reject("alice", App, Production, 0),
+                    Resume("alice", App, Production),
+                    Publish(Shop, super::action::Works::Everywhere),
+                ],
+            ),
+        ),
+        (
+            "two deployments that fail with each other's version went to and fro without end",
+            Case {
+                shape: Shape { gates: Gates::Nothing, after: false, servers: true },
+                actions: vec![
+                    Publish(App, super::action::Works::Everywhere),
+                    Lose(0, false),
+                    Pass(1),
+                    FrontDoor(App, Production),
+                    Find,
+                    Pass(1),
+                ],
+            },
+        ),
+        (
+            "what was taken back because its version failed elsewhere did not say so, where the fleet is left as it is",
+            case(
+                Gates::Nothing,
+                &[
+                    Quarantine("alice", App, Production, 0),
+                    Publish(App, super::action::Works::NotInProduction),
+                    Pass(1),
+                    Stop(App, Production),
+                ],
+            ),
+        ),
     ]
 }

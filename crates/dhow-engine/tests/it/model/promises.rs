@@ -62,6 +62,7 @@ impl Reference {
                 self.quarantined.remove(&key);
                 self.failed.remove(&key);
             }
+            Event::FleetMoved { .. } => self.fleet_is_seen(),
             Event::Stalled { deployment, .. } => drop(self.unseen.remove(&deployment.to_string())),
             Event::Removed { deployment } => {
                 self.health.remove(deployment);
@@ -83,6 +84,7 @@ impl Reference {
             }
             Event::ProposalOpened { id, service, environment, .. } => {
                 let row: Option<Proposal> = world.load(&format!("{service}/{environment}/{id}"));
+                row.iter().for_each(|asked| self.is_asked(asked));
                 if let Some(Proposal { ask: Ask::Update { pins, .. }, .. }) = row {
                     self.may_be_selected(service.as_str(), environment.as_str(), pins.values(), "proposed")?;
                 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{DeploymentId, Digest};
 use dhow_core::port::Place;
-use dhow_core::rollout::{Event, Health, Hold, Proposal, State};
+use dhow_core::rollout::{DeploymentRow, Event, Health, Hold, Proposal, State};
 
 use crate::support::{World, deployment};
 
@@ -28,6 +28,15 @@ pub struct Yes {
     pub hash: DesiredHash,
 }
 
+/// Who pushed last.
+#[derive(Debug)]
+struct Author {
+    who: Who,
+    /// What people were asked about before Dhow saw it: nothing of theirs is in that.
+    before: BTreeSet<DesiredHash>,
+    seen: bool,
+}
+
 /// The model.
 #[derive(Debug)]
 pub struct Reference {
@@ -41,8 +50,8 @@ pub struct Reference {
     removed: BTreeSet<(Svc, Env)>,
     /// What was ever out of the fleet, or was stopped from outside.
     pub may_be_gone: BTreeSet<String>,
-    /// Who pushed last, of what did not run since; and what people were asked about before that.
-    authors: BTreeMap<String, (Who, BTreeSet<DesiredHash>)>,
+    /// Who pushed last, of what did not run since.
+    authors: BTreeMap<String, Author>,
     /// The tag that a person pinned last.
     pub by_hand: BTreeMap<(Svc, Env), String>,
     pub yes: Vec<Yes>,
@@ -73,7 +82,8 @@ pub struct Reference {
     /// What was held at the last look, and what was held at the same time and still is.
     holds: BTreeMap<String, Hold>,
     pub steady: BTreeMap<String, Hold>,
-    /// What ran and was not in the fleet when the database was lost: nobody knows of it any more.
+    /// What ran and was not in the fleet when the database was lost, or left it before it was looked at again: nobody knows
+    /// of it any more.
     pub forgotten: BTreeSet<String>,
 }
 
@@ -167,9 +177,26 @@ impl Reference {
     pub fn pushed(&mut self, world: &World, who: Who, svc: Svc, env: Env) {
         let asked: Vec<Proposal> = world.list(&format!("{}/{}/", svc.name(), env.name()));
         for id in shop::deployments(svc, env) {
+            // The database was lost, and this fleet was not looked at since: who wrote what stands in it is not known.
+            if world.load::<DeploymentRow>(id).is_none() {
+                continue;
+            }
             let of = |asked: &Proposal| asked.hashes.get(&deployment(id)).copied();
             let before = asked.iter().filter_map(of).collect();
-            self.authors.insert((*id).to_owned(), (who, before));
+            self.authors.insert((*id).to_owned(), Author { who, before, seen: false });
+        }
+    }
+
+    pub fn fleet_is_seen(&mut self) {
+        self.authors.values_mut().for_each(|author| author.seen = true);
+    }
+
+    pub fn is_asked(&mut self, asked: &Proposal) {
+        for (deployment, hash) in &asked.hashes {
+            if let Some(author) = self.authors.get_mut(&deployment.to_string()).filter(|author| !author.seen)
+            {
+                author.before.insert(*hash);
+            }
         }
     }
 
@@ -180,9 +207,13 @@ impl Reference {
         self.failed.remove(&(svc.name().to_owned(), env.name().to_owned(), digest));
     }
 
-    pub fn removed(&mut self, svc: Svc, env: Env) {
+    pub fn removed(&mut self, world: &World, svc: Svc, env: Env) {
         self.removed.insert((svc, env));
         for id in shop::deployments(svc, env) {
+            // The database was lost, and this fleet was not looked at since.
+            if world.load::<DeploymentRow>(id).is_none() {
+                self.forgotten.insert((*id).to_owned());
+            }
             self.unseen.remove(*id);
             self.untouched.remove(&deployment(id));
             self.may_be_gone.insert((*id).to_owned());
@@ -208,7 +239,7 @@ impl Reference {
     pub fn says_yes(&mut self, who: Who, asked: &Proposal) {
         for (deployment, hash) in &asked.hashes {
             let author = self.authors.get(&deployment.to_string());
-            if author.is_none_or(|(author, before)| *author != who || before.contains(hash)) {
+            if author.is_none_or(|author| author.who != who || author.before.contains(hash)) {
                 let question = asked.id.clone();
                 self.yes.push(Yes { who, question, deployment: deployment.clone(), hash: *hash });
             }

@@ -10,7 +10,7 @@ use dhow_core::port::{
     RenderInput, Rendered, Settled, Step, Stream, Target, TargetError,
 };
 use dhow_testkit::MemoryTarget;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// A file with this word in it does not work.
 pub const BROKEN: &str = "BROKEN";
@@ -28,6 +28,8 @@ pub struct Dock {
     away: Mutex<BTreeMap<Place, bool>>,
     /// Places that do nothing: false, they say so; true, they are silent.
     lost: Mutex<BTreeMap<Place, bool>>,
+    /// They were found: connections of before are broken.
+    found: Notify,
     /// Places at which going back hangs.
     no_way_back: Mutex<BTreeSet<Place>>,
     /// What was asked of each place.
@@ -47,6 +49,7 @@ impl Dock {
             refused_removals: AtomicUsize::new(0),
             away: Mutex::default(),
             lost: Mutex::default(),
+            found: Notify::new(),
             no_way_back: Mutex::default(),
             asked: Mutex::default(),
             says: Mutex::default(),
@@ -109,6 +112,7 @@ impl Dock {
     pub fn find_all(&self) {
         self.lost.lock().unwrap().clear();
         self.no_way_back.lock().unwrap().clear();
+        self.found.notify_waiters();
     }
 
     /// How often a place was asked for anything.
@@ -127,7 +131,10 @@ impl Dock {
         match lost {
             None => Ok(()),
             Some(false) => Err(TargetError::Passing(format!("{place} cannot be reached"))),
-            Some(true) => std::future::pending().await,
+            Some(true) => {
+                self.found.notified().await;
+                Err(TargetError::Passing(format!("the connection to {place} broke")))
+            }
         }
     }
 
