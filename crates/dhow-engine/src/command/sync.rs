@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dhow_core::noun::{DeploymentId, EnvironmentName, ServiceName};
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{DeploymentRow, Health, Hold, Removal, Rollout, State};
+use dhow_core::rollout::{DeploymentRow, Health, Hold, Removal, State};
 
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
@@ -125,15 +125,21 @@ impl Inner {
         let mut wanted = Vec::new();
         for id in ids {
             let row = self.row(id).await?;
-            let Some(desired) = row.desired.filter(|d| Some(d) != row.running.as_ref()) else { continue };
+            let Some(desired) = row.desired else { continue };
+            let mut open = self.open_rollouts(id).await?;
+            open.retain(|rollout| rollout.state != State::RollingBack);
+            // What is under way may lead away from it.
+            let leaves = open.iter().any(|rollout| rollout.hash != desired);
+            if row.running == Some(desired) && !leaves {
+                continue;
+            }
             if let Some(hold) = hold.filter(|hold| hold.holds(id, &desired)) {
                 return Err(EngineError::Refused(format!(
                     "{id} is held: {}; `dhow resume {} {}` lifts it",
                     hold.message, id.service, id.environment
                 )));
             }
-            let comes = |r: &Rollout| r.hash == desired && r.state != State::RollingBack;
-            if !self.open_rollouts(id).await?.iter().any(comes) {
+            if !open.iter().any(|rollout| rollout.hash == desired) {
                 wanted.push((row, desired));
             }
         }

@@ -119,7 +119,10 @@ impl Inner {
             r.state == State::RollingBack || row.stop.as_ref().is_some_and(|stop| stop.rollout == r.number)
         };
         let runs = row.running == Some(ready.hash) && active.is_none_or(|r| r.hash == ready.hash || ends(r));
-        let comes = active.filter(|r| r.hash == ready.hash && !ends(r));
+        // A way back that waits is as good as under way: a rollout in its place would be asked for approvals.
+        let comes = open
+            .iter()
+            .find(|r| r.hash == ready.hash && if r.state.is_waiting() { r.is_rollback } else { !ends(r) });
         let returned = stored.removal.is_some();
         if row.desired == Some(ready.hash) && (!returned || runs || comes.is_some()) {
             if runs {
@@ -160,16 +163,18 @@ impl Inner {
             self.look_at_health(&id);
             return Ok(());
         }
-        row.waiting_for = hold.as_ref().filter(|h| h.holds(&id, &ready.hash) && !runs).map(hold::until);
-        let is_held = row.waiting_for.is_some();
+        let waits = hold.as_ref().filter(|h| h.holds(&id, &ready.hash) && !runs).map(hold::until);
+        let is_held = waits.is_some();
         if !is_held {
             hold::end_of(&mut hold, &id);
         }
         hold::store(known, hold, &mut entry)?;
         if runs || comes.is_some() || is_held {
-            self.supersede_waiting(held, &mut row, &mut entry).await?;
+            let stays = |r: &Rollout| r.is_rollback && (is_held || r.hash == ready.hash);
+            self.supersede_waiting(held, &mut row, &mut entry, stays).await?;
             self.close_questions(held, &[(id.clone(), None)], &mut entry).await?;
             self.show_what_runs(&mut row, comes, runs).await?;
+            row.waiting_for = waits;
             if !is_held {
                 row.commit = Some(view.commit.clone());
             }

@@ -75,7 +75,7 @@ impl Inner {
         rollout: Rollout,
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
-        self.supersede_waiting(held, &mut row, entry).await?;
+        self.supersede_waiting(held, &mut row, entry, |_| false).await?;
         entry.event(Event::RolloutQueued {
             deployment: row.id.clone(),
             rollout: rollout.number,
@@ -86,15 +86,16 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends those that wait: of them, only the newest is kept. The row is changed, not stored.
+    /// Ends those that wait: of them, only the newest is kept, and what `stays`. The row is changed, not stored.
     pub(crate) async fn supersede_waiting(
         &self,
         held: &Held,
         row: &mut DeploymentRow,
         entry: &mut Entry,
+        stays: impl Fn(&Rollout) -> bool,
     ) -> Result<(), EngineError> {
         for mut rollout in self.open_rollouts(&row.id).await? {
-            if rollout.state.is_waiting() {
+            if rollout.state.is_waiting() && !stays(&rollout) {
                 let reason = Some("a newer commit took its place".to_owned());
                 self.stage_move(held, &mut rollout, row, Transition::Supersede, reason, entry)?;
                 entry.put(&rollout)?;

@@ -34,6 +34,7 @@ pub fn act(world: &mut World, known: &mut Reference, action: &Action) {
         Action::OtherFile(who, svc, env, broken) if !known.is_removed(svc, env) => {
             let text = known.next_text();
             let text = if broken { format!("{text} {BROKEN}") } else { text };
+            known.will_push(world, svc, env);
             world.push_by(who, [shop::other_file(svc, env, &text)]);
             known.pushed(world, who, svc, env);
         }
@@ -169,6 +170,7 @@ fn pin(world: &mut World, known: &mut Reference, (who, svc, env): (Who, Svc, Env
         let files = shop::pins(svc, env, tag);
         // Whoever changes nothing is no author.
         let changes = files.iter().any(|(path, text)| world.head(path) != *text);
+        known.will_push(world, svc, env);
         world.push_by(who, files);
         if changes {
             known.pushed(world, who, svc, env);

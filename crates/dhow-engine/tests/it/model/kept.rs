@@ -104,5 +104,41 @@ pub fn cases() -> Vec<(&'static str, Case)> {
                 ],
             ),
         ),
+        (
+            "who resumed while a way back was under way got neither the one nor the other",
+            case(
+                Gates::From,
+                &[
+                    Publish(Shop, super::action::Works::Everywhere),
+                    Pass(1),
+                    RollBack("alice", Shop, Production, None),
+                    Resume("alice", Shop, Production),
+                ],
+            ),
+        ),
+        (
+            "a person's way back waited behind a rollout, and the edit that belongs to it took its place",
+            case(
+                Gates::From,
+                &[
+                    Slow(App, Stage),
+                    Publish(App, super::action::Works::Everywhere),
+                    Pass(10),
+                    OtherFile("alice", App, Stage, true),
+                    Pass(10),
+                    LetGo,
+                    OtherFile("alice", Shop, Production, false),
+                    Pass(20),
+                    Approve("alice", Shop, Production, 0),
+                    Stop(App, Stage),
+                    Slow(App, Stage),
+                    Publish(App, super::action::Works::Everywhere),
+                    Pass(10),
+                    RollBack("alice", App, Stage, None),
+                    Pass(10),
+                    LetGo,
+                ],
+            ),
+        ),
     ]
 }

@@ -29,7 +29,7 @@ pub struct Yes {
 }
 
 /// Who pushed last.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Author {
     who: Who,
     /// What people were asked about before Dhow saw it: nothing of theirs is in that.
@@ -52,6 +52,8 @@ pub struct Reference {
     pub may_be_gone: BTreeSet<String>,
     /// Who pushed last, of what did not run since.
     authors: BTreeMap<String, Author>,
+    /// What Dhow saw last where somebody pushed since, and who was an author then.
+    last_seen: BTreeMap<(Svc, Env), (Vec<String>, Vec<Option<Author>>)>,
     /// The tag that a person pinned last.
     pub by_hand: BTreeMap<(Svc, Env), String>,
     pub yes: Vec<Yes>,
@@ -97,6 +99,7 @@ impl Reference {
             removed: BTreeSet::new(),
             may_be_gone: BTreeSet::new(),
             authors: BTreeMap::new(),
+            last_seen: BTreeMap::new(),
             by_hand: BTreeMap::new(),
             yes: Vec::new(),
             heard: 0,
@@ -175,6 +178,16 @@ impl Reference {
     }
 
     pub fn pushed(&mut self, world: &World, who: Who, svc: Svc, env: Env) {
+        let seen = self.last_seen.get(&(svc, env)).filter(|(files, _)| *files == contents(world, svc, env));
+        if let Some((_, authors)) = seen {
+            for (id, author) in shop::deployments(svc, env).iter().zip(authors) {
+                match author {
+                    Some(author) => drop(self.authors.insert((*id).to_owned(), author.clone())),
+                    None => drop(self.authors.remove(*id)),
+                }
+            }
+            return;
+        }
         let asked: Vec<Proposal> = world.list(&format!("{}/{}/", svc.name(), env.name()));
         for id in shop::deployments(svc, env) {
             // The database was lost, and this fleet was not looked at since: who wrote what stands in it is not known.
@@ -187,7 +200,17 @@ impl Reference {
         }
     }
 
+    /// Somebody is about to push: what they put back as Dhow saw it last makes nobody an author.
+    pub fn will_push(&mut self, world: &World, svc: Svc, env: Env) {
+        let authors = &self.authors;
+        self.last_seen.entry((svc, env)).or_insert_with(|| {
+            let authors = shop::deployments(svc, env).iter().map(|id| authors.get(*id).cloned()).collect();
+            (contents(world, svc, env), authors)
+        });
+    }
+
     pub fn fleet_is_seen(&mut self) {
+        self.last_seen.clear();
         self.authors.values_mut().for_each(|author| author.seen = true);
     }
 
@@ -284,4 +307,10 @@ impl Reference {
     pub fn forget_authors(&mut self, id: &str) {
         self.authors.remove(id);
     }
+}
+
+/// What stands in the fleet of a service in an environment.
+fn contents(world: &World, svc: Svc, env: Env) -> Vec<String> {
+    let files = shop::pins(svc, env, "").into_iter().chain([shop::other_file(svc, env, "")]);
+    files.map(|(path, _)| world.head(&path)).collect()
 }
