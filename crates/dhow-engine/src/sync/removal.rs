@@ -177,6 +177,8 @@ impl Inner {
     ) -> Result<(), EngineError> {
         row.removal = Some(Removal::Going);
         row.waiting_for = None;
+        // What somebody else changed of it is not brought back any more: that would outlive the removal.
+        row.mend = None;
         let open = self.open_rollouts(&row.id).await?;
         if let Some(active) = open.iter().find(|r| !r.state.is_waiting()) {
             row.stop = Some(StopRequest {

@@ -140,5 +140,18 @@ pub fn cases() -> Vec<(&'static str, Case)> {
                 ],
             ),
         ),
+        (
+            "what was being mended when it left the fleet was brought back to life after its removal",
+            Case {
+                shape: Shape { gates: Gates::From, after: false, servers: true },
+                actions: vec![
+                    Stop(App, Production),
+                    Lose(1, false),
+                    Pass(69),
+                    Remove("carol", App, Production),
+                    Pass(59),
+                ],
+            },
+        ),
     ]
 }
