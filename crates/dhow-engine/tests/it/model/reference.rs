@@ -37,6 +37,14 @@ struct Author {
     seen: bool,
 }
 
+/// What Dhow saw last of a service in an environment.
+#[derive(Debug)]
+struct LastSeen {
+    files: Vec<String>,
+    /// Who were authors then, by deployment.
+    authors: Vec<Option<Author>>,
+}
+
 /// The model.
 #[derive(Debug)]
 pub struct Reference {
@@ -52,8 +60,8 @@ pub struct Reference {
     pub may_be_gone: BTreeSet<String>,
     /// Who pushed last, of what did not run since.
     authors: BTreeMap<String, Author>,
-    /// What Dhow saw last where somebody pushed since, and who was an author then.
-    last_seen: BTreeMap<(Svc, Env), (Vec<String>, Vec<Option<Author>>)>,
+    /// Where somebody pushed since Dhow looked.
+    last_seen: BTreeMap<(Svc, Env), LastSeen>,
     /// The tag that a person pinned last.
     pub by_hand: BTreeMap<(Svc, Env), String>,
     pub yes: Vec<Yes>,
@@ -178,13 +186,11 @@ impl Reference {
     }
 
     pub fn pushed(&mut self, world: &World, who: Who, svc: Svc, env: Env) {
-        let seen = self.last_seen.get(&(svc, env)).filter(|(files, _)| *files == contents(world, svc, env));
-        if let Some((_, authors)) = seen {
-            for (id, author) in shop::deployments(svc, env).iter().zip(authors) {
-                match author {
-                    Some(author) => drop(self.authors.insert((*id).to_owned(), author.clone())),
-                    None => drop(self.authors.remove(*id)),
-                }
+        let seen = self.last_seen.get(&(svc, env)).filter(|seen| seen.files == contents(world, svc, env));
+        if let Some(seen) = seen {
+            for (id, author) in shop::deployments(svc, env).iter().zip(&seen.authors) {
+                self.authors.remove(*id);
+                self.authors.extend(author.clone().map(|author| ((*id).to_owned(), author)));
             }
             return;
         }
@@ -205,7 +211,7 @@ impl Reference {
         let authors = &self.authors;
         self.last_seen.entry((svc, env)).or_insert_with(|| {
             let authors = shop::deployments(svc, env).iter().map(|id| authors.get(*id).cloned()).collect();
-            (contents(world, svc, env), authors)
+            LastSeen { files: contents(world, svc, env), authors }
         });
     }
 
