@@ -152,8 +152,8 @@ impl Inner {
     }
 
     /// Whether nothing came between the selection and the lock: the very same may have been committed meanwhile, or taken
-    /// back, and is then no news.
-    async fn is_still_wanted(
+    /// back or put into quarantine, and is then no news.
+    pub(crate) async fn is_still_wanted(
         self: &Arc<Self>,
         service: &ServiceName,
         environment: &EnvironmentName,

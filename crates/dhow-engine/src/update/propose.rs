@@ -48,6 +48,9 @@ impl Inner {
         if by.is_none() && self.was_rejected(service, environment, &hashes).await? {
             return Ok(());
         }
+        if !self.is_still_wanted(service, environment, &pins).await? {
+            return Ok(());
+        }
         let key = UpdateRow::key_of(service, environment, why);
         if self.ports.store.load::<UpdateRow>(&key).await?.is_some() {
             return Ok(());

@@ -55,6 +55,22 @@ fn votes() -> Vec<Kept> {
             Gates::FromAndOne,
             &[Publish(Shop, Nowhere), Publish(Shop, Everywhere), Pass(1), Pin("alice", Shop, Stage, 1)],
         ),
+        on_servers(
+            "what was put into quarantine while it was being selected was proposed",
+            Gates::FromAndOne,
+            &[
+                Publish(Shop, Everywhere),
+                Lose(0, true),
+                LoseDatabase,
+                Pin("alice", Shop, Stage, 0),
+                Slow(App, Production),
+                Publish(App, Everywhere),
+                Pass(10),
+                Quarantine("alice", App, Production, 0),
+                Pass(10),
+                LetGo,
+            ],
+        ),
     ]
 }
 
