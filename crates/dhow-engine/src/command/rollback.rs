@@ -285,7 +285,7 @@ impl Inner {
                 if let Some(back) = back {
                     hold.up_to.entry(artifact.clone()).or_insert_with(|| left.clone());
                     let (failed, back) = (left.clone(), back.clone());
-                    restore.insert(artifact.clone(), Restore { failed, back });
+                    restore.insert(artifact.clone(), Restore::new(failed, back));
                 }
             }
             let with_new_files = mixed.get(id).copied().flatten();

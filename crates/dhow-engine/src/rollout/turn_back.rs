@@ -226,7 +226,13 @@ impl Inner {
             by: None,
             proposal: None,
         });
-        update.restore.extend(restore);
+        for (artifact, restore) in restore {
+            let restore = match update.restore.remove(&artifact) {
+                Some(waiting) => restore.after(waiting),
+                None => restore,
+            };
+            update.restore.insert(artifact, restore);
+        }
         entry.put(&update)?;
         Ok(())
     }
@@ -304,7 +310,7 @@ fn restores(failed: &BTreeMap<ArtifactName, Pin>, back: &Release) -> BTreeMap<Ar
         .iter()
         .filter_map(|(artifact, pin)| {
             let back = back.rendered.pins.get(artifact)?;
-            Some((artifact.clone(), Restore { failed: pin.clone(), back: back.clone() }))
+            Some((artifact.clone(), Restore::new(pin.clone(), back.clone())))
         })
         .collect()
 }

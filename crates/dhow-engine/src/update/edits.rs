@@ -61,11 +61,11 @@ impl Edits {
         for id in view.deployments_of(&update.service, &update.environment) {
             for site in editable(view, &id) {
                 let Some(restore) = update.restore.get(&site.artifact) else { continue };
-                let holds_failed = match site.site.digest {
-                    Some(digest) => digest == restore.failed.digest,
-                    None => site.site.tag.is_some() && site.site.tag == restore.failed.tag,
+                let holds = |left: &Pin| match site.site.digest {
+                    Some(digest) => digest == left.digest,
+                    None => site.site.tag.is_some() && site.site.tag == left.tag,
                 };
-                if holds_failed {
+                if restore.left().any(holds) {
                     edits.add(&id, site, &restore.back);
                 }
             }

@@ -8,13 +8,37 @@ use crate::noun::{ArtifactName, EnvironmentName, PersonName, Pin, ServiceName};
 use crate::port::{CommitId, Record, Table};
 use crate::rollout::Why;
 
-/// A rollback's edit: scalars that still hold `failed` get `back`.
+/// A rollback's edit: scalars that still hold a failed version get `back`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restore {
     /// The version that failed or is left.
     pub failed: Pin,
     /// The version of the last healthy release.
     pub back: Pin,
+    /// Versions that failed before, where the edit away from them was not made yet: the fleet may hold any of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Pin>,
+}
+
+impl Restore {
+    /// From one version to another.
+    pub fn new(failed: Pin, back: Pin) -> Self {
+        Self { failed, back, earlier: Vec::new() }
+    }
+
+    /// Takes up an edit that waits.
+    #[must_use]
+    pub fn after(mut self, waiting: Self) -> Self {
+        self.earlier = waiting.earlier;
+        self.earlier.push(waiting.failed);
+        self.earlier.retain(|pin| pin.digest != self.failed.digest && pin.digest != self.back.digest);
+        self
+    }
+
+    /// The versions that are to go.
+    pub fn left(&self) -> impl Iterator<Item = &Pin> {
+        std::iter::once(&self.failed).chain(&self.earlier)
+    }
 }
 
 /// An update that is ready to be committed. Key: `service/environment`, for rollbacks `service/environment/rollback`.

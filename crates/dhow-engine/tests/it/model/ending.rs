@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use dhow_core::noun::Digest;
-use dhow_core::rollout::{CommitAttempt, DeploymentRow, Event, Health, Hold, Rollout, State, UpdateRow};
+use dhow_core::rollout::{
+    CommitAttempt, Debt, DeploymentRow, Event, Health, Hold, Owed, Rollout, State, UpdateRow,
+};
 
 use crate::support::{World, deployment, tag_in};
 
@@ -92,7 +94,9 @@ fn stands(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
             return Err(format!("rollout {} of {id} never ends: {}", rollout.number, told()));
         }
     }
-    if !row.debts.is_empty() {
+    // What left a place and is wanted there again is not removed: the next rollout takes its place.
+    let waits = |debt: &Debt| debt.owes == Owed::Removal && row.phase == Some(State::Stalled);
+    if !row.debts.iter().all(waits) {
         return Err(format!("{id}: {} never did what it has to: {}", row.debts[0].place, told()));
     }
     if row.unclear.is_some() || row.mend.is_some() {
@@ -161,13 +165,13 @@ fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), 
     let stands = version_at_head(world, &at.to_string());
     let digest = Digest::of(format!("{}:{stands}", svc.repository()).as_bytes());
     let of = |digest| (svc.name().to_owned(), env.name().to_owned(), digest);
-    // Where what still runs is in quarantine as well, there is nothing to go back to.
+    // Where what still runs of one of them is in quarantine as well, the fleet is left as it is.
     let way_back = |id: &&str| {
         let runs = shop::running(world, known.shape, id).into_iter().flatten().next();
         let tag = runs.map(|hash| world.tags_of(id, &hash)).unwrap_or_default();
         !known.quarantined.contains(&of(Digest::of(format!("{}:{tag}", svc.repository()).as_bytes())))
     };
-    if known.failed.contains(&of(digest)) && shop::deployments(svc, env).iter().any(way_back) {
+    if known.failed.contains(&of(digest)) && shop::deployments(svc, env).iter().all(way_back) {
         return Err(format!("{} {} still stands at {stands}, which failed there", svc.name(), env.name()));
     }
     if hold.is_some() || asked {

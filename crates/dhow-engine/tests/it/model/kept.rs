@@ -81,6 +81,22 @@ fn ways_back() -> Vec<Kept> {
             Gates::Nothing,
             &[Publish(App, Everywhere), Lose(0, false), Pass(1), FrontDoor(App, Production), Find, Pass(1)],
         ),
+        on_servers(
+            "a second failure took the place of an edit back that was not made yet",
+            Gates::From,
+            &[
+                Remove("alice", App, Stage),
+                PinNightly("alice", App, Production),
+                Publish(App, NotInProduction),
+                Slow(App, Production),
+                Pass(1),
+                Publish(App, Everywhere),
+                Pass(10),
+                OtherFile("alice", App, Production, true),
+                Pass(10),
+                LetGo,
+            ],
+        ),
         case(
             "what was taken back because its version failed elsewhere did not say so, where the fleet is left as it is",
             Gates::Nothing,
