@@ -36,7 +36,7 @@ impl Engine {
         let ids = view.deployments_of(service, environment);
         let begun = inner.stage_desired(&held, &view, &ids, None, &mut entry).await?;
         inner.journal.write(entry).await?;
-        inner.drive_each(&begun);
+        begun.iter().for_each(|id| inner.set_off(id));
         inner.mend_all(&held, &ids).await?;
         drop(held);
         inner.select_soon(service, environment);

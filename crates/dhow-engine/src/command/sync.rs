@@ -109,7 +109,7 @@ impl Inner {
         let mut entry = Entry::new();
         let begun = self.stage_desired(&held, &view, &ids, hold.as_ref(), &mut entry).await?;
         self.journal.write(entry).await?;
-        self.drive_each(&begun);
+        begun.iter().for_each(|id| self.set_off(id));
         Ok(Begun { rollouts: begun.len(), mends: self.mend_all(&held, &ids).await? })
     }
 
@@ -151,14 +151,6 @@ impl Inner {
             self.stage_rollout(held, row, rollout, entry).await?;
         }
         Ok(about.into_iter().map(|(id, _)| id).collect())
-    }
-
-    /// Drives rollouts that were just stored.
-    pub(super) fn drive_each(self: &Arc<Self>, ids: &[DeploymentId]) {
-        for id in ids {
-            self.interrupt(id);
-            self.kick(id);
-        }
     }
 
     /// Brings back what is degraded, and says of how many.

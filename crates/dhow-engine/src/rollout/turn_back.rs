@@ -85,10 +85,7 @@ impl Inner {
 
     /// What the batch that turned a rollout back asks of others.
     fn set_going(self: &Arc<Self>, id: &DeploymentId, others: &[DeploymentId]) {
-        for other in others {
-            self.interrupt(other);
-            self.kick(other);
-        }
+        others.iter().for_each(|other| self.set_off(other));
         self.hurry();
         self.select_downstream(&id.service, &id.environment);
     }
@@ -197,8 +194,7 @@ impl Inner {
         pins: impl Iterator<Item = &Pin>,
     ) -> Result<Option<Pin>, EngineError> {
         for pin in pins {
-            let key = Quarantined::key_of(&id.service, &id.environment, &pin.repository, &pin.digest);
-            if self.ports.store.load::<Quarantined>(&key).await?.is_some() {
+            if self.is_quarantined_at(&id.service, &id.environment, pin).await? {
                 return Ok(Some(pin.clone()));
             }
         }

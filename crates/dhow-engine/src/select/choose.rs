@@ -152,17 +152,27 @@ impl Inner {
         environment: &EnvironmentName,
         pin: &Pin,
     ) -> Result<bool, StoreError> {
-        let key = |e: &EnvironmentName| Quarantined::key_of(service, e, &pin.repository, &pin.digest);
         let mut at = Some(environment.clone());
         let mut hops = 0;
         while let (Some(environment), true) = (at, hops < 32) {
-            if self.ports.store.load::<Quarantined>(&key(&environment)).await?.is_some() {
+            if self.is_quarantined_at(service, &environment, pin).await? {
                 return Ok(true);
             }
             at = self.view().ok().and_then(|view| self.gates(&view, &environment).from);
             hops += 1;
         }
         Ok(false)
+    }
+
+    /// Whether a digest is quarantined in this very environment.
+    pub(crate) async fn is_quarantined_at(
+        &self,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+        pin: &Pin,
+    ) -> Result<bool, StoreError> {
+        let key = Quarantined::key_of(service, environment, &pin.repository, &pin.digest);
+        Ok(self.ports.store.load::<Quarantined>(&key).await?.is_some())
     }
 }
 

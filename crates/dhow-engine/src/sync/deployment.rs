@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::StoreExt as _;
 use dhow_core::rollout::{DeploymentRow, Event, Hold, Removal, Rollout, State, Unclear};
@@ -114,15 +115,7 @@ impl Inner {
         let mut entry = Entry::new();
         clear(&mut row);
         let open = self.open_rollouts(&id).await?;
-        let active = open.iter().find(|r| !r.state.is_waiting());
-        let ends = |r: &Rollout| {
-            r.state == State::RollingBack || row.stop.as_ref().is_some_and(|stop| stop.rollout == r.number)
-        };
-        let runs = row.running == Some(ready.hash) && active.is_none_or(|r| r.hash == ready.hash || ends(r));
-        // A way back that waits is as good as under way: a rollout in its place would be asked for approvals.
-        let comes = open
-            .iter()
-            .find(|r| r.hash == ready.hash && if r.state.is_waiting() { r.is_rollback } else { !ends(r) });
+        let (runs, comes) = leads_to(&ready.hash, &row, &open);
         let returned = stored.removal.is_some();
         if row.desired == Some(ready.hash) && (!returned || runs || comes.is_some()) {
             if runs {
@@ -171,7 +164,7 @@ impl Inner {
         hold::store(known, hold, &mut entry)?;
         if runs || comes.is_some() || is_held {
             let stays = |r: &Rollout| r.is_rollback && (is_held || r.hash == ready.hash);
-            self.supersede_waiting(held, &mut row, &mut entry, stays).await?;
+            self.supersede_waiting_but(held, &mut row, &mut entry, stays).await?;
             self.close_questions(held, &[(id.clone(), None)], &mut entry).await?;
             self.show_what_runs(&mut row, comes, runs).await?;
             row.waiting_for = waits;
@@ -210,6 +203,18 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Whether a release runs and stays, and the rollout that brings it.
+fn leads_to<'a>(hash: &DesiredHash, row: &DeploymentRow, open: &'a [Rollout]) -> (bool, Option<&'a Rollout>) {
+    let ends = |r: &Rollout| {
+        r.state == State::RollingBack || row.stop.as_ref().is_some_and(|stop| stop.rollout == r.number)
+    };
+    let active = open.iter().find(|r| !r.state.is_waiting());
+    let runs = row.running.as_ref() == Some(hash) && active.is_none_or(|r| r.hash == *hash || ends(r));
+    // A way back that waits is as good as under way: a rollout in its place would be asked for approvals.
+    let under_way = |r: &Rollout| if r.state.is_waiting() { r.is_rollback } else { !ends(r) };
+    (runs, open.iter().find(|r| r.hash == *hash && under_way(r)))
 }
 
 /// Its last rollout was taken back, or is just being.

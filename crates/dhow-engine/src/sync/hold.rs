@@ -2,7 +2,7 @@
 
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{DeploymentRow, Event, Hold, HoldReason, Quarantined};
+use dhow_core::rollout::{DeploymentRow, Event, Hold, HoldReason};
 
 use super::desired::Ready;
 use crate::engine::{EngineError, Inner};
@@ -99,11 +99,10 @@ impl Inner {
             let old = row.desired_pins.get(artifact).filter(|old| old.digest != new.digest);
             let (Some(old), Some(rule)) = (old, declared.rule(environment, artifact)) else { continue };
             let (Some(old_tag), Some(new_tag)) = (&old.tag, &new.tag) else { continue };
-            let quarantine = Quarantined::key_of(service, environment, &old.repository, &old.digest);
             let known = hold.as_ref().and_then(|h| h.up_to.get(artifact)).and_then(|left| left.tag.as_ref());
             if !ranks_above(rule, old_tag.as_str(), new_tag.as_str())
                 || known.is_some_and(|known| !ranks_above(rule, old_tag.as_str(), known.as_str()))
-                || self.ports.store.load::<Quarantined>(&quarantine).await?.is_some()
+                || self.is_quarantined_at(service, environment, old).await?
             {
                 continue;
             }

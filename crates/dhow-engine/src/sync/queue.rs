@@ -61,9 +61,14 @@ impl Inner {
         self.close_questions(held, &[(id.clone(), Some(rollout.hash))], &mut entry).await?;
         self.stage_rollout(held, row, rollout, &mut entry).await?;
         self.journal.write(entry).await?;
-        self.interrupt(&id);
-        self.kick(&id);
+        self.set_off(&id);
         Ok(())
+    }
+
+    /// Has a deployment's worker see what was just stored, also where it is in the midst of something.
+    pub(crate) fn set_off(self: &Arc<Self>, id: &DeploymentId) {
+        self.interrupt(id);
+        self.kick(id);
     }
 
     /// Adds a new rollout to an entry, in the place of those that wait. The caller closes the questions about them, and
@@ -75,7 +80,7 @@ impl Inner {
         rollout: Rollout,
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
-        self.supersede_waiting(held, &mut row, entry, |_| false).await?;
+        self.supersede_waiting(held, &mut row, entry).await?;
         entry.event(Event::RolloutQueued {
             deployment: row.id.clone(),
             rollout: rollout.number,
@@ -86,8 +91,18 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends those that wait: of them, only the newest is kept, and what `stays`. The row is changed, not stored.
+    /// Ends those that wait: of them, only the newest is kept. The row is changed, not stored.
     pub(crate) async fn supersede_waiting(
+        &self,
+        held: &Held,
+        row: &mut DeploymentRow,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        self.supersede_waiting_but(held, row, entry, |_| false).await
+    }
+
+    /// The same, but for what `stays`.
+    pub(super) async fn supersede_waiting_but(
         &self,
         held: &Held,
         row: &mut DeploymentRow,

@@ -112,7 +112,7 @@ impl Inner {
         }
         let mut row = self.row(id).await?;
         let mut entry = Entry::new();
-        self.supersede_waiting(held, &mut row, &mut entry, |_| false).await?;
+        self.supersede_waiting(held, &mut row, &mut entry).await?;
         self.close_questions(held, &[(id.clone(), None)], &mut entry).await?;
         entry.put(&row)?;
         Ok(self.journal.write(entry).await?)
@@ -142,8 +142,7 @@ impl Inner {
         let (Some(_), Some(hash)) = (gates.effective_approvals(), hash) else {
             self.stage_removal(&mut row, &mut entry).await?;
             self.journal.write(entry).await?;
-            self.interrupt(id);
-            self.kick(id);
+            self.set_off(id);
             return Ok(());
         };
         row.removal = Some(Removal::Asked);
@@ -236,7 +235,7 @@ impl Inner {
                 debts.iter().map(|debt| format!("{}: {}", debt.place, debt.error)).collect();
             row.reason = Some(format!("it could not be removed everywhere: {}", told.join("; ")));
             row.waiting_for = None;
-            self.supersede_waiting(&held, &mut row, &mut entry, |_| false).await?;
+            self.supersede_waiting(&held, &mut row, &mut entry).await?;
             self.close_questions(&held, &[(id.clone(), None)], &mut entry).await?;
             entry.put(&row)?;
         }
@@ -260,7 +259,7 @@ impl Inner {
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
         let id = &row.id.clone();
-        self.supersede_waiting(held, row, entry, |_| false).await?;
+        self.supersede_waiting(held, row, entry).await?;
         self.close_questions(held, &[(id.clone(), None)], entry).await?;
         self.stage_end_of_hold(held, id, entry).await?;
         let gone = self.is_gone_now(id);
