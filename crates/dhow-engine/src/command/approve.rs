@@ -66,10 +66,7 @@ impl Engine {
         inner.journal.write(entry).await?;
         drop(held);
         inner.hurry();
-        for id in proposal.hashes.keys() {
-            inner.interrupt(id);
-            inner.kick(id);
-        }
+        proposal.hashes.keys().for_each(|id| inner.set_off(id));
         Ok(Outcome::new(message))
     }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Pin, ServiceName};
+use dhow_core::policy::Rule;
 use dhow_core::port::{Context, Rendered, StoreExt as _, TargetError};
 use dhow_core::report::RollbackTo;
 use dhow_core::rollout::{
-    DeploymentRow, End, Event, Hold, HoldReason, Release, Restore, Rollout, State, StopRequest, Transition,
-    UpdateRow, Why,
+    DeploymentRow, End, Event, Hold, HoldReason, Release, Rollout, State, StopRequest, Transition, UpdateRow,
+    Why,
 };
 
 use futures::future::join_all;
@@ -19,6 +20,8 @@ use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
+use crate::select::ranks_above;
+use crate::update::Leaving;
 use crate::view::Scope;
 
 /// How long each of several places may take to get all that it needs; what takes longer is brought by the rollout.
@@ -69,10 +72,7 @@ impl Engine {
         inner.stage_going_back(&held, actor, &scope, (&moves, &mixed), &mut entry).await?;
         inner.journal.write(entry).await?;
         drop(held);
-        for (id, _) in &moves {
-            inner.interrupt(id);
-            inner.kick(id);
-        }
+        moves.iter().for_each(|(id, _)| inner.set_off(id));
         inner.hurry();
         inner.select_downstream(service, environment);
         Ok(outcome)
@@ -264,7 +264,7 @@ impl Inner {
         self: &Arc<Self>,
         held: &Held,
         actor: &Actor,
-        (service, environment): &Scope,
+        scope @ (service, environment): &Scope,
         (moves, mixed): (&[Move], &BTreeMap<DeploymentId, Option<DesiredHash>>),
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
@@ -276,22 +276,33 @@ impl Inner {
         hold.reason = reason;
         hold.message.clone_from(&message);
         hold.by = Some(actor.person.clone());
-        let mut restore: BTreeMap<ArtifactName, Restore> = BTreeMap::new();
+        let view = self.view()?;
+        let declared = view.fleet.services.get(service);
+        let mut leaving = Leaving::new();
         let mut about = Vec::new();
         for (id, release) in moves {
             let mut row = self.row(id).await?;
-            for (artifact, left) in &row.desired_pins {
-                let back = release.rendered.pins.get(artifact).filter(|back| back.digest != left.digest);
-                if let Some(back) = back {
-                    hold.up_to.entry(artifact.clone()).or_insert_with(|| left.clone());
-                    let (failed, back) = (left.clone(), back.clone());
-                    restore.insert(artifact.clone(), Restore::new(failed, back));
+            for (artifact, back) in &release.rendered.pins {
+                let (lefts, _) =
+                    leaving.entry(artifact.clone()).or_insert_with(|| (Vec::new(), back.clone()));
+                let left = row.desired_pins.get(artifact).filter(|left| left.digest != back.digest);
+                if let Some(left) = left {
+                    hold_up_to(
+                        &mut hold,
+                        declared.and_then(|d| d.rule(environment, artifact)),
+                        artifact,
+                        left,
+                    );
+                    lefts.push(left.clone());
                 }
             }
             let with_new_files = mixed.get(id).copied().flatten();
             let held_hashes =
                 row.desired.into_iter().chain(with_new_files).filter(|hash| *hash != release.hash);
-            hold.hashes.entry(id.clone()).or_default().extend(held_hashes);
+            let hashes = hold.hashes.entry(id.clone()).or_default();
+            hashes.extend(held_hashes);
+            // What was left before, and is what is wanted now.
+            hashes.remove(&release.hash);
             let open = self.open_rollouts(id).await?;
             let active = open.iter().find(|r| !r.state.is_waiting());
             // One that only tidies up serves already: it comes to its end, and the way back begins after it.
@@ -317,18 +328,7 @@ impl Inner {
             by: Some(actor.person.clone()),
         });
         entry.remove::<UpdateRow>(UpdateRow::key_of(service, environment, Why::Policy));
-        if !restore.is_empty() {
-            entry.put(&UpdateRow {
-                service: service.clone(),
-                environment: environment.clone(),
-                pins: BTreeMap::new(),
-                restore,
-                why: Why::Rollback,
-                by: Some(actor.person.clone()),
-                proposal: None,
-            })?;
-        }
-        Ok(())
+        self.stage_return(scope, actor, leaving, entry).await
     }
 
     fn end_waiting(
@@ -348,10 +348,46 @@ impl Inner {
     }
 }
 
+/// Nothing up to the version that is left is selected: of several, up to the highest.
+fn hold_up_to(hold: &mut Hold, rule: Option<&Rule>, artifact: &ArtifactName, left: &Pin) {
+    let rises = |known: &Pin| match (rule, &left.tag, &known.tag) {
+        (Some(rule), Some(left), Some(known)) => ranks_above(rule, left.as_str(), known.as_str()),
+        _ => false,
+    };
+    if hold.up_to.get(artifact).is_none_or(rises) {
+        hold.up_to.insert(artifact.clone(), left.clone());
+    }
+}
+
 /// Whether a release is meant by a tag, a digest, or its own first digits.
 fn names(release: &Release, text: &str) -> bool {
     let version =
         |p: &Pin| p.tag.as_ref().is_some_and(|t| t.as_str() == text) || p.digest.to_string() == text;
     release.rendered.pins.values().any(version)
         || (text.len() >= 6 && release.hash.to_string().starts_with(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use dhow_core::noun::Digest;
+    use dhow_core::policy::Policy;
+
+    use super::*;
+
+    #[test]
+    fn of_several_versions_that_are_left_the_highest_is_held_whatever_their_order() {
+        let (service, environment) = ("shop".parse().unwrap(), "stage".parse().unwrap());
+        let mut hold = Hold::new(service, environment, HoldReason::RolledBackByCommand, 0);
+        let rule = Rule::new(Policy::semver(">=0").unwrap(), None, None).unwrap();
+        let web: ArtifactName = "web".parse().unwrap();
+        for tag in ["1.1.0", "1.10.0", "1.2.0"] {
+            let left = Pin {
+                repository: "r.test/shop/web".parse().unwrap(),
+                tag: Some(tag.parse().unwrap()),
+                digest: Digest::of(tag.as_bytes()),
+            };
+            hold_up_to(&mut hold, Some(&rule), &web, &left);
+        }
+        assert_eq!(hold.up_to[&web].tag.as_ref().unwrap().as_str(), "1.10.0");
+    }
 }

@@ -11,7 +11,7 @@ use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::port::{Place, StoreExt as _};
 use dhow_core::rollout::{
     CheckFailure, DeploymentRow, End, Event, Hold, HoldReason, Progress, Quarantined, Release, Restore,
-    Rollout, Transition, UpdateRow, Verdict, Why,
+    Rollout, Transition, Verdict,
 };
 
 use crate::engine::{EngineError, Inner};
@@ -163,7 +163,7 @@ impl Inner {
         let restore = restores(&versions, &back);
         let spent = self.quarantined_here(id, restore.values().map(|restore| &restore.back)).await?;
         if spent.is_none() {
-            self.stage_restore(id, restore, entry).await?;
+            self.stage_restores(&(id.service.clone(), id.environment.clone()), restore, entry).await?;
         }
         self.stage_siblings(held, id, &versions, &mut hold, entry, others).await?;
         entry.event(Event::Held {
@@ -199,38 +199,6 @@ impl Inner {
             }
         }
         Ok(None)
-    }
-
-    /// Adds the edit back to an entry, together with one that waits already.
-    async fn stage_restore(
-        &self,
-        id: &DeploymentId,
-        restore: BTreeMap<ArtifactName, Restore>,
-        entry: &mut Entry,
-    ) -> Result<(), EngineError> {
-        if restore.is_empty() {
-            return Ok(());
-        }
-        let key = UpdateRow::key_of(&id.service, &id.environment, Why::Rollback);
-        let known: Option<UpdateRow> = self.ports.store.load(&key).await?;
-        let mut update = known.unwrap_or_else(|| UpdateRow {
-            service: id.service.clone(),
-            environment: id.environment.clone(),
-            pins: BTreeMap::new(),
-            restore: BTreeMap::new(),
-            why: Why::Rollback,
-            by: None,
-            proposal: None,
-        });
-        for (artifact, restore) in restore {
-            let restore = match update.restore.remove(&artifact) {
-                Some(waiting) => restore.after(waiting),
-                None => restore,
-            };
-            update.restore.insert(artifact, restore);
-        }
-        entry.put(&update)?;
-        Ok(())
     }
 
     /// The hold of a service in an environment, with this rollout's release in it.

@@ -6,5 +6,7 @@ mod edits;
 mod message;
 pub(crate) mod promote;
 pub(crate) mod propose;
+mod restores;
 
 pub(crate) use edits::{Edits, Overlay};
+pub(crate) use restores::Leaving;

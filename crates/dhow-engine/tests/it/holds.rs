@@ -72,6 +72,21 @@ fn a_rollback_runs_although_the_fleet_cannot_be_reached() {
 }
 
 #[test]
+fn who_goes_on_again_before_the_way_back_was_written_finds_the_fleet_as_it_runs() {
+    let mut world = at(&["1.0.0", "2.0.0"]);
+    world.fleet.set_reachable(false);
+    world.rollback("alice", "shop", "stage", "1.0.0").unwrap();
+    world.rollback("alice", "shop", "stage", "2.0.0").unwrap();
+    world.fleet.set_reachable(true);
+    world.settle();
+    assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("2.0.0".into(), "2.0.0".into()));
+    world.publish("shop/web", "3.0.0");
+    world.settle();
+    assert_eq!(world.running(STAGE), "3.0.0");
+    assert!(world.list::<Hold>("").is_empty(), "{:?}", world.list::<Hold>(""));
+}
+
+#[test]
 fn a_rollback_to_what_cannot_be_had_is_refused_and_holds_nothing() {
     let mut world = at(&["1.0.0", "2.0.0"]);
     let error = world.rollback("alice", "shop", "stage", "0.9.0").unwrap_err().to_string();

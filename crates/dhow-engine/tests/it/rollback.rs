@@ -211,9 +211,13 @@ const SWARM: &str = "app/swarm/stage";
 
 /// One service, two types in one environment.
 fn pair() -> World {
+    pair_under("{ semver: '>=0' }")
+}
+
+fn pair_under(policy: &str) -> World {
     let files = [
         root("{ update: commit }"),
-        image_service("app", "{ semver: '>=0' }"),
+        image_service("app", policy),
         stack("app", "compose", "stage", "1.0.0"),
         stack("app", "swarm", "stage", "1.0.0"),
     ];
@@ -255,6 +259,25 @@ fn a_service_with_two_types_goes_back_together_whichever_fails() {
         world.settle();
         assert_eq!((world.running(fails), world.running(other)), ("1.2.0".into(), "1.2.0".into()));
     }
+}
+
+#[test]
+fn a_person_brings_two_types_back_from_different_versions_in_the_fleet_too() {
+    let mut world = pair_under("{ semver: '>=1.3' }");
+    for tag in ["1.1.0", "1.2.0"] {
+        world.content_of("app/api", tag);
+    }
+    world
+        .push_by("bob", [stack("app", "compose", "stage", "1.1.0"), stack("app", "swarm", "stage", "1.2.0")]);
+    world.settle();
+    assert_eq!((world.running(COMPOSE), world.running(SWARM)), ("1.1.0".into(), "1.2.0".into()));
+    world.rollback("alice", "app", "stage", "1.0.0").unwrap();
+    world.settle();
+    assert_eq!((world.running(COMPOSE), world.running(SWARM)), ("1.0.0".into(), "1.0.0".into()));
+    assert_eq!((pinned(&world, "compose"), pinned(&world, "swarm")), ("1.0.0".into(), "1.0.0".into()));
+    world.publish("app/api", "1.3.0");
+    world.settle();
+    assert_eq!((world.running(COMPOSE), world.running(SWARM)), ("1.3.0".into(), "1.3.0".into()));
 }
 
 #[test]

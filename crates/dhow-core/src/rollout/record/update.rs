@@ -1,6 +1,6 @@
 //! Updates on their way into the fleet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,14 @@ impl Restore {
     /// From one version to another.
     pub fn new(failed: Pin, back: Pin) -> Self {
         Self { failed, back, earlier: Vec::new() }
+    }
+
+    /// From any of these versions to another; `None` where it is the only one.
+    pub fn of_all(left: impl IntoIterator<Item = Pin>, back: Pin) -> Option<Self> {
+        let mut seen = BTreeSet::from([back.digest]);
+        let mut left = left.into_iter().filter(|pin| seen.insert(pin.digest));
+        let failed = left.next()?;
+        Some(Self { failed, back, earlier: left.collect() })
     }
 
     /// Takes up an edit that waits.
