@@ -177,7 +177,7 @@ impl Context<'_> {
         }
         found.files.extend(settings.dependencies.iter().cloned());
         let mut watched = found.folders;
-        watched.extend(found.files.iter().cloned());
+        watched.extend(found.files.iter().chain(&settings.looked).cloned());
         let (said, mut settings) = (settings, settings.settings.clone());
         if settings.servers.is_empty() {
             settings.servers = self.servers_of(&id.environment);

@@ -15,6 +15,8 @@ pub(crate) struct FolderSettings {
     pub(crate) settings: DeploymentSettings,
     /// Files that the settings name outside of the folder.
     pub(crate) dependencies: Vec<String>,
+    /// Where else they were looked for: what appears there, or goes, changes what the settings name.
+    pub(crate) looked: Vec<String>,
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Places of what only the whole fleet can judge.
     pub(crate) servers_at: Vec<Diagnostic>,
@@ -181,7 +183,7 @@ impl FolderSettings {
             self.settings.pr_deploy = reader.boolean(node, "pr_deploy").unwrap_or(false);
         }
         for item in fields.get("oob").map(|n| reader.items(n, "oob")).unwrap_or_default() {
-            let Some(oob) = oob(reader, item, tree, folder) else { continue };
+            let Some(oob) = oob(reader, item, tree, folder, &mut self.looked) else { continue };
             if !path::is_within(&oob.file, folder) {
                 self.dependencies.push(oob.file.clone());
             }
@@ -191,7 +193,13 @@ impl FolderSettings {
 }
 
 /// `{update-image: null, file, path}` or `{update-image: {file, path}}`.
-fn oob(reader: &mut Reader<'_>, node: &Node, tree: &dyn Tree, folder: &str) -> Option<OobPath> {
+fn oob(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    tree: &dyn Tree,
+    folder: &str,
+    looked: &mut Vec<String>,
+) -> Option<OobPath> {
     let fields = reader.fields(node, "an entry of oob", keys::OOB);
     let Some(kind) = fields.raw("update-image") else {
         reader.error_help(
@@ -213,6 +221,7 @@ fn oob(reader: &mut Reader<'_>, node: &Node, tree: &dyn Tree, folder: &str) -> O
     let beside = within(reader, file, folder, "file")?;
     // The file stands beside sami.yaml, or is named from the fleet's root.
     let from_root = file.as_str().and_then(|text| path::resolve("", text));
+    looked.extend(from_root.iter().cloned().chain([beside.clone()]));
     let exists = |path: &str| tree.content(path).ok().flatten().is_some();
     let file_path = match from_root {
         Some(from_root) if !exists(&beside) && exists(&from_root) => from_root,

@@ -92,6 +92,24 @@ fn whoever_mounts_the_whole_repository_reads_every_file_that_comes() {
 }
 
 #[test]
+fn a_file_that_sami_names_is_found_wherever_it_comes() {
+    let sami = "version: v1\nservice_name: a\ntype: compose\noob: [{ update-image: null, file: lib.yaml, path: .x }]\n";
+    let stage =
+        [("services/a/compose/stage/compose.yaml", COMPOSE), ("services/a/compose/stage/sami.yaml", sami)];
+    let without = load(&tree(&stage));
+    assert!(shown(&without).contains("there is no file"), "{}", shown(&without));
+    let [beside, root] = [("services/a/compose/stage/lib.yaml", "x: 1\n"), ("lib.yaml", "x: 2\n")];
+    for (first, then) in [(root, beside), (beside, root)] {
+        let one = tree(&[stage[0], stage[1], first]);
+        let after = reload(&without, &one, &[first.0.into()]);
+        assert_eq!(shown(&after), shown(&load(&one)), "{} came", first.0);
+        let both = tree(&[stage[0], stage[1], first, then]);
+        let last = reload(&after, &both, &[then.0.into()]);
+        assert_eq!(shown(&last), shown(&load(&both)), "{} came too", then.0);
+    }
+}
+
+#[test]
 fn what_did_not_change_is_shared() {
     let mut tree = tree(&[
         ("services/a/compose/stage/compose.yaml", COMPOSE),
