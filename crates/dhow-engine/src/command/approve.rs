@@ -16,6 +16,7 @@ use crate::journal::Entry;
 use crate::locks::Held;
 use crate::select::update_selected;
 use crate::sync::is_gone;
+use crate::sync::until;
 use crate::update::propose::closed;
 
 impl Engine {
@@ -213,6 +214,7 @@ impl Inner {
                     hold.hashes.entry(id.clone()).or_default().insert(*hash);
                     let told = Some(why.to_owned());
                     self.stage_move(held, &mut rollout, &mut row, Transition::Reject, told, entry)?;
+                    row.waiting_for = Some(until(&hold));
                     entry.put(&rollout)?.put(&row)?;
                 }
             }

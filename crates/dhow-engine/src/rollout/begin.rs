@@ -11,6 +11,7 @@ use super::Turn;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
+use crate::sync::until;
 
 /// How often it is looked whether those that `after` names are healthy.
 const AFTER: Duration = Duration::from_secs(5);
@@ -36,7 +37,12 @@ impl Inner {
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
         if let Some(hold) = hold.filter(|h| h.holds(id, &rollout.hash)) {
             let reason = Some(format!("it is held: {}", hold.message));
-            self.step_to(&held, &mut rollout, Transition::Supersede, reason, Entry::new()).await?;
+            let mut row = self.row(id).await?;
+            let mut entry = Entry::new();
+            self.stage_move(&held, &mut rollout, &mut row, Transition::Supersede, reason, &mut entry)?;
+            row.waiting_for = Some(until(&hold));
+            entry.put(&rollout)?.put(&row)?;
+            self.journal.write(entry).await?;
             return Ok(Turn::On);
         }
         if let Some(waits) = self.closed_gate(&rollout).await? {

@@ -102,6 +102,8 @@ impl Inner {
     ) -> Result<Verdict, EngineError> {
         match rollout.end.clone().unwrap_or(End::Failed) {
             End::Removed | End::GaveWay => {}
+            // Whoever resumed meanwhile wants it again.
+            End::Cancelled(_) if self.comes_again(rollout).await? => {}
             End::Cancelled(by) => {
                 let mut hold = self.hold_with(rollout, HoldReason::Cancelled, reason).await?;
                 hold.by = Some(by);
@@ -117,6 +119,12 @@ impl Inner {
             End::Failed => return self.blame(held, rollout, row, reason, entry, others).await,
         }
         Ok(Verdict::default())
+    }
+
+    /// Another rollout of the same release waits behind this one.
+    async fn comes_again(&self, rollout: &Rollout) -> Result<bool, EngineError> {
+        let open = self.open_rollouts(&rollout.deployment).await?;
+        Ok(open.iter().any(|r| r.state.is_waiting() && !r.is_rollback && r.hash == rollout.hash))
     }
 
     /// What a failed release means: quarantine, hold, the edit back, and the other deployments that took its versions.

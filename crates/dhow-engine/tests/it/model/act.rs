@@ -36,7 +36,7 @@ pub fn act(world: &mut World, known: &mut Reference, action: &Action) {
             let text = if broken { format!("{text} {BROKEN}") } else { text };
             known.will_push(world, svc, env);
             world.push_by(who, [shop::other_file(svc, env, &text)]);
-            known.pushed(world, who, svc, env);
+            known.pushed(world, who, (svc, env), &shop::deployments(svc, env)[..1]);
         }
         Action::Remove(who, svc, env) => remove(world, known, (who, svc, env)),
         Action::Return(who, svc, env) => {
@@ -173,7 +173,7 @@ fn pin(world: &mut World, known: &mut Reference, (who, svc, env): (Who, Svc, Env
         known.will_push(world, svc, env);
         world.push_by(who, files);
         if changes {
-            known.pushed(world, who, svc, env);
+            known.pushed(world, who, (svc, env), shop::deployments(svc, env));
         }
         known.pinned_by_hand(svc, env, tag);
     }

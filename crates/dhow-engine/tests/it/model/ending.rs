@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dhow_core::noun::Digest;
 use dhow_core::rollout::{
-    CommitAttempt, Debt, DeploymentRow, Event, Health, Hold, Owed, Rollout, State, UpdateRow,
+    CommitAttempt, Debt, DeploymentRow, Event, Health, Hold, HoldReason, Owed, Rollout, State, UpdateRow,
 };
 
 use crate::support::{World, deployment, tag_in};
@@ -171,7 +171,10 @@ fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), 
         let tag = runs.map(|hash| world.tags_of(id, &hash)).unwrap_or_default();
         !known.quarantined.contains(&of(Digest::of(format!("{}:{tag}", svc.repository()).as_bytes())))
     };
-    if known.failed.contains(&of(digest)) && shop::deployments(svc, env).iter().all(way_back) {
+    // A person may go back to what failed there, with other files.
+    let by_person = hold.as_ref().is_some_and(|hold| hold.reason == HoldReason::RolledBackByCommand);
+    let failed = known.failed.contains(&of(digest)) && !by_person;
+    if failed && shop::deployments(svc, env).iter().all(way_back) {
         return Err(format!("{} {} still stands at {stands}, which failed there", svc.name(), env.name()));
     }
     if hold.is_some() || asked {

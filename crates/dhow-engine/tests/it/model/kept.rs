@@ -11,7 +11,7 @@ pub type Kept = (&'static str, Case);
 
 /// All of them.
 pub fn cases() -> Vec<Kept> {
-    [votes(), ways_back(), removals(), lost()].concat()
+    [votes(), rejections(), ways_back(), removals(), lost()].concat()
 }
 
 fn case(what: &'static str, gates: Gates, actions: &[Action]) -> Kept {
@@ -77,6 +77,48 @@ fn votes() -> Vec<Kept> {
 fn ways_back() -> Vec<Kept> {
     vec![
         on_servers(
+            "the end of what was cancelled held again what a person had resumed",
+            Gates::Nothing,
+            &[
+                Publish(Shop, Everywhere),
+                Publish(App, Everywhere),
+                Lose(1, true),
+                Slow(App, Production),
+                Publish(App, Everywhere),
+                Pass(10),
+                RollBack("alice", App, Production, None),
+                Pass(10),
+                LetGo,
+                Resume("carol", App, Production),
+                Quarantine("alice", Shop, Production, 2),
+                Reject("bob", App, Stage, 1),
+                OtherFile("dave", Shop, Production, false),
+                DieSoon(15, true),
+                Quarantine("bob", Shop, Stage, 0),
+            ],
+        ),
+        case(
+            "a person went back to what a failure took out of the fleet, and the fleet was to say the other",
+            Gates::Nothing,
+            &[
+                Slow(Shop, Production),
+                Publish(Shop, Everywhere),
+                Pass(10),
+                OtherFile("alice", Shop, Production, true),
+                Pass(10),
+                LetGo,
+                Pass(1),
+                FrontDoor(Shop, Production),
+                Pin("alice", Shop, Production, 1),
+                Pass(20),
+                Approve("alice", Shop, Production, 1),
+                RollBack("alice", Shop, Production, Some(1)),
+                OtherFile("alice", App, Production, false),
+                Pass(20),
+                Approve("alice", App, Production, 0),
+            ],
+        ),
+        on_servers(
             "two deployments that fail with each other's version went to and fro without end",
             Gates::Nothing,
             &[Publish(App, Everywhere), Lose(0, false), Pass(1), FrontDoor(App, Production), Find, Pass(1)],
@@ -137,6 +179,39 @@ fn ways_back() -> Vec<Kept> {
                 RollBack("alice", App, Stage, None),
                 Pass(10),
                 LetGo,
+            ],
+        ),
+    ]
+}
+
+fn rejections() -> Vec<Kept> {
+    vec![
+        case(
+            "what was rejected, and had stopped, did not say any more why it does not run what the fleet says",
+            Gates::FromAndOne,
+            &[
+                Approve("alice", App, Production, 0),
+                Publish(Shop, Everywhere),
+                OtherFile("alice", App, Production, false),
+                OtherFile("alice", Shop, Production, false),
+                Pass(20),
+                Approve("alice", Shop, Production, 0),
+                Stop(App, Production),
+                Reject("alice", App, Production, 0),
+            ],
+        ),
+        case(
+            "who changed a file of one type has a vote about the other",
+            Gates::FromAndOne,
+            &[
+                Reject("alice", App, Production, 0),
+                OtherFile("alice", App, Production, false),
+                Pass(20),
+                Approve("alice", App, Production, 0),
+                Publish(App, Everywhere),
+                Approve("bob", App, Production, 0),
+                Pass(1),
+                Approve("alice", App, Production, 0),
             ],
         ),
     ]

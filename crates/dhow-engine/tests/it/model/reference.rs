@@ -185,7 +185,7 @@ impl Reference {
         self.broken.insert((id.to_owned(), digest));
     }
 
-    pub fn pushed(&mut self, world: &World, who: Who, svc: Svc, env: Env) {
+    pub fn pushed(&mut self, world: &World, who: Who, (svc, env): (Svc, Env), into: &[&str]) {
         let seen = self.last_seen.get(&(svc, env)).filter(|seen| seen.files == contents(world, svc, env));
         if let Some(seen) = seen {
             for (id, author) in shop::deployments(svc, env).iter().zip(&seen.authors) {
@@ -195,7 +195,7 @@ impl Reference {
             return;
         }
         let asked: Vec<Proposal> = world.list(&format!("{}/{}/", svc.name(), env.name()));
-        for id in shop::deployments(svc, env) {
+        for id in into {
             // The database was lost, and this fleet was not looked at since: who wrote what stands in it is not known.
             if world.load::<DeploymentRow>(id).is_none() {
                 continue;
