@@ -251,6 +251,10 @@ impl Inner {
                 if row.health == Health::Degraded {
                     row.reason = None;
                     row.since_ms = self.now_ms();
+                    // Why it is not what the fleet says was told there too.
+                    if row.waiting_for.is_none() {
+                        row.waiting_for = self.held_until(&row).await?;
+                    }
                 }
                 if row.mend_left {
                     row.take_mend();

@@ -21,6 +21,7 @@ use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
 use crate::select::ranks_above;
+use crate::sync::until;
 use crate::update::Leaving;
 use crate::view::Scope;
 
@@ -314,6 +315,7 @@ impl Inner {
             about.push((id.clone(), Some(release.hash)));
             if serves == Some(release.hash) {
                 self.end_waiting(held, open, &mut row, &message, entry)?;
+                row.waiting_for = row.desired.filter(|desired| hold.holds(id, desired)).map(|_| until(&hold));
                 entry.put(&row)?;
                 continue;
             }

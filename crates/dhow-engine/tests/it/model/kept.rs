@@ -11,7 +11,7 @@ pub type Kept = (&'static str, Case);
 
 /// All of them.
 pub fn cases() -> Vec<Kept> {
-    [votes(), rejections(), ways_back(), removals(), lost()].concat()
+    [votes(), rejections(), taken_up_again(), ways_back(), removals(), lost()].concat()
 }
 
 fn case(what: &'static str, gates: Gates, actions: &[Action]) -> Kept {
@@ -76,48 +76,6 @@ fn votes() -> Vec<Kept> {
 
 fn ways_back() -> Vec<Kept> {
     vec![
-        on_servers(
-            "the end of what was cancelled held again what a person had resumed",
-            Gates::Nothing,
-            &[
-                Publish(Shop, Everywhere),
-                Publish(App, Everywhere),
-                Lose(1, true),
-                Slow(App, Production),
-                Publish(App, Everywhere),
-                Pass(10),
-                RollBack("alice", App, Production, None),
-                Pass(10),
-                LetGo,
-                Resume("carol", App, Production),
-                Quarantine("alice", Shop, Production, 2),
-                Reject("bob", App, Stage, 1),
-                OtherFile("dave", Shop, Production, false),
-                DieSoon(15, true),
-                Quarantine("bob", Shop, Stage, 0),
-            ],
-        ),
-        case(
-            "a person went back to what a failure took out of the fleet, and the fleet was to say the other",
-            Gates::Nothing,
-            &[
-                Slow(Shop, Production),
-                Publish(Shop, Everywhere),
-                Pass(10),
-                OtherFile("alice", Shop, Production, true),
-                Pass(10),
-                LetGo,
-                Pass(1),
-                FrontDoor(Shop, Production),
-                Pin("alice", Shop, Production, 1),
-                Pass(20),
-                Approve("alice", Shop, Production, 1),
-                RollBack("alice", Shop, Production, Some(1)),
-                OtherFile("alice", App, Production, false),
-                Pass(20),
-                Approve("alice", App, Production, 0),
-            ],
-        ),
         on_servers(
             "two deployments that fail with each other's version went to and fro without end",
             Gates::Nothing,
@@ -184,8 +142,66 @@ fn ways_back() -> Vec<Kept> {
     ]
 }
 
+fn taken_up_again() -> Vec<Kept> {
+    vec![
+        on_servers(
+            "the end of what was cancelled held again what a person had resumed",
+            Gates::Nothing,
+            &[
+                Publish(Shop, Everywhere),
+                Publish(App, Everywhere),
+                Lose(1, true),
+                Slow(App, Production),
+                Publish(App, Everywhere),
+                Pass(10),
+                RollBack("alice", App, Production, None),
+                Pass(10),
+                LetGo,
+                Resume("carol", App, Production),
+                Quarantine("alice", Shop, Production, 2),
+                Reject("bob", App, Stage, 1),
+                OtherFile("dave", Shop, Production, false),
+                DieSoon(15, true),
+                Quarantine("bob", Shop, Stage, 0),
+            ],
+        ),
+        case(
+            "a person went back to what a failure took out of the fleet, and the fleet was to say the other",
+            Gates::Nothing,
+            &[
+                Slow(Shop, Production),
+                Publish(Shop, Everywhere),
+                Pass(10),
+                OtherFile("alice", Shop, Production, true),
+                Pass(10),
+                LetGo,
+                Pass(1),
+                FrontDoor(Shop, Production),
+                Pin("alice", Shop, Production, 1),
+                Pass(20),
+                Approve("alice", Shop, Production, 1),
+                RollBack("alice", Shop, Production, Some(1)),
+                OtherFile("alice", App, Production, false),
+                Pass(20),
+                Approve("alice", App, Production, 0),
+            ],
+        ),
+    ]
+}
+
 fn rejections() -> Vec<Kept> {
     vec![
+        case(
+            "who stayed with what ran, and it had stopped, did not read any more why the fleet says another",
+            Gates::One,
+            &[
+                Approve("alice", Shop, Production, 0),
+                OtherFile("alice", Shop, Production, false),
+                Pass(1),
+                RollBack("alice", Shop, Production, Some(0)),
+                Stop(Shop, Production),
+            ],
+        ),
         case(
             "what was rejected, and had stopped, did not say any more why it does not run what the fleet says",
             Gates::FromAndOne,
