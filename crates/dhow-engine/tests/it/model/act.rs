@@ -103,6 +103,7 @@ fn command(world: &mut World, known: &mut Reference, action: &Action) {
             say(world, async |e| e.resume(&who, &service, &at).await.map(drop));
         }
         Action::Sync(who, svc, env) => {
+            known.synced(svc, env);
             let (who, service, at) = parts(who, svc, env);
             say(world, async |e| e.sync(&who, &service, &at).await.map(drop));
         }
@@ -154,13 +155,16 @@ fn reference(svc: Svc, tag: &str) -> ImageReference {
 fn publish(world: &mut World, known: &mut Reference, svc: Svc, works: Works) {
     let tag = known.next_version(svc);
     let digest = Digest::of(format!("{}:{tag}", svc.repository()).as_bytes());
-    for env in Env::ALL {
-        if works == Works::Nowhere || (works == Works::NotInProduction && env == Env::Production) {
-            each(svc, env, |id| {
-                world.dock(id).break_version(Some(deployment(id)), digest);
-                known.breaks(id, digest);
-            });
-        }
+    let production = shop::deployments(svc, Env::Production);
+    let fails: Vec<&str> = match works {
+        Works::Everywhere => Vec::new(),
+        Works::Nowhere => Env::ALL.iter().flat_map(|env| shop::deployments(svc, *env)).copied().collect(),
+        Works::NotInProduction => production.to_vec(),
+        Works::NotInOne => production.last().into_iter().copied().collect(),
+    };
+    for id in fails {
+        world.dock(id).break_version(Some(deployment(id)), digest);
+        known.breaks(id, digest);
     }
     world.publish(svc.repository(), &tag);
 }

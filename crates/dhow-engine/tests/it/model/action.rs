@@ -61,6 +61,8 @@ pub enum Works {
     Everywhere,
     NotInProduction,
     Nowhere,
+    /// Not in the last of the deployments in production.
+    NotInOne,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,6 +195,7 @@ fn action() -> impl Strategy<Value = Action> {
         5 => Just(Works::Everywhere),
         1 => Just(Works::NotInProduction),
         2 => Just(Works::Nowhere),
+        2 => Just(Works::NotInOne),
     ];
     let push = prop_oneof![
         Just(Push::Moved),

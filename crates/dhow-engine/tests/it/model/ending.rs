@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use dhow_core::noun::Digest;
 use dhow_core::rollout::{
-    CommitAttempt, Debt, DeploymentRow, Event, Health, Hold, HoldReason, Owed, Rollout, State, UpdateRow,
+    CommitAttempt, Debt, DeploymentRow, Event, Health, Hold, HoldReason, Owed, Release, Rollout, State,
+    UpdateRow,
 };
 
 use crate::support::{World, deployment, tag_in};
 
 use super::action::{Env, Gates, Svc};
+use super::promises::digests;
 use super::reference::Reference;
 use super::{Broken, act, shop};
 
@@ -95,7 +97,7 @@ fn stands(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
         }
     }
     // What left a place and is wanted there again is not removed: the next rollout takes its place.
-    let waits = |debt: &Debt| debt.owes == Owed::Removal && row.phase == Some(State::Stalled);
+    let waits = |debt: &Debt| debt.owes == Owed::Removal && row.desired != row.running;
     if !row.debts.iter().all(waits) {
         return Err(format!("{id}: {} never did what it has to: {}", row.debts[0].place, told()));
     }
@@ -177,6 +179,9 @@ fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), 
     if failed && shop::deployments(svc, env).iter().all(way_back) {
         return Err(format!("{} {} still stands at {stands}, which failed there", svc.name(), env.name()));
     }
+    if !by_person {
+        shop::deployments(svc, env).iter().try_for_each(|id| went_back(world, known, id))?;
+    }
     if hold.is_some() || asked {
         return Ok(());
     }
@@ -209,6 +214,30 @@ fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), 
         return Err(format!("{} {} stands at {stands}, and {wanted} is wanted", svc.name(), env.name()));
     }
     Ok(())
+}
+
+/// What failed in one deployment runs in no other one that can go back, and nobody is asked for that.
+fn went_back(world: &World, known: &Reference, id: &str) -> Result<(), Broken> {
+    let at = deployment(id);
+    let of = |digest: Digest| (at.service.to_string(), at.environment.to_string(), digest);
+    let row = world.row(id);
+    let Some(running) = row.running else { return Ok(()) };
+    let failed = digests(world, &at, &running).into_iter().find(|digest| known.failed.contains(&of(*digest)));
+    let Some(failed) = failed else { return Ok(()) };
+    let releases: Vec<Release> = world.list(&format!("{id}/"));
+    let is_back = |release: &&Release| {
+        let free = |digest: &Digest| !known.quarantined.contains(&of(*digest));
+        release.healthy_at_ms.is_some() && digests(world, &at, &release.hash).iter().all(free)
+    };
+    match releases.iter().find(is_back) {
+        Some(back) => Err(format!(
+            "{id} runs {}, which failed there, and {} was healthy: {}",
+            failed.short(),
+            back.hash.short(),
+            told(world, &row)
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Somebody said no there.

@@ -31,8 +31,10 @@
 //! | roll out what runs and differs at first sight | the same | 53 |
 //! | say that it removed, and not do it | "left the fleet and runs, and nobody is asked" | 3 |
 //! | forget `after` | "begins, and shop is None" | 3 |
+//! | roll out what is held (in both places that refuse it) | "begins with ..., which is held" | 1 |
+//! | leave the deployments beside one that fails as they are | "runs ..., which failed there, and ... was healthy" | 170 |
 //!
-//! Not shown yet: a rollout of what is held (two places refuse it), and of deployments beside one that fails.
+//! The numbers are of the day when it was shown: a new action makes other sequences.
 
 mod act;
 mod action;

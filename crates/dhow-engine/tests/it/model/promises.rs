@@ -174,6 +174,7 @@ impl Reference {
         let is_rollback = row.is_some_and(|row| row.is_rollback);
         if !is_rollback {
             self.is_its_turn(id)?;
+            self.is_not_held(id, number, run)?;
         }
         let Some((needed, who)) = shop::approvers(self.shape.gates) else { return Ok(()) };
         if is_rollback || id.environment.as_str() != "production" {
@@ -192,6 +193,19 @@ impl Reference {
             ));
         }
         Ok(())
+    }
+
+    /// What is held waits for a person, or for the fleet to say something else.
+    fn is_not_held(&self, id: &DeploymentId, number: u64, run: &Run) -> Result<(), Broken> {
+        let hold = self.holding.get(&format!("{}/{}", id.service, id.environment));
+        match hold.filter(|hold| hold.holds(id, &run.hash)) {
+            Some(hold) => Err(format!(
+                "rollout {number} of {id} begins with {}, which is held: {}",
+                run.hash.short(),
+                hold.message
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Where `from` is set, production runs what ran healthy on stage, or healthy in production before, or was adopted.

@@ -92,6 +92,9 @@ pub struct Reference {
     /// What was held at the last look, and what was held at the same time and still is.
     holds: BTreeMap<String, Hold>,
     pub steady: BTreeMap<String, Hold>,
+    /// What is held as far as the log was heard, and how often the fleet moved since somebody looked.
+    pub holding: BTreeMap<String, Hold>,
+    pub moves: usize,
     /// What ran and was not in the fleet when the database was lost, or left it before it was looked at again: nobody knows
     /// of it any more.
     pub forgotten: BTreeSet<String>,
@@ -125,6 +128,8 @@ impl Reference {
             failed: BTreeSet::new(),
             holds: BTreeMap::new(),
             steady: BTreeMap::new(),
+            holding: BTreeMap::new(),
+            moves: 0,
             forgotten: BTreeSet::new(),
         }
     }
@@ -137,6 +142,8 @@ impl Reference {
         let same = |(scope, hold): &(&String, &Hold)| {
             before.get(*scope).is_some_and(|old| old.files == hold.files && old.up_to == hold.up_to)
         };
+        self.holding.clone_from(&before);
+        self.moves = 0;
         self.steady = self.holds.iter().filter(same).map(|(s, h)| (s.clone(), h.clone())).collect();
         let events = world.events_after(self.heard);
         for (_, _, event) in &events {
@@ -148,9 +155,27 @@ impl Reference {
         }
         for (seq, at_ms, event) in events {
             self.heard = seq;
+            self.still_held(&event);
             self.hear(world, &event, at_ms).map_err(|broken| format!("event {seq}: {broken}"))?;
         }
         self.see(world)
+    }
+
+    /// A hold may end for one of its releases without a word of it: when the fleet says another, and when a person has it
+    /// rolled out all the same.
+    fn still_held(&mut self, event: &Event) {
+        match event {
+            Event::Held { service, environment, .. } | Event::HoldEnded { service, environment, .. } => {
+                self.holding.remove(&format!("{service}/{environment}"));
+            }
+            Event::FleetMoved { .. } if self.moves > 0 => self.holding.clear(),
+            Event::FleetMoved { .. } => self.moves += 1,
+            _ => {}
+        }
+    }
+
+    pub fn synced(&mut self, svc: Svc, env: Env) {
+        self.holds.remove(&format!("{}/{}", svc.name(), env.name()));
     }
 
     /// A published version, counted from the newest.
