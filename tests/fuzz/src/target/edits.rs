@@ -79,6 +79,11 @@ fn only_versions_differ(old: &str, new: &str, pin: &Pin) {
         // Where a plain value would be read as a number, quotes come with it.
         let came = came.trim_matches(['"', '\'']);
         assert!(whole.contains(came), "{came:?} came into {old:?}: {new:?}");
+        // Between quotes these are letters like any other.
+        let opened = |quote: u8| old.bytes().take(front).filter(|b| *b == quote).count() % 2 == 1;
+        if opened(b'"') || opened(b'\'') {
+            continue;
+        }
         assert!(!gone.windows(2).any(|two| matches!(two, b" #" | b"\t#" | b": ")), "{old:?} became {new:?}");
     }
 }
