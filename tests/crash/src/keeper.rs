@@ -130,6 +130,8 @@ struct Life {
 
 /// So often a process may end by itself before it is given up.
 const ENDS: usize = 3;
+/// How long the last words of one that ended are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl Life {
     async fn run(mut self, lives: Vec<Point>) {
@@ -137,8 +139,8 @@ impl Life {
         let mut ends = 0;
         while ends < ENDS {
             let life = lives.next();
-            let mut child = match self.begin(life.as_ref()) {
-                Ok(child) => child,
+            let (mut child, mut reader) = match self.begin(life.as_ref()) {
+                Ok(begun) => begun,
                 Err(error) => return self.problem(format!("dhow cannot be started: {error:#}")),
             };
             let ended = tokio::select! {
@@ -155,7 +157,12 @@ impl Life {
                 Some(Ok(status)) if life.is_some() && is_killed(status) => self.died(),
                 Some(status) => {
                     ends += 1;
-                    self.problem(format!("dhow ended by itself: {status:?}"));
+                    // What it started may keep its stderr open.
+                    drop(tokio::time::timeout(LAST_WORDS, &mut reader).await);
+                    self.problem(format!(
+                        "dhow ended by itself, {status:?}, and said: {}",
+                        self.last_words()
+                    ));
                 }
             }
         }
@@ -187,7 +194,14 @@ impl Life {
         end
     }
 
-    fn begin(&self, life: Option<&Point>) -> Result<Child> {
+    fn last_words(&self) -> String {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines: Vec<&str> = seen.said.lines().collect();
+        lines[lines.len().saturating_sub(3)..].join(" | ")
+    }
+
+    /// A process, and what reads its stderr.
+    fn begin(&self, life: Option<&Point>) -> Result<(Child, JoinHandle<()>)> {
         let mut command = clean(&self.start.dhow, &self.start.home);
         command.args(&self.start.arguments).envs(self.start.environment.iter().cloned());
         if let Some(point) = life {
@@ -197,7 +211,7 @@ impl Life {
         let mut child = command.spawn()?;
         let stderr = child.stderr.take().context("stderr is piped")?;
         let (seen, door) = (Arc::clone(&self.seen), self.door.clone());
-        tokio::spawn(async move {
+        let reader = tokio::spawn(async move {
             let mut lines = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -212,7 +226,7 @@ impl Life {
                 }
             }
         });
-        Ok(child)
+        Ok((child, reader))
     }
 
     fn problem(&self, problem: String) {
