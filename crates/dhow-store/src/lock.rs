@@ -2,11 +2,18 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use dhow_core::port::StoreError;
 
 use crate::problem::system;
 
+/// How long a lock that is held is waited for: a process that was just killed may have been starting another one, which
+/// has the lock's file for the moment before it becomes what it is to be.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is tried meanwhile.
+const AGAIN: Duration = Duration::from_millis(20);
 /// Longest text about a holder that is read.
 const HOLDER: u64 = 300;
 
@@ -22,7 +29,7 @@ impl StateLock {
     /// Takes the lock of a directory, made with mode 0700 where there is none. A directory that others may enter is
     /// closed to them, because credentials lie in it, and a warning says so.
     ///
-    /// Errors: [`StoreError::Held`] with the holder's words where another process has it.
+    /// Errors: [`StoreError::Held`] with the holder's words where another process has it, and keeps it for a second.
     pub fn acquire(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let directory = directory.as_ref();
         close_to_others(directory)?;
@@ -35,15 +42,19 @@ impl StateLock {
             .mode(0o600)
             .open(&path)
             .map_err(|e| system(&path, "opened", &e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Held {
-                    name: directory.display().to_string(),
-                    holder: holder(&file),
-                });
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => thread::sleep(AGAIN),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StoreError::Held {
+                        name: directory.display().to_string(),
+                        holder: holder(&file),
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(system(&path, "locked", &error)),
             }
-            Err(TryLockError::Error(error)) => return Err(system(&path, "locked", &error)),
         }
         write_holder(&mut file).map_err(|e| system(&path, "written", &e))?;
         Ok(Self { file })
