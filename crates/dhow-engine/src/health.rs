@@ -251,13 +251,14 @@ impl Inner {
                 if row.health == Health::Degraded {
                     row.reason = None;
                     row.since_ms = self.now_ms();
-                    // Why it is not what the fleet says was told there too.
-                    if row.waiting_for.is_none() {
-                        row.waiting_for = self.held_until(&row).await?;
-                    }
                 }
                 if row.mend_left {
                     row.take_mend();
+                }
+                // Why it does not run what the fleet says may have stood where the trouble was told since.
+                let is_news = stored.health == Health::Degraded || stored.mend_left;
+                if is_news && row.waiting_for.is_none() {
+                    row.waiting_for = self.held_until(&row).await?;
                 }
                 self.prove(&mut row, &mut entry).await?;
                 row.healthy_ms += self.healthy_to_store(&row.id);

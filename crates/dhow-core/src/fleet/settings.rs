@@ -15,7 +15,7 @@ pub(crate) struct FolderSettings {
     pub(crate) settings: DeploymentSettings,
     /// Files that the settings name outside of the folder.
     pub(crate) dependencies: Vec<String>,
-    /// Where else they were looked for: what appears there, or goes, changes what the settings name.
+    /// Where files that they name were looked for: what appears there, or goes, changes what is meant.
     pub(crate) looked: Vec<String>,
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Places of what only the whole fleet can judge.

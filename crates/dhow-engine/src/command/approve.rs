@@ -16,7 +16,6 @@ use crate::journal::Entry;
 use crate::locks::Held;
 use crate::select::update_selected;
 use crate::sync::is_gone;
-use crate::sync::until;
 use crate::update::propose::closed;
 
 impl Engine {
@@ -214,7 +213,8 @@ impl Inner {
                     hold.hashes.entry(id.clone()).or_default().insert(*hash);
                     let told = Some(why.to_owned());
                     self.stage_move(held, &mut rollout, &mut row, Transition::Reject, told, entry)?;
-                    row.waiting_for = Some(until(&hold));
+                    row.waiting_for =
+                        Some(format!("{why}; `dhow resume {service} {environment}` lets it go on"));
                     entry.put(&rollout)?.put(&row)?;
                 }
             }

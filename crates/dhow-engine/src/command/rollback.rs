@@ -315,7 +315,9 @@ impl Inner {
             about.push((id.clone(), Some(release.hash)));
             if serves == Some(release.hash) {
                 self.end_waiting(held, open, &mut row, &message, entry)?;
-                row.waiting_for = row.desired.filter(|desired| hold.holds(id, desired)).map(|_| until(&hold));
+                if row.desired.is_some_and(|desired| hold.holds(id, &desired)) {
+                    row.waiting_for = Some(until(&hold));
+                }
                 entry.put(&row)?;
                 continue;
             }

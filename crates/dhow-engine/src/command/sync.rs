@@ -127,7 +127,9 @@ impl Inner {
             let row = self.row(id).await?;
             let Some(desired) = row.desired else { continue };
             let mut open = self.open_rollouts(id).await?;
-            open.retain(|rollout| rollout.state != State::RollingBack);
+            // One that was told to stop leads nowhere either, although it has not turned round yet.
+            let stops = row.stop.as_ref().map(|stop| stop.rollout);
+            open.retain(|r| r.state != State::RollingBack && Some(r.number) != stops);
             // What is under way may lead away from it.
             let leaves = open.iter().any(|rollout| rollout.hash != desired);
             if row.running == Some(desired) && !leaves {

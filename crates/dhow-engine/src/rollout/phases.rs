@@ -132,6 +132,10 @@ impl Inner {
             Ok(()) if phase == Phase::Finishing => return self.succeed(rollout).await,
             Ok(()) => {
                 let held = self.lock(&rollout).await;
+                // Whoever asked while this waited for the lock is heard before it goes on.
+                if self.is_asked_to_stop(&rollout).await? {
+                    return Ok(Turn::On);
+                }
                 let transition = match phase == Phase::Verifying && rollout.has_next_turn() {
                     true => Transition::NextPlaces,
                     false => Transition::Advance,

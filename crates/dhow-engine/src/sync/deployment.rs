@@ -121,6 +121,9 @@ impl Inner {
             if runs {
                 row.authors.clear();
             }
+            if row.waiting_for.is_none() {
+                row.waiting_for = self.held_until(&row).await?;
+            }
             if returned {
                 self.close_questions(held, &[(id.clone(), None)], &mut entry).await?;
             }

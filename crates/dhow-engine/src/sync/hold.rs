@@ -59,8 +59,7 @@ pub(crate) fn until(hold: &Hold) -> String {
 }
 
 impl Inner {
-    /// What a deployment waits for that runs something else than the fleet says, because a person went back: the release
-    /// of before and the fleet may differ in files, which no edit of Dhow brings back.
+    /// What a deployment waits for that runs something else than the fleet says, because that is held.
     pub(crate) async fn held_until(&self, row: &DeploymentRow) -> Result<Option<String>, EngineError> {
         let DeploymentId { service, environment, .. } = &row.id;
         let Some(desired) = row.desired.filter(|desired| Some(desired) != row.running.as_ref()) else {

@@ -2,8 +2,8 @@
 
 use dhow_core::rollout::Hold;
 
-use crate::support::World;
 use crate::support::fleet::{page, root, service, site};
+use crate::support::{World, deployment};
 
 const STAGE: &str = "shop/static_file/stage";
 
@@ -83,6 +83,22 @@ fn who_goes_on_again_before_the_way_back_was_written_finds_the_fleet_as_it_runs(
     world.publish("shop/web", "3.0.0");
     world.settle();
     assert_eq!(world.running(STAGE), "3.0.0");
+    assert!(world.list::<Hold>("").is_empty(), "{:?}", world.list::<Hold>(""));
+}
+
+#[test]
+fn who_resumes_before_what_was_cancelled_has_turned_round_gets_it() {
+    let mut world = at(&["1.0.0"]);
+    world.dock(STAGE).slow_down(deployment(STAGE));
+    world.publish("shop/web", "2.0.0");
+    world.settle();
+    world.fleet.set_reachable(false);
+    world.rollback("alice", "shop", "stage", "1.0.0").unwrap();
+    world.resume("alice", "shop", "stage").unwrap();
+    world.dock(STAGE).let_go(&deployment(STAGE));
+    world.fleet.set_reachable(true);
+    world.settle();
+    assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("2.0.0".into(), "2.0.0".into()));
     assert!(world.list::<Hold>("").is_empty(), "{:?}", world.list::<Hold>(""));
 }
 

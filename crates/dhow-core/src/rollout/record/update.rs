@@ -26,7 +26,7 @@ impl Restore {
         Self { failed, back, earlier: Vec::new() }
     }
 
-    /// From any of these versions to another; `None` where it is the only one.
+    /// From any of these versions to another; `None` where none of them is another.
     pub fn of_all(left: impl IntoIterator<Item = Pin>, back: Pin) -> Option<Self> {
         let mut seen = BTreeSet::from([back.digest]);
         let mut left = left.into_iter().filter(|pin| seen.insert(pin.digest));
