@@ -115,9 +115,7 @@ impl Keeper {
 
     /// The last that it said on stderr.
     pub fn said(&self) -> String {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines: Vec<&str> = seen.said.lines().collect();
-        lines[lines.len().saturating_sub(30)..].join("\n")
+        last_lines(&self.seen, 30).join("\n")
     }
 }
 
@@ -161,7 +159,7 @@ impl Life {
                     drop(tokio::time::timeout(LAST_WORDS, &mut reader).await);
                     self.problem(format!(
                         "dhow ended by itself, {status:?}, and said: {}",
-                        self.last_words()
+                        last_lines(&self.seen, 3).join(" | ")
                     ));
                 }
             }
@@ -192,12 +190,6 @@ impl Life {
         self.door.send_replace(None);
         let _ = done.send(());
         end
-    }
-
-    fn last_words(&self) -> String {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines: Vec<&str> = seen.said.lines().collect();
-        lines[lines.len().saturating_sub(3)..].join(" | ")
     }
 
     /// A process, and what reads its stderr.
@@ -232,6 +224,12 @@ impl Life {
     fn problem(&self, problem: String) {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).problems.push(problem);
     }
+}
+
+fn last_lines(seen: &Mutex<Seen>, count: usize) -> Vec<String> {
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines: Vec<&str> = seen.said.lines().collect();
+    lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
 fn is_killed(status: ExitStatus) -> bool {

@@ -15,7 +15,7 @@ use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
 use crate::select::update_selected;
-use crate::sync::is_gone;
+use crate::sync::{is_gone, until_resumed};
 use crate::update::propose::closed;
 
 impl Engine {
@@ -213,8 +213,7 @@ impl Inner {
                     hold.hashes.entry(id.clone()).or_default().insert(*hash);
                     let told = Some(why.to_owned());
                     self.stage_move(held, &mut rollout, &mut row, Transition::Reject, told, entry)?;
-                    row.waiting_for =
-                        Some(format!("{why}; `dhow resume {service} {environment}` lets it go on"));
+                    row.waiting_for = Some(until_resumed(why, service, environment));
                     entry.put(&rollout)?.put(&row)?;
                 }
             }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use dhow_core::noun::{DeploymentId, EnvironmentName, ServiceName};
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{DeploymentRow, Health, Hold, Removal, State};
+use dhow_core::rollout::{DeploymentRow, Health, Hold, Removal};
 
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
-use crate::sync::is_gone;
+use crate::sync::{ends, is_gone};
 use crate::view::View;
 
 impl Engine {
@@ -127,9 +127,7 @@ impl Inner {
             let row = self.row(id).await?;
             let Some(desired) = row.desired else { continue };
             let mut open = self.open_rollouts(id).await?;
-            // One that was told to stop leads nowhere either, although it has not turned round yet.
-            let stops = row.stop.as_ref().map(|stop| stop.rollout);
-            open.retain(|r| r.state != State::RollingBack && Some(r.number) != stops);
+            open.retain(|rollout| !ends(&row, rollout));
             // What is under way may lead away from it.
             let leaves = open.iter().any(|rollout| rollout.hash != desired);
             if row.running == Some(desired) && !leaves {

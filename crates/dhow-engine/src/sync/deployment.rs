@@ -208,11 +208,15 @@ impl Inner {
     }
 }
 
+/// Whether a rollout turns back, or was told to: it leads nowhere any more.
+pub(crate) fn ends(row: &DeploymentRow, rollout: &Rollout) -> bool {
+    rollout.state == State::RollingBack
+        || row.stop.as_ref().is_some_and(|stop| stop.rollout == rollout.number)
+}
+
 /// Whether a release runs and stays, and the rollout that brings it.
 fn leads_to<'a>(hash: &DesiredHash, row: &DeploymentRow, open: &'a [Rollout]) -> (bool, Option<&'a Rollout>) {
-    let ends = |r: &Rollout| {
-        r.state == State::RollingBack || row.stop.as_ref().is_some_and(|stop| stop.rollout == r.number)
-    };
+    let ends = |r: &Rollout| ends(row, r);
     let active = open.iter().find(|r| !r.state.is_waiting());
     let runs = row.running.as_ref() == Some(hash) && active.is_none_or(|r| r.hash == *hash || ends(r));
     // A way back that waits is as good as under way: a rollout in its place would be asked for approvals.

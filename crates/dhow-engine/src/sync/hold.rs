@@ -1,6 +1,6 @@
 //! Holds as the fleet moves: which end, and which a commit that lowers a version sets (design rules 5.6 and 5.7).
 
-use dhow_core::noun::DeploymentId;
+use dhow_core::noun::{DeploymentId, EnvironmentName, ServiceName};
 use dhow_core::port::StoreExt as _;
 use dhow_core::rollout::{DeploymentRow, Event, Hold, HoldReason};
 
@@ -55,7 +55,12 @@ pub(super) fn store(before: Option<Hold>, after: Option<Hold>, entry: &mut Entry
 /// What ends a hold, for people.
 pub(crate) fn until(hold: &Hold) -> String {
     let Hold { service, environment, message, .. } = hold;
-    format!("{message}; `dhow resume {service} {environment}` lets it go on")
+    until_resumed(message, service, environment)
+}
+
+/// The same for one of several reasons of a hold.
+pub(crate) fn until_resumed(why: &str, service: &ServiceName, environment: &EnvironmentName) -> String {
+    format!("{why}; `dhow resume {service} {environment}` lets it go on")
 }
 
 impl Inner {

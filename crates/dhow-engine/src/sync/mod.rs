@@ -20,8 +20,9 @@ use dhow_core::port::{CommitId, Relation, Scan, StoreExt as _};
 use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Removal, Rollout, Unclear};
 use futures::stream::{self, StreamExt as _};
 
+pub(crate) use deployment::ends;
 pub(crate) use desired::Unready;
-pub(crate) use hold::until;
+pub(crate) use hold::{until, until_resumed};
 pub(crate) use removal::is_gone;
 
 use crate::engine::{EngineError, Inner};
