@@ -47,6 +47,7 @@ struct State {
     mirror: BTreeSet<CommitId>,
     faults: VecDeque<PushFault>,
     unreachable: bool,
+    refuses: Option<String>,
 }
 
 impl MemoryFleetRepo {
@@ -85,6 +86,11 @@ impl MemoryFleetRepo {
         locked(&self.state).unreachable = !reachable;
     }
 
+    /// The remote refuses every push in these words; without, it takes them again. Others push as before.
+    pub fn refuse_pushes(&self, words: Option<&str>) {
+        locked(&self.state).refuses = words.map(ToOwned::to_owned);
+    }
+
     /// Where a branch of the remote stands.
     pub fn remote(&self, branch: &BranchName) -> Option<CommitId> {
         locked(&self.state).remote.get(branch).cloned()
@@ -104,6 +110,9 @@ impl MemoryFleetRepo {
     fn fault(&self, state: &mut State) -> Result<bool, Result<PushOutcome, FleetRepoError>> {
         if state.unreachable {
             return Err(Err(self.unreachable()));
+        }
+        if let Some(words) = &state.refuses {
+            return Err(Ok(PushOutcome::Refused(words.clone())));
         }
         match state.faults.pop_front() {
             None => Ok(false),

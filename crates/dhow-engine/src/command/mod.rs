@@ -2,6 +2,7 @@
 
 mod approve;
 mod forget;
+mod going_back;
 mod plan;
 mod promote;
 mod quarantine;

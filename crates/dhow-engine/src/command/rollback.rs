@@ -6,30 +6,20 @@ use std::time::Duration;
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Pin, ServiceName};
-use dhow_core::policy::Rule;
 use dhow_core::port::{Context, Rendered, StoreExt as _, TargetError};
 use dhow_core::report::RollbackTo;
-use dhow_core::rollout::{
-    DeploymentRow, End, Event, Hold, HoldReason, Release, Rollout, State, StopRequest, Transition, UpdateRow,
-    Why,
-};
+use dhow_core::rollout::{DeploymentRow, Hold, HoldReason, Release, Rollout};
 
 use futures::future::join_all;
 
+use super::going_back::Move;
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
-use crate::locks::Held;
-use crate::select::ranks_above;
-use crate::sync::until;
-use crate::update::Leaving;
 use crate::view::Scope;
 
 /// How long each of several places may take to get all that it needs; what takes longer is brought by the rollout.
 const BRING: Duration = Duration::from_secs(60);
-
-/// A deployment and the release that it goes back to.
-type Move = (DeploymentId, Release);
 
 impl Engine {
     /// Goes back: everything is brought to its place first, then the hold is set, then what ran then runs again, and
@@ -260,107 +250,6 @@ impl Inner {
         }
         Ok(true)
     }
-
-    async fn stage_going_back(
-        self: &Arc<Self>,
-        held: &Held,
-        actor: &Actor,
-        scope @ (service, environment): &Scope,
-        (moves, mixed): (&[Move], &BTreeMap<DeploymentId, Option<DesiredHash>>),
-        entry: &mut Entry,
-    ) -> Result<(), EngineError> {
-        let message = format!("rolled back by {}", actor.person);
-        let known: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
-        let reason = HoldReason::RolledBackByCommand;
-        let mut hold =
-            known.unwrap_or_else(|| Hold::new(service.clone(), environment.clone(), reason, self.now_ms()));
-        hold.reason = reason;
-        hold.message.clone_from(&message);
-        hold.by = Some(actor.person.clone());
-        let view = self.view()?;
-        let declared = view.fleet.services.get(service);
-        let mut leaving = Leaving::new();
-        let mut about = Vec::new();
-        for (id, release) in moves {
-            let mut row = self.row(id).await?;
-            for (artifact, back) in &release.rendered.pins {
-                let (lefts, _) =
-                    leaving.entry(artifact.clone()).or_insert_with(|| (Vec::new(), back.clone()));
-                let left = row.desired_pins.get(artifact).filter(|left| left.digest != back.digest);
-                if let Some(left) = left {
-                    hold_up_to(
-                        &mut hold,
-                        declared.and_then(|d| d.rule(environment, artifact)),
-                        artifact,
-                        left,
-                    );
-                    lefts.push(left.clone());
-                }
-            }
-            let with_new_files = mixed.get(id).copied().flatten();
-            let held_hashes =
-                row.desired.into_iter().chain(with_new_files).filter(|hash| *hash != release.hash);
-            let hashes = hold.hashes.entry(id.clone()).or_default();
-            hashes.extend(held_hashes);
-            // What was left before, and is what is wanted now.
-            hashes.remove(&release.hash);
-            let open = self.open_rollouts(id).await?;
-            let active = open.iter().find(|r| !r.state.is_waiting());
-            // One that only tidies up serves already: it comes to its end, and the way back begins after it.
-            let serves = active.filter(|r| r.state == State::Finishing).map(|r| r.hash).or(row.running);
-            if let Some(active) = active.filter(|r| r.hash != release.hash && r.state != State::Finishing) {
-                let (end, reason) = (End::Cancelled(actor.person.clone()), message.clone());
-                row.stop = Some(StopRequest { rollout: active.number, end, reason });
-            }
-            about.push((id.clone(), Some(release.hash)));
-            if serves == Some(release.hash) {
-                self.end_waiting(held, open, &mut row, &message, entry)?;
-                if row.desired.is_some_and(|desired| hold.holds(id, &desired)) {
-                    row.waiting_for = Some(until(&hold));
-                }
-                entry.put(&row)?;
-                continue;
-            }
-            let rollout = self.new_rollout(&mut row, &release.hash, &release.commit, true);
-            self.stage_rollout(held, row, rollout, entry).await?;
-        }
-        self.close_questions(held, &about, entry).await?;
-        entry.put(&hold)?.event(Event::Held {
-            service: service.clone(),
-            environment: environment.clone(),
-            reason: message,
-            by: Some(actor.person.clone()),
-        });
-        entry.remove::<UpdateRow>(UpdateRow::key_of(service, environment, Why::Policy));
-        self.stage_return(scope, actor, leaving, entry).await
-    }
-
-    fn end_waiting(
-        &self,
-        held: &Held,
-        open: Vec<Rollout>,
-        row: &mut DeploymentRow,
-        message: &str,
-        entry: &mut Entry,
-    ) -> Result<(), EngineError> {
-        for mut rollout in open.into_iter().filter(|r| r.state.is_waiting()) {
-            let told = Some(message.to_owned());
-            self.stage_move(held, &mut rollout, row, Transition::Supersede, told, entry)?;
-            entry.put(&rollout)?;
-        }
-        Ok(())
-    }
-}
-
-/// Nothing up to the version that is left is selected: of several, up to the highest.
-fn hold_up_to(hold: &mut Hold, rule: Option<&Rule>, artifact: &ArtifactName, left: &Pin) {
-    let rises = |known: &Pin| match (rule, &left.tag, &known.tag) {
-        (Some(rule), Some(left), Some(known)) => ranks_above(rule, left.as_str(), known.as_str()),
-        _ => false,
-    };
-    if hold.up_to.get(artifact).is_none_or(rises) {
-        hold.up_to.insert(artifact.clone(), left.clone());
-    }
 }
 
 /// Whether a release is meant by a tag, a digest, or its own first digits.
@@ -369,29 +258,4 @@ fn names(release: &Release, text: &str) -> bool {
         |p: &Pin| p.tag.as_ref().is_some_and(|t| t.as_str() == text) || p.digest.to_string() == text;
     release.rendered.pins.values().any(version)
         || (text.len() >= 6 && release.hash.to_string().starts_with(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use dhow_core::noun::Digest;
-    use dhow_core::policy::Policy;
-
-    use super::*;
-
-    #[test]
-    fn of_several_versions_that_are_left_the_highest_is_held_whatever_their_order() {
-        let (service, environment) = ("shop".parse().unwrap(), "stage".parse().unwrap());
-        let mut hold = Hold::new(service, environment, HoldReason::RolledBackByCommand, 0);
-        let rule = Rule::new(Policy::semver(">=0").unwrap(), None, None).unwrap();
-        let web: ArtifactName = "web".parse().unwrap();
-        for tag in ["1.1.0", "1.10.0", "1.2.0"] {
-            let left = Pin {
-                repository: "r.test/shop/web".parse().unwrap(),
-                tag: Some(tag.parse().unwrap()),
-                digest: Digest::of(tag.as_bytes()),
-            };
-            hold_up_to(&mut hold, Some(&rule), &web, &left);
-        }
-        assert_eq!(hold.up_to[&web].tag.as_ref().unwrap().as_str(), "1.10.0");
-    }
 }

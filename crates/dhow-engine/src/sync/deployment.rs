@@ -16,17 +16,18 @@ use crate::locks::Held;
 use crate::view::View;
 
 impl Inner {
-    /// Compares a deployment with the fleet's head and makes the rollout that follows. Repeatable.
+    /// Compares a deployment with the fleet's head and makes the rollout that follows. Repeatable. False: it changed again
+    /// meanwhile, and is to be compared with a newer view; nothing was concluded from this one.
     pub(super) async fn sync_deployment(
         self: &Arc<Self>,
         view: &Arc<View>,
         id: &DeploymentId,
         authors: &Authors,
-    ) -> Result<(), EngineError> {
-        let Some(deployment) = view.fleet.deployments.get(id) else { return Ok(()) };
+    ) -> Result<bool, EngineError> {
+        let Some(deployment) = view.fleet.deployments.get(id) else { return Ok(true) };
         // A broken root or service file may have lost gates, checks or versions: nothing is concluded from it.
         if view.fleet.broken_root || view.fleet.broken_services.contains(&id.service) {
-            return Ok(());
+            return Ok(true);
         }
         let wrote = authors.of(deployment);
         let desired = match tokio::time::timeout(PATIENCE, self.desired(view, id)).await {
@@ -34,13 +35,17 @@ impl Inner {
             Err(_) => Err(Unready::Later(format!("no answer within {} s", PATIENCE.as_secs()))),
         };
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
+        if !self.view()?.unchanged(view, id) {
+            return Ok(false);
+        }
         let stored = self.row(id).await?;
         if stored.removal == Some(Removal::Owed) {
             // Most of it is removed: it begins anew.
             let (mut entry, mut row) = (Entry::new(), stored);
             row.authors.extend(wrote.people);
             self.stage_gone(&held, &mut row, &mut entry).await?;
-            return Ok(self.journal.write(entry).await?);
+            self.journal.write(entry).await?;
+            return Ok(true);
         }
         let mut row = stored.clone();
         row.folder.clone_from(&deployment.folder);
@@ -49,7 +54,10 @@ impl Inner {
         }
         let mut entry = Entry::new();
         let unready = match desired {
-            Ok(ready) => return self.sync_ready(&held, view, (stored, row), *ready, wrote).await,
+            Ok(ready) => {
+                self.sync_ready(&held, view, (stored, row), *ready, wrote).await?;
+                return Ok(true);
+            }
             Err(unready) => unready,
         };
         row.authors.extend(wrote.people);
@@ -87,7 +95,8 @@ impl Inner {
         row.unclear = Some(unclear);
         row.waiting_for = Some(waiting_for);
         row.reason = reason;
-        self.store_row(&stored, &row, entry).await
+        self.store_row(&stored, &row, entry).await?;
+        Ok(true)
     }
 
     /// Stores a row where it changed, with what belongs to it.
@@ -138,8 +147,13 @@ impl Inner {
         let key = Hold::key_of(&id.service, &id.environment);
         let known: Option<Hold> = self.ports.store.load(&key).await?;
         let mut hold = known.clone();
-        hold::lift(&mut hold, view, &row, &ready);
-        if wrote.touched {
+        let leaves = self.about_to_go_back(view, &id).await?;
+        let gives_way = leaves.is_some();
+        match leaves {
+            Some(by) => hold::until_written(&mut hold, &id, ready.hash, by, self.now_ms()),
+            None => hold::lift(&mut hold, view, &row, &ready),
+        }
+        if wrote.touched && !gives_way {
             hold = self.notice_lowering(view, &row, &ready, hold, &mut entry).await?;
         }
         row.desired = Some(ready.hash);
@@ -159,7 +173,9 @@ impl Inner {
             self.look_at_health(&id);
             return Ok(());
         }
-        let waits = hold.as_ref().filter(|h| h.holds(&id, &ready.hash) && !runs).map(hold::until);
+        // What runs is not held, unless the fleet is about to say something else.
+        let is_held = |hold: &&Hold| hold.holds(&id, &ready.hash) && (gives_way || !runs);
+        let waits = hold.as_ref().filter(is_held).map(hold::until);
         let is_held = waits.is_some();
         if !is_held {
             hold::end_of(&mut hold, &id);

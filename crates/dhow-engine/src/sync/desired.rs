@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dhow_core::fleet::{Deployment, DesiredHash, Tree, VersionSite, desired_hash};
-use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
-use dhow_core::port::{CommitId, RenderInput, Rendered, SourceError, StoreExt as _, Target, TargetError};
-use dhow_core::rollout::{Release, WrittenPin};
+use dhow_core::noun::{ArtifactName, DeploymentId, Pin, Repository, Tag};
+use dhow_core::port::{
+    CommitId, RenderInput, Rendered, SourceError, StoreError, StoreExt as _, Target, TargetError,
+};
+use dhow_core::rollout::{Release, TagRow, WrittenPin};
 
 use crate::engine::{EngineError, Inner};
 use crate::update::{Edits, Overlay};
@@ -104,10 +106,7 @@ impl Inner {
             let pin = match (site.digest, &site.tag) {
                 (Some(digest), tag) => Pin { repository, tag: tag.clone(), digest },
                 (None, Some(tag)) => {
-                    let key = WrittenPin::key_of(id, &version.artifact);
-                    let written: Option<WrittenPin> = self.ports.store.load(&key).await.map_err(failed)?;
-                    let ours = written.map(|w| w.pin).filter(|p| p.tag.as_ref() == Some(tag));
-                    match ours.filter(|p| p.repository == repository && !site.holds_digest()) {
+                    match self.written_pin(id, version, &repository, tag).await.map_err(failed)? {
                         Some(pin) => pin,
                         None => match self.version_of(&repository, tag, false).await? {
                             Some(version) => version.pin(),
@@ -121,9 +120,49 @@ impl Inner {
         }
         Ok(Ok(pins))
     }
+
+    /// The versions of a deployment as far as they are known without a word from a registry.
+    pub(crate) async fn known_pins(
+        &self,
+        view: &View,
+        id: &DeploymentId,
+    ) -> Result<Vec<(ArtifactName, Pin)>, StoreError> {
+        let mut pins = Vec::new();
+        for version in view.sites(id) {
+            let Some(repository) = view.repository(id, version) else { continue };
+            let site = &version.site;
+            let pin = match (site.digest, &site.tag) {
+                (Some(digest), tag) => Some(Pin { repository, tag: tag.clone(), digest }),
+                (None, Some(tag)) => match self.written_pin(id, version, &repository, tag).await? {
+                    Some(pin) => Some(pin),
+                    None => {
+                        let seen: Option<TagRow> =
+                            self.ports.store.load(&format!("{repository}:{tag}")).await?;
+                        seen.map(|row| Pin { repository, tag: Some(row.tag), digest: row.digest })
+                    }
+                },
+                (None, None) => None,
+            };
+            pins.extend(pin.map(|pin| (version.artifact.clone(), pin)));
+        }
+        Ok(pins)
+    }
+
+    /// What Dhow wrote at a site where only a tag can stand, as long as it stands there.
+    async fn written_pin(
+        &self,
+        id: &DeploymentId,
+        VersionSite { site, artifact, .. }: &VersionSite,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Option<Pin>, StoreError> {
+        let written: Option<WrittenPin> = self.ports.store.load(&WrittenPin::key_of(id, artifact)).await?;
+        let stands = |pin: &Pin| pin.tag.as_ref() == Some(tag) && pin.repository == *repository;
+        Ok(written.map(|written| written.pin).filter(|pin| stands(pin) && !site.holds_digest()))
+    }
 }
 
-fn failed(error: dhow_core::port::StoreError) -> SourceError {
+fn failed(error: StoreError) -> SourceError {
     SourceError::Unavailable { message: error.to_string(), retry_after: None }
 }
 

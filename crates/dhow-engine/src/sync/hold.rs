@@ -1,6 +1,7 @@
 //! Holds as the fleet moves: which end, and which a commit that lowers a version sets (design rules 5.6 and 5.7).
 
-use dhow_core::noun::{DeploymentId, EnvironmentName, ServiceName};
+use dhow_core::fleet::DesiredHash;
+use dhow_core::noun::{DeploymentId, EnvironmentName, PersonName, ServiceName};
 use dhow_core::port::StoreExt as _;
 use dhow_core::rollout::{DeploymentRow, Event, Hold, HoldReason};
 
@@ -24,6 +25,24 @@ pub(super) fn lift(hold: &mut Option<Hold>, view: &View, row: &DeploymentRow, re
             _ => true,
         }
     });
+}
+
+/// Somebody goes back from what the fleet still says of a deployment.
+pub(super) fn until_written(
+    hold: &mut Option<Hold>,
+    id: &DeploymentId,
+    hash: DesiredHash,
+    by: PersonName,
+    now_ms: i64,
+) {
+    let DeploymentId { service, environment, .. } = id;
+    let reason = HoldReason::RolledBackByCommand;
+    let hold = hold.get_or_insert_with(|| Hold {
+        message: format!("rolled back by {by}"),
+        by: Some(by),
+        ..Hold::new(service.clone(), environment.clone(), reason, now_ms)
+    });
+    hold.hashes.entry(id.clone()).or_default().insert(hash);
 }
 
 /// What was held of a deployment is over: the fleet says something else, or it runs.

@@ -281,10 +281,18 @@ impl Inner {
         progress.under_way = Arc::default();
         // What waited to be compared before it is written to.
         self.updates_ready.notify_one();
-        if let Some(error) = failed {
+        let all = left.is_empty();
+        if !all {
             left.authors = work.authors.clone();
             progress.work.take_back(left);
+        }
+        if let Some(error) = failed {
             return Err(error);
+        }
+        if !all {
+            // Their newer view is there already.
+            self.fleet_nudge.notify_one();
+            return Ok(());
         }
         if progress.cursor.as_ref() != Some(&view.commit) {
             let mut entry = Entry::new();
@@ -319,12 +327,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Compares deployments, several at a time. The answer: those that are left, and one of the failures, where there were
-    /// any.
+    /// Compares deployments, several at a time. The answer: those that failed or changed again meanwhile, and one of the
+    /// failures, where there were any.
     async fn compare(self: &Arc<Self>, work: &Work, view: &Arc<View>) -> (Work, Option<EngineError>) {
         let authors = &work.authors;
         let ids: Vec<DeploymentId> = work.deployments.iter().cloned().collect();
-        let results: Vec<(DeploymentId, Result<(), EngineError>)> = stream::iter(ids)
+        let results: Vec<(DeploymentId, Result<bool, EngineError>)> = stream::iter(ids)
             .map(|id| async move {
                 let result = self.sync_deployment(view, &id, authors).await;
                 (id, result)
@@ -336,8 +344,11 @@ impl Inner {
         let mut scopes: BTreeSet<Scope> = BTreeSet::new();
         for (id, result) in results {
             match result {
-                Ok(()) => {
+                Ok(true) => {
                     scopes.insert((id.service, id.environment));
+                }
+                Ok(false) => {
+                    left.deployments.insert(id);
                 }
                 Err(error) => {
                     tracing::warn!(deployment = %id, %error, "it could not be compared; it is tried again");

@@ -161,7 +161,7 @@ impl Inner {
         view: &View,
         update: &UpdateRow,
     ) -> Result<Option<Edits>, EngineError> {
-        let edits = Edits::of(view, update);
+        let edits = self.edits(view, update).await?;
         let changes = edits.apply(view.tree.as_ref())?;
         if changes.is_empty() {
             return Ok(None);

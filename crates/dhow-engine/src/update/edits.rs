@@ -6,7 +6,7 @@ use dhow_core::edit::{self, Site};
 use dhow_core::fleet::{self, DesiredHash, Entry, Tree, VersionSite};
 use dhow_core::noun::{ArtifactName, DeploymentId, Digest, EnvironmentName, Pin, ServiceName, Tag};
 use dhow_core::port::FileChange;
-use dhow_core::rollout::UpdateRow;
+use dhow_core::rollout::{Restore, UpdateRow};
 
 use crate::engine::{EngineError, Inner};
 use crate::sync::Unready;
@@ -55,25 +55,8 @@ impl Edits {
         edits
     }
 
-    /// The edits of an update; those of a rollback touch only what still holds the version that failed.
-    pub fn of(view: &View, update: &UpdateRow) -> Self {
-        let mut edits = Self::set(view, &update.service, &update.environment, &update.pins);
-        for id in view.deployments_of(&update.service, &update.environment) {
-            for site in editable(view, &id) {
-                let Some(restore) = update.restore.get(&site.artifact) else { continue };
-                let holds = |left: &Pin| match site.site.digest {
-                    Some(digest) => digest == left.digest,
-                    None => site.site.tag.is_some() && site.site.tag == left.tag,
-                };
-                if restore.left().any(holds) {
-                    edits.add(&id, site, &restore.back);
-                }
-            }
-        }
-        edits
-    }
-
-    fn add(&mut self, id: &DeploymentId, site: &VersionSite, pin: &Pin) {
+    /// Adds what brings one place to a version.
+    pub fn add(&mut self, id: &DeploymentId, site: &VersionSite, pin: &Pin) {
         self.files.entry(site.site.file.clone()).or_default().push((site.site.clone(), pin.clone()));
         self.written.push(Written {
             deployment: id.clone(),
@@ -150,6 +133,23 @@ impl Edits {
         }
         Ok(changes)
     }
+}
+
+/// The places that hold a version which is to go with a rollback.
+pub(super) fn places_left<'a>(
+    view: &'a View,
+    update: &'a UpdateRow,
+) -> impl Iterator<Item = (DeploymentId, &'a VersionSite, &'a Restore)> {
+    let ids = view.deployments_of(&update.service, &update.environment).into_iter();
+    let places = ids.flat_map(|id| editable(view, &id).map(|site| (id.clone(), site)).collect::<Vec<_>>());
+    places.filter_map(|(id, site)| {
+        let restore = update.restore.get(&site.artifact)?;
+        let holds = |left: &Pin| match site.site.digest {
+            Some(digest) => digest == left.digest,
+            None => site.site.tag.is_some() && site.site.tag == left.tag,
+        };
+        restore.left().any(holds).then_some((id, site, restore))
+    })
 }
 
 /// The places of a deployment's versions that may be written: not those in files that others read too.

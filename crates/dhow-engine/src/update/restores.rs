@@ -1,15 +1,22 @@
 //! Edits back on their way into the fleet: what failed, or was left, gives way to what ran before.
 
 use std::collections::BTreeMap;
+use std::slice;
 
-use dhow_core::noun::{ArtifactName, Pin};
-use dhow_core::port::StoreExt as _;
+use dhow_core::fleet::{self, VersionSite};
+use dhow_core::noun::{ArtifactName, DeploymentId, PersonName, Pin};
+use dhow_core::port::{CommitId, Relation, StoreExt as _};
 use dhow_core::rollout::{Restore, UpdateRow, Why};
+
+use super::edits::{Edits, places_left};
 
 use crate::command::Actor;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
-use crate::view::Scope;
+use crate::view::{Scope, View};
+
+/// Commits that are looked at, at most: the newest.
+const COMMITS: usize = 1000;
 
 /// What a person leaves of an artifact, in any deployment, and what everything of it goes back to.
 pub(crate) type Leaving = BTreeMap<ArtifactName, (Vec<Pin>, Pin)>;
@@ -25,7 +32,7 @@ impl Inner {
         let mut update = self.waiting_way_back(scope).await?;
         for (artifact, restore) in restores {
             let restore = match update.restore.remove(&artifact) {
-                Some(waiting) => restore.after(waiting),
+                Some(waiting) => restore.after(&waiting),
                 None => restore,
             };
             update.restore.insert(artifact, restore);
@@ -42,6 +49,7 @@ impl Inner {
         leaving: Leaving,
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
+        let since = self.view()?.commit.clone();
         let mut update = self.waiting_way_back(scope).await?;
         update.by = Some(actor.person.clone());
         for (artifact, (mut left, back)) in leaving {
@@ -50,10 +58,80 @@ impl Inner {
                 left.push(waiting.back);
             }
             if let Some(restore) = Restore::of_all(left, back) {
-                update.restore.insert(artifact, restore);
+                update.restore.insert(artifact, Restore { since: Some(since.clone()), ..restore });
             }
         }
         stage(&update, entry)
+    }
+
+    /// The edits of an update. Those of a rollback touch only what still holds a version that is to go, and nothing that
+    /// people wrote since it was asked for.
+    pub(super) async fn edits(&self, view: &View, update: &UpdateRow) -> Result<Edits, EngineError> {
+        let mut edits = Edits::set(view, &update.service, &update.environment, &update.pins);
+        for (id, site, restore) in places_left(view, update) {
+            let by_hand = match &restore.since {
+                Some(since) => self.written_by_people(since, view, &id, site).await?,
+                None => false,
+            };
+            if !by_hand {
+                edits.add(&id, site, &restore.back);
+            }
+        }
+        Ok(edits)
+    }
+
+    /// Who asked for a way back that is about to change what the fleet says of a deployment.
+    pub(crate) async fn about_to_go_back(
+        &self,
+        view: &View,
+        id: &DeploymentId,
+    ) -> Result<Option<PersonName>, EngineError> {
+        let key = UpdateRow::key_of(&id.service, &id.environment, Why::Rollback);
+        let Some(mut update) = self.ports.store.load::<UpdateRow>(&key).await? else { return Ok(None) };
+        update.restore.retain(|_, restore| restore.since.is_some());
+        let edits = self.edits(view, &update).await?;
+        Ok(update.by.filter(|_| edits.written().iter().any(|written| written.deployment == *id)))
+    }
+
+    /// Whether people brought a version to a place since a commit: it stood neither there nor in a commit of Dhow's own
+    /// after it. Where the branch was force-pushed nobody can tell.
+    async fn written_by_people(
+        &self,
+        since: &CommitId,
+        view: &View,
+        id: &DeploymentId,
+        version: &VersionSite,
+    ) -> Result<bool, EngineError> {
+        let repo = &self.ports.fleet;
+        if *since == view.commit || repo.relation(since, &view.commit).await? != Relation::Ahead {
+            return Ok(false);
+        }
+        let file = &version.site.file;
+        let (mut others, mut by_people) = (vec![since.clone()], false);
+        for commit in repo.log(Some(since), &view.commit, COMMITS).await? {
+            if commit.paths.contains(file) {
+                match self.is_own(&commit.id).await? {
+                    true => others.push(commit.id),
+                    false => by_people = true,
+                }
+            }
+        }
+        if !by_people {
+            return Ok(false);
+        }
+        for commit in others {
+            let tree = repo.tree(&commit).await?;
+            let then = fleet::reload(&view.fleet, tree.as_ref(), slice::from_ref(file));
+            let stood = |known: &VersionSite| {
+                let (known_at, at) = (&known.site, &version.site);
+                known.artifact == version.artifact
+                    && (&known_at.file, &known_at.tag, known_at.digest) == (&at.file, &at.tag, at.digest)
+            };
+            if then.deployments.get(id).is_some_and(|deployment| deployment.sites.iter().any(stood)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn waiting_way_back(&self, (service, environment): &Scope) -> Result<UpdateRow, EngineError> {

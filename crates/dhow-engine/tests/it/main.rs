@@ -9,6 +9,7 @@ mod drift;
 mod first_sight;
 mod fleet;
 mod gates;
+mod going_back;
 mod holds;
 mod looks;
 mod model;

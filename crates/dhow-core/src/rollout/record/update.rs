@@ -18,29 +18,34 @@ pub struct Restore {
     /// Versions that failed before, where the edit away from them was not made yet: the fleet may hold any of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Pin>,
+    /// Where a person asked: the fleet's head then. What people write into the fleet after it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<CommitId>,
 }
 
 impl Restore {
     /// From one version to another.
     pub fn new(failed: Pin, back: Pin) -> Self {
-        Self { failed, back, earlier: Vec::new() }
+        Self { failed, back, earlier: Vec::new(), since: None }
     }
 
-    /// From any of these versions to another; `None` where none of them is another.
+    /// From any of these versions to another; `None` where none of them is another. Two tags of one digest are two: a
+    /// place may hold nothing but the tag.
     pub fn of_all(left: impl IntoIterator<Item = Pin>, back: Pin) -> Option<Self> {
-        let mut seen = BTreeSet::from([back.digest]);
-        let mut left = left.into_iter().filter(|pin| seen.insert(pin.digest));
+        let mut seen = BTreeSet::new();
+        let is_another = |pin: &Pin| pin.digest != back.digest;
+        let mut left =
+            left.into_iter().filter(is_another).filter(|pin| seen.insert((pin.tag.clone(), pin.digest)));
         let failed = left.next()?;
-        Some(Self { failed, back, earlier: left.collect() })
+        let earlier = left.collect();
+        Some(Self { failed, back, earlier, since: None })
     }
 
-    /// Takes up an edit that waits.
+    /// A failure takes up an edit that waits: what is to go with that goes too.
     #[must_use]
-    pub fn after(mut self, waiting: Self) -> Self {
-        self.earlier = waiting.earlier;
-        self.earlier.push(waiting.failed);
-        self.earlier.retain(|pin| pin.digest != self.failed.digest && pin.digest != self.back.digest);
-        self
+    pub fn after(self, waiting: &Self) -> Self {
+        let left = self.left().chain(waiting.left()).cloned();
+        Self::of_all(left, self.back.clone()).unwrap_or(self)
     }
 
     /// The versions that are to go.
@@ -120,5 +125,36 @@ impl Record for CommitAttempt {
     }
     fn open(&self) -> bool {
         !self.done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noun::Digest;
+
+    fn pin(tag: &str, bytes: &str) -> Pin {
+        Pin {
+            repository: "r.test/shop/web".parse().unwrap(),
+            tag: Some(tag.parse().unwrap()),
+            digest: Digest::of(bytes.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn what_goes_is_told_apart_by_its_tag_too_as_a_place_may_hold_nothing_else() {
+        let (one, other) = (pin("1.1.0", "a"), pin("1.1", "a"));
+        let restore = Restore::of_all([one.clone(), other.clone(), one.clone()], pin("1.0.0", "b")).unwrap();
+        assert_eq!(restore.left().collect::<Vec<_>>(), [&one, &other]);
+        let later = Restore::new(pin("1.2.0", "c"), pin("1.0.0", "b")).after(&restore);
+        assert_eq!(later.left().collect::<Vec<_>>(), [&pin("1.2.0", "c"), &one, &other]);
+    }
+
+    #[test]
+    fn what_is_gone_back_to_never_goes_whatever_its_tag() {
+        assert_eq!(Restore::of_all([pin("1.1.0", "a"), pin("1.1", "a")], pin("latest", "a")), None);
+        let waiting = Restore::new(pin("1.0.0", "b"), pin("0.9.0", "z"));
+        let restore = Restore::new(pin("1.1.0", "a"), pin("1.0", "b")).after(&waiting);
+        assert_eq!(restore.left().collect::<Vec<_>>(), [&pin("1.1.0", "a")]);
     }
 }

@@ -20,8 +20,8 @@ pub struct Dock {
     pub target: MemoryTarget,
     broken: Mutex<BTreeSet<(Option<DeploymentId>, Digest)>>,
     slow: Mutex<BTreeMap<DeploymentId, watch::Sender<bool>>>,
-    /// Those of which it is never told what they should run.
-    unreadable: Mutex<BTreeSet<DeploymentId>>,
+    /// Those of which it is not told what they should run.
+    unreadable: Mutex<BTreeMap<DeploymentId, watch::Sender<bool>>>,
     switched: Mutex<Vec<(DeploymentId, DesiredHash)>>,
     refused_removals: AtomicUsize,
     /// Places whose rooms cannot be looked into: false, they say so; true, they are silent.
@@ -56,9 +56,16 @@ impl Dock {
         })
     }
 
-    /// Comparing it hangs.
+    /// Comparing it hangs, until [`Dock::render_again`].
     pub fn hang_in_render(&self, deployment: DeploymentId) {
-        self.unreadable.lock().unwrap().insert(deployment);
+        self.unreadable.lock().unwrap().insert(deployment, watch::Sender::new(false));
+    }
+
+    /// It can be compared, also where that hangs just now.
+    pub fn render_again(&self, deployment: &DeploymentId) {
+        if let Some(gate) = self.unreadable.lock().unwrap().remove(deployment) {
+            gate.send_replace(true);
+        }
     }
 
     /// The checks of this version fail, in one deployment or in all.
@@ -180,8 +187,9 @@ impl Target for Dock {
     }
 
     async fn render(&self, input: RenderInput) -> Result<Rendered, TargetError> {
-        if self.unreadable.lock().unwrap().contains(&input.deployment.id) {
-            std::future::pending::<()>().await;
+        let gate = self.unreadable.lock().unwrap().get(&input.deployment.id).map(watch::Sender::subscribe);
+        if let Some(mut gate) = gate {
+            let _ = gate.wait_for(|open| *open).await;
         }
         self.target.render(input).await
     }
