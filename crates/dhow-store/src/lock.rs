@@ -42,19 +42,13 @@ impl StateLock {
             .mode(0o600)
             .open(&path)
             .map_err(|e| system(&path, "opened", &e))?;
-        let start = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => thread::sleep(AGAIN),
-                Err(TryLockError::WouldBlock) => {
-                    return Err(StoreError::Held {
-                        name: directory.display().to_string(),
-                        holder: holder(&file),
-                    });
-                }
-                Err(TryLockError::Error(error)) => return Err(system(&path, "locked", &error)),
+        match try_for(PATIENCE, || file.try_lock()) {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let name = directory.display().to_string();
+                return Err(StoreError::Held { name, holder: holder(&file) });
             }
+            Err(TryLockError::Error(error)) => return Err(system(&path, "locked", &error)),
         }
         write_holder(&mut file).map_err(|e| system(&path, "written", &e))?;
         Ok(Self { file })
@@ -73,6 +67,20 @@ impl Drop for StateLock {
         // The text must not outlive the lock; closing the file frees it in any case.
         if let Err(error) = self.file.set_len(0) {
             tracing::debug!(%error, "the lock file was not emptied");
+        }
+    }
+}
+
+/// Tries to lock until it is had, fails otherwise than because somebody has it, or was held for so long.
+fn try_for(
+    patience: Duration,
+    mut lock: impl FnMut() -> Result<(), TryLockError>,
+) -> Result<(), TryLockError> {
+    let start = Instant::now();
+    loop {
+        match lock() {
+            Err(TryLockError::WouldBlock) if start.elapsed() < patience => thread::sleep(AGAIN),
+            ended => return ended,
         }
     }
 }
@@ -106,5 +114,36 @@ fn holder(file: &File) -> String {
     match file.take(HOLDER).read_to_string(&mut text) {
         Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
         _ => "a process that does not say which".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_let_go_a_moment_later_is_taken() {
+        let mut tries = 0;
+        let taken = try_for(Duration::from_secs(60), || {
+            tries += 1;
+            if tries < 3 { Err(TryLockError::WouldBlock) } else { Ok(()) }
+        });
+        assert!(taken.is_ok());
+        assert_eq!(tries, 3);
+    }
+
+    #[test]
+    fn a_lock_that_is_kept_or_cannot_be_had_is_given_up() {
+        let kept = try_for(Duration::ZERO, || Err(TryLockError::WouldBlock));
+        assert!(matches!(kept, Err(TryLockError::WouldBlock)));
+        let mut tries = 0;
+        let broken = try_for(Duration::from_secs(60), || {
+            tries += 1;
+            Err(TryLockError::Error(io::ErrorKind::Unsupported.into()))
+        });
+        assert!(matches!(broken, Err(TryLockError::Error(_))));
+        assert_eq!(tries, 1);
     }
 }
