@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -47,6 +47,9 @@ struct Seen {
     deaths: usize,
     problems: Vec<String>,
     said: String,
+    /// Which life it is, and how much was said before it. What an earlier one still says moves no door.
+    life: usize,
+    before: usize,
 }
 
 /// Keeps a process running. Dropped, it kills it.
@@ -105,17 +108,17 @@ impl Keeper {
 
     /// How often it was killed.
     pub fn deaths(&self) -> usize {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).deaths
+        seen(&self.seen).deaths
     }
 
     /// What went wrong with the process itself: it ended when nobody killed it, or it panicked.
     pub fn problems(&self) -> Vec<String> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).problems.clone()
+        seen(&self.seen).problems.clone()
     }
 
     /// The last that it said on stderr.
     pub fn said(&self) -> String {
-        last_lines(&self.seen, 30).join("\n")
+        seen(&self.seen).last_lines(0, 30).join("\n")
     }
 }
 
@@ -149,7 +152,7 @@ impl Life {
                     None
                 }
             };
-            self.door.send_replace(None);
+            self.close_door();
             match ended {
                 None => self.died(),
                 Some(Ok(status)) if life.is_some() && is_killed(status) => self.died(),
@@ -157,17 +160,25 @@ impl Life {
                     ends += 1;
                     // What it started may keep its stderr open.
                     drop(tokio::time::timeout(LAST_WORDS, &mut reader).await);
-                    self.problem(format!(
-                        "dhow ended by itself, {status:?}, and said: {}",
-                        last_lines(&self.seen, 3).join(" | ")
-                    ));
+                    let words = {
+                        let seen = seen(&self.seen);
+                        seen.last_lines(seen.before, 3).join(" | ")
+                    };
+                    self.problem(format!("dhow ended by itself, {status:?}, and said: {words}"));
                 }
             }
         }
     }
 
     fn died(&self) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).deaths += 1;
+        seen(&self.seen).deaths += 1;
+    }
+
+    /// Nobody listens there any more, whatever the one that died still has to say.
+    fn close_door(&self) {
+        let mut seen = seen(&self.seen);
+        seen.life += 1;
+        self.door.send_replace(None);
     }
 
     /// True: it is not to be started again.
@@ -187,7 +198,7 @@ impl Life {
             }
         }
         drop(child.kill().await);
-        self.door.send_replace(None);
+        self.close_door();
         let _ = done.send(());
         end
     }
@@ -202,18 +213,22 @@ impl Life {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let stderr = child.stderr.take().context("stderr is piped")?;
-        let (seen, door) = (Arc::clone(&self.seen), self.door.clone());
+        let life = {
+            let mut seen = seen(&self.seen);
+            seen.before = seen.said.len();
+            seen.life
+        };
+        let (told, door) = (Arc::clone(&self.seen), self.door.clone());
         let reader = tokio::spawn(async move {
             let mut lines = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut seen = seen(&told);
                 if line.contains("panicked at") {
                     seen.problems.push(line.clone());
                 }
                 seen.said.push_str(&line);
                 seen.said.push('\n');
-                drop(seen);
-                if let Some(found) = listens(&line) {
+                if let Some(found) = listens(&line).filter(|_| seen.life == life) {
                     door.send_replace(Some(found));
                 }
             }
@@ -222,14 +237,20 @@ impl Life {
     }
 
     fn problem(&self, problem: String) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).problems.push(problem);
+        seen(&self.seen).problems.push(problem);
     }
 }
 
-fn last_lines(seen: &Mutex<Seen>, count: usize) -> Vec<String> {
-    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    let lines: Vec<&str> = seen.said.lines().collect();
-    lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
+fn seen(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Seen {
+    /// The last lines of what was said from a byte on.
+    fn last_lines(&self, from: usize, count: usize) -> Vec<String> {
+        let lines: Vec<&str> = self.said[from..].lines().collect();
+        lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
+    }
 }
 
 fn is_killed(status: ExitStatus) -> bool {
