@@ -76,6 +76,23 @@ fn votes() -> Vec<Kept> {
 
 fn ways_back() -> Vec<Kept> {
     vec![
+        case(
+            "who ends the quarantine of what runs is asked for it, and the fleet stands at what failed meanwhile",
+            Gates::One,
+            &[
+                Publish(Shop, Everywhere),
+                Pin("alice", Shop, Production, 1),
+                Pass(20),
+                Approve("alice", Shop, Production, 1),
+                Pass(1),
+                Quarantine("alice", Shop, Production, 2),
+                FrontDoor(Shop, Production),
+                Pass(1),
+                Approve("alice", Shop, Production, 0),
+                Pass(1),
+                EndQuarantine("alice", Shop, Production, 2),
+            ],
+        ),
         on_servers(
             "two deployments that fail with each other's version went to and fro without end",
             Gates::Nothing,
