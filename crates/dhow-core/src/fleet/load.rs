@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::alias::Aliases;
 use super::layout::{self, Found};
 use super::model::Fleet;
+use super::networks::Settled;
 use super::part::{Context, Part};
 use super::path;
 use super::root::{self, Root};
@@ -26,6 +27,8 @@ pub struct Index {
     watched: BTreeMap<String, Vec<String>>,
     /// Dependency files, to the deployments that read them.
     readers: BTreeMap<String, Vec<DeploymentId>>,
+    /// Isolated deployments.
+    settled: Settled,
     loaded: bool,
 }
 
@@ -45,7 +48,7 @@ pub fn load(tree: &dyn Tree) -> Fleet {
     let context = Context { tree, root: &root, aliases: &aliases, nested: &nested };
     let parts =
         found.iter().map(|(name, found)| (name.clone(), Arc::new(context.part(name, found)))).collect();
-    finish(root, aliases, parts, nested)
+    finish(root, aliases, parts, nested, &Settled::new())
 }
 
 /// Reads what changed since `before`: the same as [`load`] of `tree`, but only services that the changed paths touch
@@ -73,7 +76,7 @@ pub fn reload(before: &Fleet, tree: &dyn Tree, changed: &[String]) -> Fleet {
     for (name, found) in &found {
         parts.insert(name.clone(), Arc::new(context.part(name, found)));
     }
-    finish(Arc::clone(&index.root), aliases, parts, nested)
+    finish(Arc::clone(&index.root), aliases, parts, nested, &index.settled)
 }
 
 fn spelled(found: &Found) -> impl Iterator<Item = &str> {
@@ -132,8 +135,9 @@ fn finish(
     aliases: Aliases,
     parts: BTreeMap<String, Arc<Part>>,
     nested: BTreeSet<String>,
+    before: &Settled,
 ) -> Fleet {
-    let mut fleet = whole::assemble(&root, &aliases, &parts);
+    let (mut fleet, settled) = whole::assemble(&root, &aliases, &parts, before);
     let mut watched: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, part) in &parts {
         for path in &part.watched {
@@ -146,6 +150,6 @@ fn finish(
             readers.entry(file.clone()).or_default().push(deployment.id.clone());
         }
     }
-    fleet.index = Arc::new(Index { root, aliases, parts, nested, watched, readers, loaded: true });
+    fleet.index = Arc::new(Index { root, aliases, parts, nested, watched, readers, settled, loaded: true });
     fleet
 }

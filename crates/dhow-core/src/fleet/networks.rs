@@ -40,16 +40,27 @@ impl Isolation {
     }
 }
 
+/// Isolated deployments as their files say, and as they are in the fleet.
+pub(super) type Settled = BTreeMap<DeploymentId, (Arc<Deployment>, Arc<Deployment>)>;
+
 /// Says of each Compose deployment what isolation means for it. A proxy that is no deployment of the fleet reaches every
-/// container from its machine: nothing is to be joined then.
-pub(super) fn settle(fleet: &mut Fleet, all: bool) {
-    let settled: BTreeMap<DeploymentId, Isolation> =
+/// container from its machine: nothing is to be joined then. What is as it was `before` stays the very same.
+pub(super) fn settle(fleet: &mut Fleet, all: bool, before: &Settled) -> Settled {
+    let isolated: Vec<(DeploymentId, Isolation)> =
         fleet.deployments.values().filter_map(|d| Some((d.id.clone(), isolation(fleet, d, all)?))).collect();
-    for (id, isolation) in settled {
-        if let Some(deployment) = fleet.deployments.get_mut(&id) {
-            Arc::make_mut(deployment).settings.isolation = isolation;
+    let mut settled = Settled::new();
+    for (id, isolation) in isolated {
+        let Some(deployment) = fleet.deployments.get_mut(&id) else { continue };
+        let read = Arc::clone(deployment);
+        match before.get(&id) {
+            Some((known, same)) if Arc::ptr_eq(known, &read) && same.settings.isolation == isolation => {
+                *deployment = Arc::clone(same);
+            }
+            _ => Arc::make_mut(deployment).settings.isolation = isolation,
         }
+        settled.insert(id, (read, Arc::clone(deployment)));
     }
+    settled
 }
 
 fn isolation(fleet: &Fleet, deployment: &Deployment, all: bool) -> Option<Isolation> {

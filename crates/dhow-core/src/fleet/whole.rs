@@ -6,15 +6,20 @@ use std::sync::Arc;
 
 use super::alias::{self, Aliases, PULL_REQUEST};
 use super::model::{Deployment, Environment, Fleet, Server};
-use super::networks;
+use super::networks::{self, Settled};
 use super::part::Part;
 use super::root::{FILE, Root};
 use super::sites;
 use crate::diagnostic::{Diagnostic, Severity, nearest};
 use crate::noun::{DeploymentId, EnvironmentName, ServiceName, TargetType};
 
-/// Puts the parts together.
-pub(super) fn assemble(root: &Root, aliases: &Aliases, parts: &BTreeMap<String, Arc<Part>>) -> Fleet {
+/// Puts the parts together. What was settled before, and is as it was, stays the very same.
+pub(super) fn assemble(
+    root: &Root,
+    aliases: &Aliases,
+    parts: &BTreeMap<String, Arc<Part>>,
+    before: &Settled,
+) -> (Fleet, Settled) {
     let mut fleet = Fleet {
         people: root.people.clone(),
         registries: root.registries.clone(),
@@ -45,7 +50,7 @@ pub(super) fn assemble(root: &Root, aliases: &Aliases, parts: &BTreeMap<String, 
     }
     identities(&mut fleet, &all);
     engine_names(&mut fleet);
-    networks::settle(&mut fleet, root.isolation);
+    let settled = networks::settle(&mut fleet, root.isolation, before);
     environments(&mut fleet, root, aliases);
     services(&mut fleet, parts);
     let frozen = |id: &DeploymentId| fleet.broken_services.contains(&id.service);
@@ -63,7 +68,7 @@ pub(super) fn assemble(root: &Root, aliases: &Aliases, parts: &BTreeMap<String, 
     let order = |d: &Diagnostic| (d.file.clone(), d.line, d.column);
     fleet.diagnostics.sort_by_cached_key(order);
     fleet.diagnostics.dedup();
-    fleet
+    (fleet, settled)
 }
 
 fn meant(server: &Server, aliases: &Aliases) -> Server {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use dhow_core::fleet::{Fleet, MemoryTree, load, reload};
+use dhow_core::fleet::{Fleet, Isolation, MemoryTree, load, reload};
 use proptest::prelude::*;
 
 use super::{COMPOSE, tree};
@@ -121,6 +121,30 @@ fn what_did_not_change_is_shared() {
     let b = "b/compose/stage".parse().unwrap();
     assert!(Arc::ptr_eq(&before.deployments[&b], &after.deployments[&b]));
     assert_eq!(after.deployments[&"a/compose/stage".parse().unwrap()].files.len(), 2);
+}
+
+#[test]
+fn what_is_isolated_and_did_not_change_is_shared_and_what_is_met_otherwise_is_not() {
+    let mut tree = tree(&[
+        ("dhow.yaml", "isolation: true\nproxy: { kind: traefik, folder: /d, service: edge }\n"),
+        ("services/edge/compose/stage/compose.yaml", COMPOSE),
+        ("services/a/compose/stage/compose.yaml", COMPOSE),
+        ("services/b/compose/stage/compose.yaml", COMPOSE),
+        ("services/b/compose/stage/dhow.yaml", "route: { host: b.test }\n"),
+    ]);
+    let before = load(&tree);
+    let is = |fleet: &Fleet, id: &str| fleet.deployments[&id.parse().unwrap()].settings.isolation;
+    assert_eq!(is(&before, "b/compose/stage"), Isolation::Site);
+    assert_eq!(is(&before, "edge/compose/stage"), Isolation::Proxy);
+    tree.files.insert("services/a/compose/stage/x".into(), Vec::new());
+    let after = reload(&before, &tree, &["services/a/compose/stage/x".into()]);
+    for id in ["b/compose/stage", "edge/compose/stage"] {
+        let id = id.parse().unwrap();
+        assert!(Arc::ptr_eq(&before.deployments[&id], &after.deployments[&id]), "{id}");
+    }
+    tree.files.insert("services/b/compose/stage/dhow.yaml".into(), b"{}\n".to_vec());
+    let last = reload(&after, &tree, &["services/b/compose/stage/dhow.yaml".into()]);
+    assert_eq!(is(&last, "b/compose/stage"), is(&load(&tree), "b/compose/stage"));
 }
 
 #[test]
