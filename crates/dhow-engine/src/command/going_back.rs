@@ -51,8 +51,8 @@ impl Inner {
             let row = self.row(id).await?;
             let open = self.open_rollouts(id).await?;
             // What the fleet says, also where that was not compared yet.
-            let mut left = self.known_pins(&view, id).await?;
-            left.extend(row.desired_pins.clone());
+            let mut left: Vec<_> = row.desired_pins.clone().into_iter().collect();
+            left.extend(self.known_pins(&view, id).await?);
             hold_left(&mut hold, &view, scope, (&left, release));
             for (artifact, back) in &release.rendered.pins {
                 let (lefts, _) =
@@ -68,6 +68,7 @@ impl Inner {
             hashes.remove(&release.hash);
             self.stage_move_back(held, (row, open), release, (actor, &hold), entry).await?;
         }
+        hold.hashes.retain(|_, hashes| !hashes.is_empty());
         let about: Vec<_> = moves.iter().map(|(id, release)| (id.clone(), Some(release.hash))).collect();
         self.close_questions(held, &about, entry).await?;
         entry.put(&hold)?.event(Event::Held {
@@ -77,7 +78,7 @@ impl Inner {
             by: Some(actor.person.clone()),
         });
         entry.remove::<UpdateRow>(on_its_way);
-        self.stage_return(scope, actor, leaving, entry).await
+        self.stage_return(scope, (actor, &view.commit), leaving, entry).await
     }
 
     /// Adds the rollout back of one deployment, where it does not run that release already.
@@ -128,10 +129,11 @@ fn hold_left(
     }
 }
 
-/// Nothing up to the version that is left is selected: of several, up to the highest.
+/// Nothing up to the version that is left is selected: of several, up to the highest. What has no tag has no rank.
 fn hold_up_to(hold: &mut Hold, rule: Option<&Rule>, artifact: &ArtifactName, left: &Pin) {
     let rises = |known: &Pin| match (rule, &left.tag, &known.tag) {
         (Some(rule), Some(left), Some(known)) => ranks_above(rule, left.as_str(), known.as_str()),
+        (Some(_), Some(_), None) => true,
         _ => false,
     };
     if hold.up_to.get(artifact).is_none_or(rises) {
@@ -152,11 +154,11 @@ mod tests {
         let mut hold = Hold::new(service, environment, HoldReason::RolledBackByCommand, 0);
         let rule = Rule::new(Policy::semver(">=0").unwrap(), None, None).unwrap();
         let web: ArtifactName = "web".parse().unwrap();
-        for tag in ["1.1.0", "1.10.0", "1.2.0"] {
+        for tag in [None, Some("1.1.0"), Some("1.10.0"), None, Some("1.2.0")] {
             let left = Pin {
                 repository: "r.test/shop/web".parse().unwrap(),
-                tag: Some(tag.parse().unwrap()),
-                digest: Digest::of(tag.as_bytes()),
+                tag: tag.map(|tag| tag.parse().unwrap()),
+                digest: Digest::of(tag.unwrap_or_default().as_bytes()),
             };
             hold_up_to(&mut hold, Some(&rule), &web, &left);
         }

@@ -8,7 +8,7 @@ use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, Pin, ServiceName};
 use dhow_core::port::{Context, Rendered, StoreExt as _, TargetError};
 use dhow_core::report::RollbackTo;
-use dhow_core::rollout::{DeploymentRow, Hold, HoldReason, Release, Rollout};
+use dhow_core::rollout::{DeploymentRow, Hold, HoldReason, Release, Rollout, UpdateRow, Why};
 
 use futures::future::join_all;
 
@@ -16,6 +16,7 @@ use super::going_back::Move;
 use super::{Actor, Outcome};
 use crate::engine::{Engine, EngineError, Inner};
 use crate::journal::Entry;
+use crate::sync::files_hash;
 use crate::view::Scope;
 
 /// How long each of several places may take to get all that it needs; what takes longer is brought by the rollout.
@@ -215,9 +216,20 @@ impl Inner {
                 }
             }
         }
-        let Some(desired) = self.row(id).await?.desired else { return Ok(None) };
-        let same = self.release(id, &desired).await?.is_some_and(|now| now.files == release.files);
-        if same { Ok(None) } else { self.new_files_old_versions(id, release).await }
+        if self.files_are_those_of(id, release)? {
+            return Ok(None);
+        }
+        // It is told later, where it cannot be told now.
+        let would_be = tokio::time::timeout(BRING, self.new_files_old_versions(id, release)).await;
+        would_be.unwrap_or(Ok(None))
+    }
+
+    /// Whether the fleet's files of a deployment are those of a release, whatever the versions.
+    fn files_are_those_of(&self, id: &DeploymentId, release: &Release) -> Result<bool, EngineError> {
+        let view = self.view()?;
+        let Some(deployment) = view.fleet.deployments.get(id) else { return Ok(true) };
+        let files = files_hash(&view.tree, deployment, &release.rendered.reads, view.sites(id))?;
+        Ok(files == release.files)
     }
 
     /// Whether all of them run what they are to go back to.
@@ -230,21 +242,37 @@ impl Inner {
         Ok(true)
     }
 
-    /// Whether this very person asked for this very way back before, and it is under way or done: whoever was cut off
-    /// asks again, and that is no second rollback.
+    /// Whether this very person asked for this very way back before, it is under way or done, and the fleet says nothing
+    /// new: whoever was cut off asks again, and that is no second rollback.
     async fn goes_back(&self, actor: &Actor, scope: &Scope, moves: &[Move]) -> Result<bool, EngineError> {
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&scope.0, &scope.1)).await?;
         let asked = |hold: &Hold| {
             hold.reason == HoldReason::RolledBackByCommand && hold.by.as_ref() == Some(&actor.person)
         };
-        if !hold.as_ref().is_some_and(asked) {
+        let Some(hold) = hold.filter(asked) else { return Ok(false) };
+        let update = |why| UpdateRow::key_of(&scope.0, &scope.1, why);
+        let selected: Option<UpdateRow> = self.ports.store.load(&update(Why::Policy)).await?;
+        let edit: Option<UpdateRow> = self.ports.store.load(&update(Why::Rollback)).await?;
+        if selected.is_some() {
             return Ok(false);
         }
+        let view = self.view()?;
         for (id, release) in moves {
-            let open = self.open_rollouts(id).await?;
+            let (row, open) = (self.row(id).await?, self.open_rollouts(id).await?);
             let under_way = open.iter().any(|r| r.is_rollback && r.hash == release.hash && r.end.is_none());
-            let done = open.is_empty() && self.row(id).await?.running == Some(release.hash);
+            let done = open.is_empty() && row.running == Some(release.hash);
             if !under_way && !done {
+                return Ok(false);
+            }
+            let is_held = row.desired.is_some_and(|desired| hold.holds(id, &desired));
+            let known = |artifact: &ArtifactName, pin: &Pin| {
+                let is = |known: Option<&Pin>| known.is_some_and(|known| known.digest == pin.digest);
+                let goes = edit.as_ref().and_then(|edit| edit.restore.get(artifact));
+                is(release.rendered.pins.get(artifact))
+                    || goes.is_some_and(|restore| restore.left().any(|left| is(Some(left))))
+                    || (is_held && is(row.desired_pins.get(artifact)))
+            };
+            if !self.known_pins(&view, id).await?.iter().all(|(artifact, pin)| known(artifact, pin)) {
                 return Ok(false);
             }
         }

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{DeploymentRow, Event, Hold, Removal, Rollout, State, Unclear};
+use dhow_core::rollout::{DeploymentRow, Event, Hold, HoldReason, Removal, Rollout, State, Unclear};
 
 use super::authors::{Authors, Wrote};
 use super::desired::{Ready, Unready};
-use super::{PATIENCE, hold};
+use super::{PATIENCE, hold, unclear_of_people};
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
 use crate::view::View;
 
 impl Inner {
-    /// Compares a deployment with the fleet's head and makes the rollout that follows. Repeatable. False: it changed again
-    /// meanwhile, and is to be compared with a newer view; nothing was concluded from this one.
+    /// Compares a deployment with the fleet's head and makes the rollout that follows. Repeatable. False: somebody went
+    /// back, it changed again meanwhile, and is to be compared with a newer view; nothing was concluded from this one.
     pub(super) async fn sync_deployment(
         self: &Arc<Self>,
         view: &Arc<View>,
@@ -35,7 +35,7 @@ impl Inner {
             Err(_) => Err(Unready::Later(format!("no answer within {} s", PATIENCE.as_secs()))),
         };
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
-        if !self.view()?.unchanged(view, id) {
+        if self.may_have_gone_back(id).await? && !self.view()?.unchanged(view, id) {
             return Ok(false);
         }
         let stored = self.row(id).await?;
@@ -99,6 +99,12 @@ impl Inner {
         Ok(true)
     }
 
+    /// Whether an edit by which a person went back may just have been written.
+    async fn may_have_gone_back(&self, id: &DeploymentId) -> Result<bool, EngineError> {
+        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
+        Ok(hold.is_some_and(|hold| hold.reason == HoldReason::RolledBackByCommand))
+    }
+
     /// Stores a row where it changed, with what belongs to it.
     async fn store_row(
         &self,
@@ -147,14 +153,16 @@ impl Inner {
         let key = Hold::key_of(&id.service, &id.environment);
         let known: Option<Hold> = self.ports.store.load(&key).await?;
         let mut hold = known.clone();
-        let leaves = self.about_to_go_back(view, &id).await?;
-        let gives_way = leaves.is_some();
-        match leaves {
-            Some(by) => hold::until_written(&mut hold, &id, ready.hash, by, self.now_ms()),
-            None => hold::lift(&mut hold, view, &row, &ready),
-        }
-        if wrote.touched && !gives_way {
+        let going = self.about_to_go_back(view, &id).await?;
+        let gives_way = going.is_some();
+        let (by, goes) = going.unzip();
+        let goes = goes.unwrap_or_default();
+        hold::lift(&mut hold, view, &row, &ready, &goes);
+        if wrote.touched || unclear_of_people(&stored) {
             hold = self.notice_lowering(view, &row, &ready, hold, &mut entry).await?;
+        }
+        if let Some(by) = by {
+            hold::until_written(&mut hold, &id, ready.hash, by, self.now_ms());
         }
         row.desired = Some(ready.hash);
         row.desired_pins.clone_from(&ready.rendered.pins);
@@ -183,9 +191,13 @@ impl Inner {
         hold::store(known, hold, &mut entry)?;
         if runs || comes.is_some() || is_held {
             let stays = |r: &Rollout| r.is_rollback && (is_held || r.hash == ready.hash);
+            let comes_back = open.iter().any(|r| r.state.is_waiting() && stays(r));
             self.supersede_waiting_but(held, &mut row, &mut entry, stays).await?;
             self.close_questions(held, &[(id.clone(), None)], &mut entry).await?;
-            self.show_what_runs(&mut row, comes, runs).await?;
+            // The row tells of a way back that waits.
+            if !comes_back {
+                self.show_what_runs(&mut row, comes, runs).await?;
+            }
             row.waiting_for = waits;
             if !is_held {
                 row.commit = Some(view.commit.clone());

@@ -167,7 +167,7 @@ fn failed(error: StoreError) -> SourceError {
 }
 
 /// The desired hash without the versions, wherever they stand: equal for two releases that differ in versions only.
-fn files_hash(
+pub(crate) fn files_hash(
     tree: &Arc<dyn Tree>,
     deployment: &Deployment,
     reads: &[String],

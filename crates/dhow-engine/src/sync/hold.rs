@@ -1,7 +1,9 @@
 //! Holds as the fleet moves: which end, and which a commit that lowers a version sets (design rules 5.6 and 5.7).
 
+use std::collections::BTreeSet;
+
 use dhow_core::fleet::DesiredHash;
-use dhow_core::noun::{DeploymentId, EnvironmentName, PersonName, ServiceName};
+use dhow_core::noun::{ArtifactName, DeploymentId, EnvironmentName, PersonName, ServiceName};
 use dhow_core::port::StoreExt as _;
 use dhow_core::rollout::{DeploymentRow, Event, Hold, HoldReason};
 
@@ -12,8 +14,14 @@ use crate::locks::Held;
 use crate::select::ranks_above;
 use crate::view::View;
 
-/// A version newer than the one that was left lifts the hold of versions.
-pub(super) fn lift(hold: &mut Option<Hold>, view: &View, row: &DeploymentRow, ready: &Ready) {
+/// A version newer than the one that was left lifts the hold of versions, unless somebody is about to go back from it.
+pub(super) fn lift(
+    hold: &mut Option<Hold>,
+    view: &View,
+    row: &DeploymentRow,
+    ready: &Ready,
+    goes: &BTreeSet<ArtifactName>,
+) {
     let Some(hold) = hold else { return };
     let Some(service) = view.fleet.services.get(&row.id.service) else { return };
     hold.up_to.retain(|artifact, left| {
@@ -21,7 +29,9 @@ pub(super) fn lift(hold: &mut Option<Hold>, view: &View, row: &DeploymentRow, re
         let rule = service.rule(&row.id.environment, artifact);
         let tags = (new.and_then(|pin| pin.tag.as_ref()), left.tag.as_ref());
         match (rule, tags) {
-            (Some(rule), (Some(new), Some(left))) => !ranks_above(rule, new.as_str(), left.as_str()),
+            (Some(rule), (Some(new), Some(left))) => {
+                goes.contains(artifact) || !ranks_above(rule, new.as_str(), left.as_str())
+            }
             _ => true,
         }
     });

@@ -21,7 +21,7 @@ use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Removal, Rollout, Un
 use futures::stream::{self, StreamExt as _};
 
 pub(crate) use deployment::ends;
-pub(crate) use desired::Unready;
+pub(crate) use desired::{Unready, files_hash};
 pub(crate) use hold::{until, until_resumed};
 pub(crate) use removal::is_gone;
 
@@ -106,6 +106,11 @@ pub(crate) struct Head {
     pub uncompared: BTreeSet<Scope>,
 }
 
+/// People wrote what cannot be told yet: a registry or a tool does not answer.
+fn unclear_of_people(row: &DeploymentRow) -> bool {
+    row.unclear == Some(Unclear::ForNow) && !row.authors.is_empty()
+}
+
 impl Inner {
     /// Reads the fleet's head when it is due or nudged.
     pub(crate) async fn sync_loop(self: Arc<Self>) {
@@ -141,7 +146,8 @@ impl Inner {
     pub(crate) async fn sync_once(self: &Arc<Self>) -> Result<(), EngineError> {
         let _one_at_a_time = self.comparing.lock().await;
         self.follow_head(&mut *self.syncing.lock().await).await?;
-        self.catch_up().await
+        while !self.catch_up().await? {}
+        Ok(())
     }
 
     /// Brings the view to the fleet's head, for an edit of it; what follows from it is compared soon, by the loop.
@@ -151,8 +157,17 @@ impl Inner {
             self.fleet_nudge.notify_one();
         }
         let ids = progress.work.deployments.iter().chain(&progress.under_way.deployments);
-        let uncompared = ids.map(|id| (id.service.clone(), id.environment.clone())).collect();
-        Ok(Head { view: self.view()?, uncompared })
+        let mut uncompared: BTreeSet<Scope> =
+            ids.map(|id| (id.service.clone(), id.environment.clone())).collect();
+        let view = self.view()?;
+        drop(progress);
+        if self.unclear.load(std::sync::atomic::Ordering::SeqCst) {
+            let open: Vec<DeploymentRow> =
+                self.ports.store.list(Scan { open_only: true, ..Scan::default() }).await?;
+            let of_people = open.into_iter().filter(unclear_of_people);
+            uncompared.extend(of_people.map(|row| (row.id.service, row.id.environment)));
+        }
+        Ok(Head { view, uncompared })
     }
 
     /// True: the head was another one.
@@ -257,8 +272,8 @@ impl Inner {
     }
 
     /// Compares what is still to be compared. A failure of one holds up no other, and is tried again. Meanwhile the view
-    /// may move on: what changes then is compared at the next call.
-    async fn catch_up(self: &Arc<Self>) -> Result<(), EngineError> {
+    /// may move on: what changes then is compared at the next call. False: some of it has to be, to conclude anything.
+    async fn catch_up(self: &Arc<Self>) -> Result<bool, EngineError> {
         let (view, work) = {
             let mut progress = self.syncing.lock().await;
             let view = self.view()?;
@@ -266,7 +281,7 @@ impl Inner {
             progress.work.take_back(Arc::unwrap_or_clone(broken_off));
             self.take_up_open(&mut progress.work, &view).await?;
             if progress.work.is_empty() && progress.cursor.as_ref() == Some(&view.commit) {
-                return Ok(());
+                return Ok(true);
             }
             progress.under_way = Arc::new(std::mem::take(&mut progress.work));
             (view, Arc::clone(&progress.under_way))
@@ -289,18 +304,13 @@ impl Inner {
         if let Some(error) = failed {
             return Err(error);
         }
-        if !all {
-            // Their newer view is there already.
-            self.fleet_nudge.notify_one();
-            return Ok(());
-        }
-        if progress.cursor.as_ref() != Some(&view.commit) {
+        if all && progress.cursor.as_ref() != Some(&view.commit) {
             let mut entry = Entry::new();
             entry.put(&FleetCursor { commit: view.commit.clone() })?;
             self.journal.write(entry).await?;
             progress.cursor = Some(view.commit.clone());
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Drives what is open, and adds those of which it can perhaps be told now what they should run.

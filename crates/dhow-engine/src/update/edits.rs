@@ -135,20 +135,19 @@ impl Edits {
     }
 }
 
-/// The places that hold a version which is to go with a rollback.
+/// The places of a deployment that hold a version which is to go with a rollback: which one, and what it goes with.
 pub(super) fn places_left<'a>(
     view: &'a View,
+    id: &DeploymentId,
     update: &'a UpdateRow,
-) -> impl Iterator<Item = (DeploymentId, &'a VersionSite, &'a Restore)> {
-    let ids = view.deployments_of(&update.service, &update.environment).into_iter();
-    let places = ids.flat_map(|id| editable(view, &id).map(|site| (id.clone(), site)).collect::<Vec<_>>());
-    places.filter_map(|(id, site)| {
+) -> impl Iterator<Item = (&'a VersionSite, &'a Pin, &'a Restore)> {
+    editable(view, id).filter_map(|site| {
         let restore = update.restore.get(&site.artifact)?;
-        let holds = |left: &Pin| match site.site.digest {
+        let holds = |left: &&Pin| match site.site.digest {
             Some(digest) => digest == left.digest,
             None => site.site.tag.is_some() && site.site.tag == left.tag,
         };
-        restore.left().any(holds).then_some((id, site, restore))
+        Some((site, restore.left().find(holds)?, restore))
     })
 }
 

@@ -1,6 +1,6 @@
 //! Edits back on their way into the fleet: what failed, or was left, gives way to what ran before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::slice;
 
 use dhow_core::fleet::{self, VersionSite};
@@ -45,11 +45,10 @@ impl Inner {
     pub(crate) async fn stage_return(
         &self,
         scope: &Scope,
-        actor: &Actor,
+        (actor, head): (&Actor, &CommitId),
         leaving: Leaving,
         entry: &mut Entry,
     ) -> Result<(), EngineError> {
-        let since = self.view()?.commit.clone();
         let mut update = self.waiting_way_back(scope).await?;
         update.by = Some(actor.person.clone());
         for (artifact, (mut left, back)) in leaving {
@@ -58,7 +57,7 @@ impl Inner {
                 left.push(waiting.back);
             }
             if let Some(restore) = Restore::of_all(left, back) {
-                update.restore.insert(artifact, Restore { since: Some(since.clone()), ..restore });
+                update.restore.insert(artifact, restore.asked_at(head));
             }
         }
         stage(&update, entry)
@@ -68,33 +67,41 @@ impl Inner {
     /// people wrote since it was asked for.
     pub(super) async fn edits(&self, view: &View, update: &UpdateRow) -> Result<Edits, EngineError> {
         let mut edits = Edits::set(view, &update.service, &update.environment, &update.pins);
-        for (id, site, restore) in places_left(view, update) {
-            let by_hand = match &restore.since {
-                Some(since) => self.written_by_people(since, view, &id, site).await?,
-                None => false,
-            };
-            if !by_hand {
-                edits.add(&id, site, &restore.back);
+        for id in view.deployments_of(&update.service, &update.environment) {
+            for (site, left, restore) in places_left(view, &id, update) {
+                let stays = match restore.since.get(&left.digest) {
+                    Some(since) => self.written_by_people(since, view, &id, site).await?,
+                    None => false,
+                };
+                if !stays {
+                    edits.add(&id, site, &restore.back);
+                }
             }
         }
         Ok(edits)
     }
 
-    /// Who asked for a way back that is about to change what the fleet says of a deployment.
+    /// A way back that a person asked for and that is about to change what the fleet says of a deployment: of which
+    /// artifacts, and who asked.
     pub(crate) async fn about_to_go_back(
         &self,
         view: &View,
         id: &DeploymentId,
-    ) -> Result<Option<PersonName>, EngineError> {
+    ) -> Result<Option<(PersonName, BTreeSet<ArtifactName>)>, EngineError> {
         let key = UpdateRow::key_of(&id.service, &id.environment, Why::Rollback);
-        let Some(mut update) = self.ports.store.load::<UpdateRow>(&key).await? else { return Ok(None) };
-        update.restore.retain(|_, restore| restore.since.is_some());
-        let edits = self.edits(view, &update).await?;
-        Ok(update.by.filter(|_| edits.written().iter().any(|written| written.deployment == *id)))
+        let Some(update) = self.ports.store.load::<UpdateRow>(&key).await? else { return Ok(None) };
+        let mut artifacts = BTreeSet::new();
+        for (site, left, restore) in places_left(view, id, &update) {
+            let Some(since) = restore.since.get(&left.digest) else { continue };
+            if !self.written_by_people(since, view, id, site).await? {
+                artifacts.insert(site.artifact.clone());
+            }
+        }
+        Ok(update.by.filter(|_| !artifacts.is_empty()).map(|by| (by, artifacts)))
     }
 
-    /// Whether people brought a version to a place since a commit: it stood neither there nor in a commit of Dhow's own
-    /// after it. Where the branch was force-pushed nobody can tell.
+    /// Whether people brought a version to where it stands, since a commit: whoever did it last counts. Where the branch
+    /// was force-pushed, or has moved too far, nobody can tell.
     async fn written_by_people(
         &self,
         since: &CommitId,
@@ -107,31 +114,36 @@ impl Inner {
             return Ok(false);
         }
         let file = &version.site.file;
-        let (mut others, mut by_people) = (vec![since.clone()], false);
-        for commit in repo.log(Some(since), &view.commit, COMMITS).await? {
-            if commit.paths.contains(file) {
-                match self.is_own(&commit.id).await? {
-                    true => others.push(commit.id),
-                    false => by_people = true,
-                }
-            }
-        }
-        if !by_people {
+        let mut commits = repo.log(Some(since), &view.commit, COMMITS).await?;
+        if commits.len() == COMMITS {
             return Ok(false);
         }
-        for commit in others {
-            let tree = repo.tree(&commit).await?;
-            let then = fleet::reload(&view.fleet, tree.as_ref(), slice::from_ref(file));
-            let stood = |known: &VersionSite| {
-                let (known_at, at) = (&known.site, &version.site);
-                known.artifact == version.artifact
-                    && (&known_at.file, &known_at.tag, known_at.digest) == (&at.file, &at.tag, at.digest)
-            };
-            if then.deployments.get(id).is_some_and(|deployment| deployment.sites.iter().any(stood)) {
-                return Ok(false);
+        commits.retain(|commit| commit.paths.contains(file));
+        // What stands after one of them stood before the next one.
+        for (number, commit) in commits.iter().enumerate() {
+            let before = commits.get(number + 1).map_or(since, |older| &older.id);
+            if !self.stood(before, view, id, version).await? {
+                return Ok(!self.is_own(&commit.id).await?);
             }
         }
-        Ok(true)
+        Ok(false)
+    }
+
+    /// Whether a deployment had a version at a commit.
+    async fn stood(
+        &self,
+        commit: &CommitId,
+        view: &View,
+        id: &DeploymentId,
+        version: &VersionSite,
+    ) -> Result<bool, EngineError> {
+        let tree = self.ports.fleet.tree(commit).await?;
+        let then = fleet::reload(&view.fleet, tree.as_ref(), slice::from_ref(&version.site.file));
+        let same = |known: &VersionSite| {
+            known.artifact == version.artifact
+                && (&known.site.tag, known.site.digest) == (&version.site.tag, version.site.digest)
+        };
+        Ok(then.deployments.get(id).is_some_and(|deployment| deployment.sites.iter().any(same)))
     }
 
     async fn waiting_way_back(&self, (service, environment): &Scope) -> Result<UpdateRow, EngineError> {

@@ -152,6 +152,21 @@ fn a_lowering_that_happened_while_dhow_was_down_holds_the_policy_too() {
 }
 
 #[test]
+fn a_lowering_that_cannot_be_told_yet_is_not_overwritten_and_holds_the_policy_once_it_is() {
+    let mut world = at(&["1.0.0", "2.0.0", "3.0.0"]);
+    world.dock(STAGE).hang_in_render(deployment(STAGE));
+    world.push_by("bob", [site("shop", "stage", "2.0.0")]);
+    world.settle();
+    assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("3.0.0".into(), "2.0.0".into()));
+    world.dock(STAGE).render_again(&deployment(STAGE));
+    world.settle();
+    assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("2.0.0".into(), "2.0.0".into()));
+    world.publish("shop/web", "4.0.0");
+    world.settle();
+    assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("4.0.0".into(), "4.0.0".into()));
+}
+
+#[test]
 fn resume_lifts_the_hold_of_a_lowered_version() {
     let mut world = at(&["1.0.0", "1.1.0"]);
     world.push_by("alice", [site("shop", "stage", "1.0.0")]);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::noun::{ArtifactName, EnvironmentName, PersonName, Pin, ServiceName};
+use crate::noun::{ArtifactName, Digest, EnvironmentName, PersonName, Pin, ServiceName};
 use crate::port::{CommitId, Record, Table};
 use crate::rollout::Why;
 
@@ -18,15 +18,15 @@ pub struct Restore {
     /// Versions that failed before, where the edit away from them was not made yet: the fleet may hold any of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Pin>,
-    /// Where a person asked: the fleet's head then. What people write into the fleet after it stays.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<CommitId>,
+    /// Those of them that a person left, and the fleet's head then: where people wrote one after it, it stays.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub since: BTreeMap<Digest, CommitId>,
 }
 
 impl Restore {
     /// From one version to another.
     pub fn new(failed: Pin, back: Pin) -> Self {
-        Self { failed, back, earlier: Vec::new(), since: None }
+        Self { failed, back, earlier: Vec::new(), since: BTreeMap::new() }
     }
 
     /// From any of these versions to another; `None` where none of them is another. Two tags of one digest are two: a
@@ -38,14 +38,24 @@ impl Restore {
             left.into_iter().filter(is_another).filter(|pin| seen.insert((pin.tag.clone(), pin.digest)));
         let failed = left.next()?;
         let earlier = left.collect();
-        Some(Self { failed, back, earlier, since: None })
+        Some(Self { failed, back, earlier, since: BTreeMap::new() })
     }
 
-    /// A failure takes up an edit that waits: what is to go with that goes too.
+    /// A failure takes up an edit that waits: what is to go with that goes too. What failed goes whoever wrote it.
     #[must_use]
     pub fn after(self, waiting: &Self) -> Self {
+        let mut since = waiting.since.clone();
+        self.left().for_each(|pin| drop(since.remove(&pin.digest)));
         let left = self.left().chain(waiting.left()).cloned();
-        Self::of_all(left, self.back.clone()).unwrap_or(self)
+        let all = Self::of_all(left, self.back.clone()).unwrap_or(self);
+        Self { since, ..all }
+    }
+
+    /// A person leaves all of them, at this head of the fleet.
+    #[must_use]
+    pub fn asked_at(self, head: &CommitId) -> Self {
+        let since = self.left().map(|pin| (pin.digest, head.clone())).collect();
+        Self { since, ..self }
     }
 
     /// The versions that are to go.
@@ -131,7 +141,6 @@ impl Record for CommitAttempt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::noun::Digest;
 
     fn pin(tag: &str, bytes: &str) -> Pin {
         Pin {
@@ -148,6 +157,15 @@ mod tests {
         assert_eq!(restore.left().collect::<Vec<_>>(), [&one, &other]);
         let later = Restore::new(pin("1.2.0", "c"), pin("1.0.0", "b")).after(&restore);
         assert_eq!(later.left().collect::<Vec<_>>(), [&pin("1.2.0", "c"), &one, &other]);
+    }
+
+    #[test]
+    fn what_a_person_left_is_known_beside_a_failure_and_what_failed_goes_whoever_wrote_it() {
+        let head = CommitId::new("a".repeat(40)).unwrap();
+        let left = [pin("1.1.0", "a"), pin("1.2.0", "c")];
+        let asked = Restore::of_all(left, pin("1.0.0", "b")).unwrap().asked_at(&head);
+        let both = Restore::new(pin("1.2.0", "c"), pin("1.0.0", "b")).after(&asked);
+        assert_eq!(both.since.keys().collect::<Vec<_>>(), [&pin("1.1.0", "a").digest]);
     }
 
     #[test]

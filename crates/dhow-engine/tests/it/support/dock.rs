@@ -21,7 +21,7 @@ pub struct Dock {
     broken: Mutex<BTreeSet<(Option<DeploymentId>, Digest)>>,
     slow: Mutex<BTreeMap<DeploymentId, watch::Sender<bool>>>,
     /// Those of which it is not told what they should run.
-    unreadable: Mutex<BTreeMap<DeploymentId, watch::Sender<bool>>>,
+    unreadable: Mutex<BTreeMap<DeploymentId, Gate>>,
     switched: Mutex<Vec<(DeploymentId, DesiredHash)>>,
     refused_removals: AtomicUsize,
     /// Places whose rooms cannot be looked into: false, they say so; true, they are silent.
@@ -36,6 +36,22 @@ pub struct Dock {
     asked: Mutex<BTreeMap<Place, usize>>,
     /// What every step says.
     says: Mutex<Vec<String>>,
+}
+
+/// What has to open before something goes on.
+struct Gate {
+    open: watch::Sender<bool>,
+    /// Only one is stopped.
+    once: bool,
+    used: bool,
+}
+
+impl Gate {
+    fn stop(&mut self) -> Option<watch::Receiver<bool>> {
+        let passes = self.once && self.used;
+        self.used = true;
+        (!passes).then(|| self.open.subscribe())
+    }
 }
 
 impl Dock {
@@ -58,13 +74,20 @@ impl Dock {
 
     /// Comparing it hangs, until [`Dock::render_again`].
     pub fn hang_in_render(&self, deployment: DeploymentId) {
-        self.unreadable.lock().unwrap().insert(deployment, watch::Sender::new(false));
+        let gate = Gate { open: watch::Sender::new(false), once: false, used: false };
+        self.unreadable.lock().unwrap().insert(deployment, gate);
+    }
+
+    /// The next time that it is compared hangs, until [`Dock::render_again`].
+    pub fn hang_in_next_render(&self, deployment: DeploymentId) {
+        let gate = Gate { open: watch::Sender::new(false), once: true, used: false };
+        self.unreadable.lock().unwrap().insert(deployment, gate);
     }
 
     /// It can be compared, also where that hangs just now.
     pub fn render_again(&self, deployment: &DeploymentId) {
         if let Some(gate) = self.unreadable.lock().unwrap().remove(deployment) {
-            gate.send_replace(true);
+            gate.open.send_replace(true);
         }
     }
 
@@ -187,7 +210,7 @@ impl Target for Dock {
     }
 
     async fn render(&self, input: RenderInput) -> Result<Rendered, TargetError> {
-        let gate = self.unreadable.lock().unwrap().get(&input.deployment.id).map(watch::Sender::subscribe);
+        let gate = self.unreadable.lock().unwrap().get_mut(&input.deployment.id).and_then(Gate::stop);
         if let Some(mut gate) = gate {
             let _ = gate.wait_for(|open| *open).await;
         }
