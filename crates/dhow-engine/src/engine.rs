@@ -233,7 +233,8 @@ impl Engine {
             in_force: RwLock::default(),
             looks: Mutex::default(),
             troubles: Troubles::default(),
-            unclear: std::sync::atomic::AtomicBool::new(false),
+            // Not known before the first look.
+            unclear: std::sync::atomic::AtomicBool::new(true),
             followed: std::sync::atomic::AtomicBool::new(false),
             rollout_numbers: std::sync::atomic::AtomicU64::new(newest + 1),
             tracker: TaskTracker::new(),

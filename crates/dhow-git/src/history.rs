@@ -56,7 +56,8 @@ fn info(repo: &Repository, id: ObjectId, folder: &str) -> Result<CommitInfo, Fle
     let broken = |e: gix::Error| damaged(format!("commit {id}"), e);
     let commit = repo.find_commit(id).map_err(broken)?;
     let author = commit.author().map_err(broken)?;
-    let before = commit.parent_ids().next().map(gix::Id::detach);
+    let parents: Vec<ObjectId> = commit.parent_ids().map(gix::Id::detach).collect();
+    let before = parents.first().copied();
     let before = before.map(|parent| folder_of(repo, parent, folder)).transpose()?.flatten();
     let after = folder_of(repo, id, folder)?;
     Ok(CommitInfo {
@@ -64,6 +65,7 @@ fn info(repo: &Repository, id: ObjectId, folder: &str) -> Result<CommitInfo, Fle
         author_name: author.name.to_str_lossy().into_owned(),
         author_email: author.email.to_str_lossy().into_owned(),
         message: commit.message_raw().map_err(broken)?.to_str_lossy().into_owned(),
+        parents: parents.into_iter().map(commit_id).collect::<Result<_, _>>()?,
         paths: diff::changed(repo, before, after)?,
     })
 }

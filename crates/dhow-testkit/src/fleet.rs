@@ -34,7 +34,8 @@ pub struct MemoryFleetRepo {
 
 #[derive(Clone)]
 struct Commit {
-    parent: Option<CommitId>,
+    /// How many came before it.
+    number: usize,
     tree: Arc<MemoryTree>,
     info: CommitInfo,
 }
@@ -65,6 +66,24 @@ impl MemoryFleetRepo {
         let parent = state.remote.get(&self.main).cloned();
         let id = state.add(parent, changes, "a person's change", author);
         state.remote.insert(self.main.clone(), id.clone());
+        id
+    }
+
+    /// Somebody merges a branch, made of one commit after `base`, into the fleet's branch and pushes. The merge makes these
+    /// changes to what the fleet's branch had.
+    pub fn person_merges(
+        &self,
+        base: &CommitId,
+        branch: &[FileChange],
+        merged: &[FileChange],
+        author: &str,
+    ) -> CommitId {
+        let mut state = locked(&self.state);
+        let other = state.add(Some(base.clone()), branch, "a person's branch", author);
+        let id = self.commit_by(&mut state, merged, author);
+        if let Some(commit) = state.commits.get_mut(&id) {
+            commit.info.parents.push(other);
+        }
         id
     }
 
@@ -148,21 +167,29 @@ impl State {
         let seed = format!("{} {parent:?} {message} {tree:?}", self.commits.len());
         let digits = Digest::of(seed.as_bytes()).hex();
         let id = CommitId::new(&digits[..40]).expect("hexadecimal digits are a commit id");
+        let number = self.commits.len();
         let info = CommitInfo {
             id: id.clone(),
+            parents: parent.into_iter().collect(),
             author_name: author.into(),
             author_email: format!("{author}@example.org"),
             message: message.into(),
             paths,
         };
-        self.commits.insert(id.clone(), Commit { parent, tree: Arc::new(tree), info });
+        self.commits.insert(id.clone(), Commit { number, tree: Arc::new(tree), info });
         id
     }
 
     /// The commit and its ancestors, newest first.
     fn history(&self, from: &CommitId) -> Vec<CommitId> {
-        let next = |id: &CommitId| self.commits.get(id).and_then(|c| c.parent.clone());
-        std::iter::successors(Some(from.clone()), next).collect()
+        let (mut found, mut open) = (BTreeMap::new(), vec![from.clone()]);
+        while let Some(id) = open.pop() {
+            let Some(commit) = self.commits.get(&id) else { continue };
+            if found.insert(commit.number, id).is_none() {
+                open.extend(commit.info.parents.iter().cloned());
+            }
+        }
+        found.into_values().rev().collect()
     }
 
     fn known(&self, id: &CommitId) -> Result<&Commit, FleetRepoError> {

@@ -145,6 +145,8 @@ pub struct CommitInfo {
     pub author_email: String,
     /// The whole message, trailers included.
     pub message: String,
+    /// Its parents, the first one first.
+    pub parents: Vec<CommitId>,
     /// Paths that differ from its first parent, relative to the fleet's root.
     pub paths: Vec<String>,
 }

@@ -44,7 +44,9 @@ impl Engine {
                 Err(Unready::NoTarget) => {
                     plan.notes.push(format!("this dhow does not run deployments of type {}", id.target))
                 }
-                Err(Unready::Broken(reason) | Unready::Later(reason)) => plan.notes.push(reason),
+                Err(Unready::Broken(reason) | Unready::Missing(reason) | Unready::Later(reason)) => {
+                    plan.notes.push(reason);
+                }
             }
             plans.push(plan);
         }

@@ -57,7 +57,7 @@ impl Engine {
             told.push_str(&format!("; {reason}: it follows when it answers"));
         }
         let outcome = Outcome::new(told);
-        if inner.goes_back(actor, &scope, &moves).await? {
+        if inner.goes_back(actor, &scope, (&moves, &mixed)).await? {
             return Ok(outcome);
         }
         let mut entry = Entry::new();
@@ -244,7 +244,12 @@ impl Inner {
 
     /// Whether this very person asked for this very way back before, it is under way or done, and the fleet says nothing
     /// new: whoever was cut off asks again, and that is no second rollback.
-    async fn goes_back(&self, actor: &Actor, scope: &Scope, moves: &[Move]) -> Result<bool, EngineError> {
+    async fn goes_back(
+        &self,
+        actor: &Actor,
+        scope: &Scope,
+        (moves, mixed): (&[Move], &BTreeMap<DeploymentId, Option<DesiredHash>>),
+    ) -> Result<bool, EngineError> {
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&scope.0, &scope.1)).await?;
         let asked = |hold: &Hold| {
             hold.reason == HoldReason::RolledBackByCommand && hold.by.as_ref() == Some(&actor.person)
@@ -262,6 +267,10 @@ impl Inner {
             let under_way = open.iter().any(|r| r.is_rollback && r.hash == release.hash && r.end.is_none());
             let done = open.is_empty() && row.running == Some(release.hash);
             if !under_way && !done {
+                return Ok(false);
+            }
+            let new_files = mixed.get(id).copied().flatten();
+            if new_files.is_some_and(|hash| !hold.holds(id, &hash)) {
                 return Ok(false);
             }
             let is_held = row.desired.is_some_and(|desired| hold.holds(id, &desired));

@@ -64,6 +64,7 @@ impl Inner {
         if stored.removal.is_some() {
             self.close_questions(&held, &[(id.clone(), None)], &mut entry).await?;
         }
+        row.of_people = matches!(unready, Unready::Later(_)) && (row.of_people || wrote.touched);
         let (unclear, reason, waiting_for) = match unready {
             Unready::NoVersion(artifact) => {
                 (Unclear::UntilCommit, None, format!("a first version of {artifact}"))
@@ -80,7 +81,7 @@ impl Inner {
                 entry.event(Event::Stalled { deployment: id.clone(), reason: reason.clone() });
                 (Unclear::UntilCommit, Some(reason), "a commit that mends it; what runs stays".into())
             }
-            Unready::Later(reason) => {
+            Unready::Missing(reason) | Unready::Later(reason) => {
                 tracing::warn!(deployment = %id, reason, "it cannot be told yet what should run; it is tried again");
                 let waits = format!("{reason}; it is tried again");
                 (Unclear::ForNow, Some(reason), waits)
@@ -259,6 +260,7 @@ fn goes_back(row: &DeploymentRow) -> bool {
 
 /// What it was said to wait for while it could not be told what should run is over.
 fn clear(row: &mut DeploymentRow) {
+    row.of_people = false;
     if row.unclear.take().is_some() {
         row.reason = None;
         row.waiting_for = (row.phase == Some(State::Stalled)).then(|| {

@@ -54,6 +54,8 @@ pub(crate) enum Unready {
     NoTarget,
     /// The files cannot be run as they are; a person must mend them.
     Broken(String),
+    /// A version is not where it should be; it is looked for again.
+    Missing(String),
     /// It cannot be told now; it is tried again.
     Later(String),
 }
@@ -73,7 +75,7 @@ impl Inner {
             Ok(Ok(pins)) => pins,
             Ok(Err(artifact)) => return Ok(Err(Unready::NoVersion(artifact))),
             Err(SourceError::NotFound(what)) => {
-                return Ok(Err(Unready::Later(format!("{what} is not in its registry"))));
+                return Ok(Err(Unready::Missing(format!("{what} is not in its registry"))));
             }
             Err(error) => return Ok(Err(Unready::Later(error.to_string()))),
         };

@@ -10,7 +10,7 @@ mod queue;
 mod removal;
 mod servers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,11 +104,13 @@ pub(crate) struct Head {
     pub view: Arc<View>,
     /// Of these it is not known what people meant: whether a hold follows from what they wrote.
     pub uncompared: BTreeSet<Scope>,
+    /// The same of these, because something is silent: what, in words.
+    pub unclear: BTreeMap<Scope, String>,
 }
 
 /// People wrote what cannot be told yet: a registry or a tool does not answer.
 fn unclear_of_people(row: &DeploymentRow) -> bool {
-    row.unclear == Some(Unclear::ForNow) && !row.authors.is_empty()
+    row.unclear == Some(Unclear::ForNow) && row.of_people && row.removal.is_none()
 }
 
 impl Inner {
@@ -157,17 +159,21 @@ impl Inner {
             self.fleet_nudge.notify_one();
         }
         let ids = progress.work.deployments.iter().chain(&progress.under_way.deployments);
-        let mut uncompared: BTreeSet<Scope> =
-            ids.map(|id| (id.service.clone(), id.environment.clone())).collect();
+        let uncompared = ids.map(|id| (id.service.clone(), id.environment.clone())).collect();
         let view = self.view()?;
         drop(progress);
+        let mut unclear = BTreeMap::new();
         if self.unclear.load(std::sync::atomic::Ordering::SeqCst) {
             let open: Vec<DeploymentRow> =
                 self.ports.store.list(Scan { open_only: true, ..Scan::default() }).await?;
-            let of_people = open.into_iter().filter(unclear_of_people);
-            uncompared.extend(of_people.map(|row| (row.id.service, row.id.environment)));
+            let stands = |row: &DeploymentRow| view.fleet.deployments.contains_key(&row.id);
+            for row in open.into_iter().filter(|row| unclear_of_people(row) && stands(row)) {
+                let reason = row.reason.as_deref().unwrap_or("nothing answers");
+                let told = format!("it waits until it can be told what {} should run: {reason}", row.id);
+                unclear.insert((row.id.service, row.id.environment), told);
+            }
         }
-        Ok(Head { view, uncompared })
+        Ok(Head { view, uncompared, unclear })
     }
 
     /// True: the head was another one.

@@ -111,7 +111,7 @@ impl Inner {
         if self.ports.store.scan(Table::Updates, any).await?.is_empty() {
             return Ok(Attempt::Nothing);
         }
-        let Head { view, uncompared } = self.read_head().await?;
+        let Head { view, uncompared, unclear } = self.read_head().await?;
         let updates: Vec<UpdateRow> = self.ports.store.list(Scan::default()).await?;
         let going_back: BTreeSet<Scope> =
             updates.iter().filter(|u| u.why == Why::Rollback).map(UpdateRow::scope).collect();
@@ -120,8 +120,13 @@ impl Inner {
         for update in &updates {
             let scope = update.scope();
             let waits = going_back.contains(&scope) || view.fleet.broken_root || uncompared.contains(&scope);
-            if update.why != Why::Rollback && waits {
-                continue;
+            if update.why != Why::Rollback {
+                if let Some(reason) = unclear.get(&scope) {
+                    self.update_failed(update, reason.clone()).await?;
+                }
+                if waits || unclear.contains_key(&scope) {
+                    continue;
+                }
             }
             match self.edits_of(&view, update).await {
                 Ok(Some(of_update)) => match edits.extend(of_update) {

@@ -220,7 +220,7 @@ impl Inner {
                     hashes.insert(id, ready.hash);
                 }
                 Err(Unready::NoVersion(_) | Unready::NoTarget) => {}
-                Err(Unready::Broken(reason) | Unready::Later(reason)) => {
+                Err(Unready::Broken(reason) | Unready::Missing(reason) | Unready::Later(reason)) => {
                     return Err(EngineError::Refused(format!(
                         "it cannot be told what {id} would be: {reason}"
                     )));

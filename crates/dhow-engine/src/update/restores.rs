@@ -5,7 +5,7 @@ use std::slice;
 
 use dhow_core::fleet::{self, VersionSite};
 use dhow_core::noun::{ArtifactName, DeploymentId, PersonName, Pin};
-use dhow_core::port::{CommitId, Relation, StoreExt as _};
+use dhow_core::port::{CommitId, CommitInfo, Relation, StoreExt as _};
 use dhow_core::rollout::{Restore, UpdateRow, Why};
 
 use super::edits::{Edits, places_left};
@@ -114,16 +114,23 @@ impl Inner {
             return Ok(false);
         }
         let file = &version.site.file;
-        let mut commits = repo.log(Some(since), &view.commit, COMMITS).await?;
+        let commits = repo.log(Some(since), &view.commit, COMMITS).await?;
         if commits.len() == COMMITS {
             return Ok(false);
         }
-        commits.retain(|commit| commit.paths.contains(file));
-        // What stands after one of them stood before the next one.
-        for (number, commit) in commits.iter().enumerate() {
-            let before = commits.get(number + 1).map_or(since, |older| &older.id);
-            if !self.stood(before, view, id, version).await? {
-                return Ok(!self.is_own(&commit.id).await?);
+        let commits: BTreeMap<CommitId, CommitInfo> =
+            commits.into_iter().map(|commit| (commit.id.clone(), commit)).collect();
+        // From the head to the commit that brought it: one that none of its parents has it from.
+        let mut at = &view.commit;
+        while let Some(commit) = commits.get(at) {
+            let mut from = commit.parents.first().filter(|_| !commit.paths.contains(file));
+            let mut parents = commit.parents.iter();
+            while let (None, Some(parent)) = (from, parents.next()) {
+                from = self.stood(parent, view, id, version).await?.then_some(parent);
+            }
+            match from {
+                Some(parent) => at = parent,
+                None => return Ok(!self.is_own(at).await?),
             }
         }
         Ok(false)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dhow_core::noun::Digest;
 use dhow_core::port::FileChange;
-use dhow_core::rollout::{Event, Hold, UpdateRow};
+use dhow_core::rollout::{Event, Hold, Release, UpdateRow};
 use dhow_engine::command::RollbackTo;
 use dhow_testkit::PushFault;
 
@@ -390,4 +390,41 @@ fn what_a_person_wrote_after_a_rollback_stays_although_something_else_fails_mean
     world.settle();
     assert_eq!((world.running(COMPOSE), world.running(swarm)), ("2.0.0".into(), "1.0.0".into()));
     assert!(world.head(&stack("shop", "compose", "stage", "").0).contains("2.0.0"));
+}
+
+#[test]
+fn a_merge_of_a_branch_that_never_had_the_version_does_not_keep_it() {
+    let mut world = at(&["1.0.0"]);
+    let base = world.fleet.remote(&crate::support::main()).unwrap();
+    for tag in ["2.0.0", "3.0.0"] {
+        world.publish("shop/web", tag);
+        world.settle();
+    }
+    world.fleet.refuse_pushes(Some("a hook says no"));
+    world.rollback("alice", "shop", "stage", "2.0.0").unwrap();
+    let noted = |tag| {
+        let (path, text) = site("shop", "stage", tag);
+        [FileChange { path, content: Some(format!("# by bob\n{text}").into_bytes()) }]
+    };
+    world.fleet.person_merges(&base, &noted("1.0.0"), &noted("3.0.0"), "bob");
+    world.nudge_fleet();
+    world.settle();
+    world.fleet.refuse_pushes(None);
+    world.settle();
+    runs_and_is_pinned(&world, "2.0.0");
+}
+
+#[test]
+fn who_asks_again_once_the_fleet_has_other_files_goes_back_from_them_too() {
+    let mut world = at(&["1.0.0", "2.0.0"]);
+    let first = world.list::<Release>(STAGE).into_iter().min_by_key(|release| release.healthy_at_ms).unwrap();
+    world.rollback("alice", "shop", "stage", "1.0.0").unwrap();
+    world.dock(STAGE).hang_in_next_render(deployment(STAGE));
+    world.push_by("bob", [page("shop", "stage", "two")]);
+    world.pass(Duration::from_secs(2));
+    goes_back(&mut world, "alice", "1.0.0");
+    world.dock(STAGE).render_again(&deployment(STAGE));
+    world.settle();
+    assert_eq!(world.row(STAGE).running, Some(first.hash), "{:?}", world.runs(STAGE));
+    assert!(world.waits(STAGE).contains("dhow resume shop stage"), "{}", world.waits(STAGE));
 }

@@ -1,8 +1,8 @@
 //! Going back by command, holds, and what lifts them.
 
-use dhow_core::rollout::Hold;
+use dhow_core::rollout::{Event, Hold};
 
-use crate::support::fleet::{page, root, service, site};
+use crate::support::fleet::{page, root, service, site, site_path};
 use crate::support::{World, deployment};
 
 const STAGE: &str = "shop/static_file/stage";
@@ -155,7 +155,15 @@ fn a_lowering_that_happened_while_dhow_was_down_holds_the_policy_too() {
 fn a_lowering_that_cannot_be_told_yet_is_not_overwritten_and_holds_the_policy_once_it_is() {
     let mut world = at(&["1.0.0", "2.0.0", "3.0.0"]);
     world.dock(STAGE).hang_in_render(deployment(STAGE));
-    world.push_by("bob", [site("shop", "stage", "2.0.0")]);
+    world.push_by("Bob Smith", [site("shop", "stage", "2.0.0")]);
+    world.settle();
+    let waits = "it waits until it can be told what shop/static_file/stage should run: no answer within 10 s";
+    let told = |event: &Event| matches!(event, Event::UpdateFailed { reason, .. } if reason == waits);
+    assert_eq!(world.told(told), 1);
+    world.fleet.set_reachable(false);
+    world.kill();
+    world.start();
+    world.fleet.set_reachable(true);
     world.settle();
     assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("3.0.0".into(), "2.0.0".into()));
     world.dock(STAGE).render_again(&deployment(STAGE));
@@ -164,6 +172,14 @@ fn a_lowering_that_cannot_be_told_yet_is_not_overwritten_and_holds_the_policy_on
     world.publish("shop/web", "4.0.0");
     world.settle();
     assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("4.0.0".into(), "4.0.0".into()));
+}
+
+#[test]
+fn a_version_that_is_not_in_its_registry_gives_way_to_one_that_is() {
+    let mut world = at(&["1.0.0"]);
+    world.push_by("bob", [(site_path("shop", "stage"), "bundle: r.test/shop/web:1.0.1x\n".to_owned())]);
+    world.settle();
+    assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("1.0.0".into(), "1.0.0".into()));
 }
 
 #[test]

@@ -104,8 +104,11 @@ async fn history_says_who_what_and_where() {
     assert_eq!(log[1].author_email, "dhow@localhost");
     assert!(log[1].message.ends_with("\nWhy: policy\n"), "{:?}", log[1].message);
 
+    assert_eq!((&log[0].parents, &log[1].parents), (&vec![ours.clone()], &vec![first.clone()]));
+
     let all = fleet.log(None, &theirs, 10).await.unwrap();
     assert_eq!(all.len(), 3);
+    assert!(all[2].parents.is_empty());
     assert_eq!(all[2].paths, ["a", "dir/b"]);
     assert_eq!(fleet.log(None, &theirs, 1).await.unwrap().len(), 1);
     assert!(fleet.log(Some(&theirs), &theirs, 10).await.unwrap().is_empty());

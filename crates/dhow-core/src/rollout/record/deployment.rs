@@ -109,6 +109,9 @@ pub struct DeploymentRow {
     pub removal: Option<Removal>,
     /// It cannot be told what should run.
     pub unclear: Option<Unclear>,
+    /// People wrote what cannot be told yet, because something is silent: it is not overwritten meanwhile.
+    #[serde(default)]
+    pub of_people: bool,
     /// Who wrote what the fleet says and what does not run yet: their votes may not count.
     pub authors: BTreeSet<PersonName>,
     /// A running rollout is to end. Only the task that drives the rollout writes the rollout itself.
@@ -180,6 +183,7 @@ impl DeploymentRow {
             commit: None,
             removal: None,
             unclear: None,
+            of_people: false,
             authors: BTreeSet::new(),
             stop: None,
             mend: None,
