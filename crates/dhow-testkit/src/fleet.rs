@@ -110,6 +110,11 @@ impl MemoryFleetRepo {
         locked(&self.state).refuses = words.map(ToOwned::to_owned);
     }
 
+    /// A push that nobody waits for any more arrives.
+    pub fn arrives(&self, branch: &BranchName, commit: &CommitId) {
+        locked(&self.state).remote.insert(branch.clone(), commit.clone());
+    }
+
     /// Where a branch of the remote stands.
     pub fn remote(&self, branch: &BranchName) -> Option<CommitId> {
         locked(&self.state).remote.get(branch).cloned()

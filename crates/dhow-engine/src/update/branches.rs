@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dhow_core::port::{CommitDraft, PushOutcome, Scan, StoreExt as _};
+use dhow_core::port::{CommitDraft, PushOutcome, Record, Scan, StoreExt as _};
 use dhow_core::rollout::{Ask, Proposal, ProposalBranch, UpdateRow};
 use futures::stream::{self, StreamExt as _};
 
@@ -21,8 +21,9 @@ impl Inner {
     /// Shows what is open and takes away what is not, whenever a question was opened or closed, and after a start.
     /// What fails is tried again: proposals stand without their branches.
     pub(crate) async fn branch_loop(self: Arc<Self>) {
+        let mut late = self.perhaps_on_their_way().await;
         loop {
-            let failed = match self.show_branches().await {
+            let failed = match self.show_branches(&mut late).await {
                 Ok(()) => false,
                 Err(error) => {
                     if self.view().is_ok() {
@@ -34,12 +35,39 @@ impl Inner {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = self.journal.questions() => {}
-                () = self.ports.clock.sleep(self.settings.fleet_interval), if failed => {}
+                () = self.ports.clock.sleep(self.settings.fleet_interval), if failed || !late.is_empty() => {
+                    self.take_away_late(&mut late).await;
+                }
             }
         }
     }
 
-    async fn show_branches(self: &Arc<Self>) -> Result<(), EngineError> {
+    /// Branches that the process before this one may just have been pushing: that may arrive after what is done here.
+    async fn perhaps_on_their_way(&self) -> Vec<ProposalBranch> {
+        let scan = Scan { prefix: ProposalBranch::PREFIX.into(), ..Scan::default() };
+        let rows: Vec<ProposalBranch> = self.ports.store.list(scan).await.unwrap_or_default();
+        rows.into_iter().filter(|row| !row.shown).collect()
+    }
+
+    /// Takes away once more what arrived late, or could not be taken away, where nothing is to be shown there.
+    async fn take_away_late(&self, late: &mut Vec<ProposalBranch>) {
+        for row in std::mem::take(late) {
+            let known = self.ports.store.load::<ProposalBranch>(&Record::key(&row)).await;
+            let Some(branch) = branch(&row.service, &row.environment).filter(|_| matches!(known, Ok(None)))
+            else {
+                continue;
+            };
+            match self.ports.fleet.push_proposal(&branch, None).await {
+                Ok(PushOutcome::Refused(reason)) => {
+                    tracing::warn!(%branch, reason, "the remote refuses to remove the proposal's branch");
+                }
+                Ok(_) => {}
+                Err(_) => late.push(row),
+            }
+        }
+    }
+
+    async fn show_branches(self: &Arc<Self>, late: &mut Vec<ProposalBranch>) -> Result<(), EngineError> {
         let scan = Scan { prefix: ProposalBranch::PREFIX.into(), ..Scan::default() };
         let rows: Vec<ProposalBranch> = self.ports.store.list(scan).await?;
         let mut rows: BTreeMap<Scope, ProposalBranch> =
@@ -55,7 +83,9 @@ impl Inner {
         let shown = stream::iter(wanted).map(|proposal| self.show(proposal));
         let mut ended: Vec<_> = shown.buffer_unordered(WIDTH).collect().await;
         let taken = stream::iter(rows.into_values()).map(|row| self.take_away(row));
-        ended.extend(taken.buffer_unordered(WIDTH).collect::<Vec<_>>().await);
+        for taken in taken.buffer_unordered(WIDTH).collect::<Vec<_>>().await {
+            ended.push(taken.map(|refused| late.extend(refused)));
+        }
         ended.into_iter().collect()
     }
 
@@ -92,14 +122,17 @@ impl Inner {
         Ok(self.journal.write(entry).await?)
     }
 
-    async fn take_away(&self, row: ProposalBranch) -> Result<(), EngineError> {
-        if let Some(branch) = branch(&row.service, &row.environment)
-            && let PushOutcome::Refused(reason) = self.ports.fleet.push_proposal(&branch, None).await?
-        {
-            tracing::warn!(%branch, reason, "the remote refuses to remove the proposal's branch");
-        }
+    /// The answer: the row, where the remote refused.
+    async fn take_away(&self, row: ProposalBranch) -> Result<Option<ProposalBranch>, EngineError> {
+        let refused = match branch(&row.service, &row.environment) {
+            Some(branch) => {
+                matches!(self.ports.fleet.push_proposal(&branch, None).await?, PushOutcome::Refused(_))
+            }
+            None => false,
+        };
         let mut entry = Entry::new();
-        entry.remove::<ProposalBranch>(dhow_core::port::Record::key(&row));
-        Ok(self.journal.write(entry).await?)
+        entry.remove::<ProposalBranch>(Record::key(&row));
+        self.journal.write(entry).await?;
+        Ok(refused.then_some(row))
     }
 }

@@ -1,10 +1,13 @@
 //! Promotion: exactly the digests that run healthy upstream.
 
+use std::time::Duration;
+
 use dhow_core::noun::Digest;
-use dhow_core::rollout::{Event, Proof};
+use dhow_core::port::BranchName;
+use dhow_core::rollout::{Event, Proof, ProposalBranch};
 
 use crate::support::fleet::{root, service, site, site_path};
-use crate::support::{World, deployment};
+use crate::support::{World, actor, deployment, name, place};
 
 const STAGE: &str = "shop/static_file/stage";
 const PRODUCTION: &str = "shop/static_file/production";
@@ -60,7 +63,7 @@ fn a_promotion_that_needs_approval_is_proposed_on_its_branch_and_then_committed(
     world.publish("shop/web", "1.1.0");
     world.settle();
     assert_eq!(world.pinned("shop", "production"), "1.0.0");
-    let branch = dhow_core::port::BranchName::new("dhow/production/shop").unwrap();
+    let branch = BranchName::new("dhow/production/shop").unwrap();
     let shown = world.fleet.remote_file(&branch, &site_path("shop", "production")).unwrap();
     assert!(String::from_utf8(shown).unwrap().contains(":1.1.0@"));
     world.approve("alice", "shop", "production").unwrap();
@@ -72,12 +75,59 @@ fn a_promotion_that_needs_approval_is_proposed_on_its_branch_and_then_committed(
     assert_eq!(world.runs(PRODUCTION).len(), 2);
 }
 
+fn asked() -> (World, BranchName) {
+    let mut world = world("{ from: stage, approvals: { needed: 1, from: [alice, bob] } }");
+    world.publish("shop/web", "1.1.0");
+    world.settle();
+    let branch = BranchName::new("dhow/production/shop").unwrap();
+    assert!(world.fleet.remote(&branch).is_some());
+    (world, branch)
+}
+
+/// Alice says so, and what follows at once follows.
+fn decides(world: &mut World, approve: bool) {
+    let (alice, shop, production) = (actor("alice"), name("shop"), place("production"));
+    let told = match approve {
+        true => world.try_ask(async |e| e.approve(&alice, &shop, &production, None).await),
+        false => world.try_ask(async |e| e.reject(&alice, &shop, &production, None, None).await),
+    };
+    told.unwrap().unwrap();
+    world.pass(Duration::from_secs(1));
+}
+
+#[test]
+fn a_branch_that_a_killed_process_pushed_and_that_arrives_after_the_decision_is_taken_away() {
+    let (mut world, branch) = asked();
+    let pushed = world.fleet.remote(&branch).unwrap();
+    world.kill();
+    let row = world.list::<ProposalBranch>(ProposalBranch::PREFIX).remove(0);
+    world.put(&ProposalBranch { shown: false, ..row });
+    world.start_at_once();
+    world.pass(Duration::from_secs(1));
+    decides(&mut world, true);
+    assert_eq!(world.fleet.remote(&branch), None);
+    world.fleet.arrives(&branch, &pushed);
+    world.settle();
+    assert_eq!(world.fleet.remote(&branch), None, "what arrived late was left behind");
+}
+
+#[test]
+fn a_branch_that_cannot_be_taken_away_at_once_is_taken_away_later() {
+    let (mut world, branch) = asked();
+    world.fleet.refuse_pushes(Some("cannot lock ref"));
+    decides(&mut world, false);
+    assert!(world.fleet.remote(&branch).is_some());
+    world.fleet.refuse_pushes(None);
+    world.settle();
+    assert_eq!(world.fleet.remote(&branch), None);
+}
+
 #[test]
 fn a_digest_pinned_by_hand_that_never_ran_upstream_waits() {
     let mut world = world("{ from: stage }");
     world.content_of("shop/web", "nightly");
     world.push_by("alice", [site("shop", "production", "nightly")]);
-    world.pass(std::time::Duration::from_secs(10));
+    world.pass(Duration::from_secs(10));
     assert_eq!(world.phase(PRODUCTION), "awaiting_approval");
     assert!(world.waits(PRODUCTION).contains("stage"), "{}", world.waits(PRODUCTION));
     world.restart();

@@ -74,6 +74,17 @@ impl World {
         self.settle();
     }
 
+    /// Starts Dhow, and waits for nothing.
+    pub fn start_at_once(&mut self) {
+        self.boot();
+    }
+
+    /// It was stored so.
+    pub fn put(&self, record: &impl Record) {
+        let puts = vec![record.put(Expect::Any).unwrap()];
+        now(self.store.inner().commit(Batch { puts, events: Vec::new() })).unwrap();
+    }
+
     fn boot(&mut self) {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
