@@ -64,8 +64,9 @@ impl Engine {
     ) -> Result<Outcome, EngineError> {
         let inner = &self.inner;
         let pin = inner.pin_of(reference).await?;
-        {
-            let _guard = inner.scopes.lock(&(service.clone(), environment.clone())).await;
+        let goes_back = {
+            let scope = (service.clone(), environment.clone());
+            let _guard = inner.scopes.lock(&scope).await;
             let key = Quarantined::key_of(service, environment, &pin.repository, &pin.digest);
             if inner.ports.store.load::<Quarantined>(&key).await?.is_none() {
                 return Err(EngineError::NotFound(format!(
@@ -80,10 +81,16 @@ impl Engine {
                 digest: pin.digest,
                 by: Some(actor.person.clone()),
             });
+            let goes_back = inner.stage_left_out(&scope, &pin, &mut entry).await?;
             inner.journal.write(entry).await?;
+            goes_back
+        };
+        if goes_back {
+            inner.hurry();
         }
         inner.select_downstream(service, environment);
-        Ok(Outcome::new(format!("{reference} may be selected again")))
+        let and = if goes_back { "; the fleet goes back to it from what failed" } else { "" };
+        Ok(Outcome::new(format!("{reference} may be selected again{and}")))
     }
 }
 

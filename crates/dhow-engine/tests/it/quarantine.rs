@@ -53,6 +53,28 @@ fn what_leaves_quarantine_is_selected_again() {
 }
 
 #[test]
+fn what_runs_and_leaves_quarantine_is_gone_back_to_in_the_fleet_too() {
+    // A policy that takes neither again by itself.
+    let files =
+        [root("{ update: commit }"), service("shop", "{ semver: '>=9' }"), site("shop", "stage", "1.0.0")];
+    let mut world = World::new(files);
+    let first = world.publish("shop/web", "1.0.0");
+    world.start();
+    let reference = format!("r.test/shop/web:1.0.0@{first}").parse().unwrap();
+    let (alice, shop, stage) = (actor("alice"), name("shop"), place("stage"));
+    world.ask(async |e| e.quarantine_add(&alice, &shop, &stage, &reference, "it leaks").await).unwrap();
+    world.publish_broken("shop/web", "2.0.0");
+    world.push_by("bob", [site("shop", "stage", "2.0.0")]);
+    world.settle();
+    assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("1.0.0".into(), "2.0.0".into()));
+    assert!(world.waits(STAGE).contains("`dhow quarantine remove`"), "{}", world.waits(STAGE));
+    let freed = world.ask(async |e| e.quarantine_remove(&alice, &shop, &stage, &reference).await).unwrap();
+    assert!(freed.message.contains("the fleet goes back to it"), "{}", freed.message);
+    assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("1.0.0".into(), "1.0.0".into()));
+    assert_eq!(world.waits(STAGE), "");
+}
+
+#[test]
 fn a_policy_that_follows_a_tag_keeps_its_pin_until_the_tag_moves_on() {
     let first = Digest::of(b"first");
     let file = (site_path("shop", "stage"), format!("bundle: r.test/shop/web:latest@{first}\n"));

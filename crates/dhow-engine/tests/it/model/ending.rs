@@ -176,8 +176,7 @@ fn selected(world: &World, known: &Reference, svc: Svc, env: Env) -> Result<(), 
     // A person may go back to what failed there, with other files.
     let by_person = hold.as_ref().is_some_and(|hold| hold.reason == HoldReason::RolledBackByCommand);
     let failed = known.failed.contains(&of(digest)) && !by_person;
-    // Once what runs is not in quarantine any more, people are asked for it.
-    if failed && !asked && shop::deployments(svc, env).iter().all(way_back) {
+    if failed && shop::deployments(svc, env).iter().all(way_back) {
         return Err(format!("{} {} still stands at {stands}, which failed there", svc.name(), env.name()));
     }
     if !by_person {

@@ -77,7 +77,18 @@ fn votes() -> Vec<Kept> {
 fn ways_back() -> Vec<Kept> {
     vec![
         case(
-            "who ends the quarantine of what runs is asked for it, and the fleet stands at what failed meanwhile",
+            "what ran in one of two left quarantine, and the fleet stood at what had failed there",
+            Gates::From,
+            &[
+                Publish(App, Everywhere),
+                Publish(App, NotInOne),
+                Quarantine("alice", App, Production, 2),
+                Pass(1),
+                EndQuarantine("alice", App, Production, 2),
+            ],
+        ),
+        case(
+            "what ran left quarantine, and the fleet stood at what had failed after it",
             Gates::One,
             &[
                 Publish(Shop, Everywhere),
