@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Record as _, StoreExt as _};
-use dhow_core::rollout::{DeploymentRow, End, Event, Health, Proof, Release, Rollout, Transition};
+use dhow_core::rollout::{
+    DeploymentRow, End, Event, Health, Hold, Proof, Release, Rollout, State, Transition,
+};
 
 use super::Turn;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::locks::Held;
 
 impl Inner {
     pub(super) async fn succeed(self: &Arc<Self>, mut rollout: Rollout) -> Result<Turn, EngineError> {
@@ -46,14 +50,17 @@ impl Inner {
             debts.clone_from(&row.debts);
             entry.put(&rollout)?;
             // It was through when its version failed beside it: it goes back all the same.
-            let back = match stop.map(|stop| stop.end) {
+            let next = match stop.map(|stop| stop.end) {
                 Some(End::FailedElsewhere) => self.stage_send_back(&held, row.clone(), &mut entry).await?,
+                _ if rollout.is_rollback => {
+                    self.stage_after_way_back(&held, &row, &rollout, &mut entry).await?
+                }
                 _ => None,
             };
-            if back.is_none() {
+            if next.is_none() {
                 entry.put(&row)?;
             }
-            self.stage_prune(&id, back, &mut entry).await?;
+            self.stage_prune(&id, next, &mut entry).await?;
             self.journal.write(entry).await?;
             match rollout.behind.is_empty() {
                 true => self.healthy_from_now(&id),
@@ -63,6 +70,43 @@ impl Inner {
         self.collect_all(&id, &debts);
         self.after_success(&id);
         Ok(Turn::On)
+    }
+
+    /// A way back may have taken the place of what waited. Where the fleet still says that, nobody holds it and nothing of
+    /// it failed, it comes now.
+    async fn stage_after_way_back(
+        self: &Arc<Self>,
+        held: &Held,
+        row: &DeploymentRow,
+        way_back: &Rollout,
+        entry: &mut Entry,
+    ) -> Result<Option<DesiredHash>, EngineError> {
+        let DeploymentId { service, environment, .. } = &row.id;
+        let is_new = row.desired != row.running && row.removal.is_none() && row.unclear.is_none();
+        let Some(desired) = row.desired.filter(|_| is_new) else { return Ok(None) };
+        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
+        let last = self.last_rollouts(&row.id).await?;
+        let before = last.iter().find(|rollout| rollout.number < way_back.number);
+        let waited = |r: &&Rollout| r.state == State::Superseded && r.hash == desired && !r.is_rollback;
+        if before.filter(waited).is_none() {
+            return Ok(None);
+        }
+        let comes = self.open_rollouts(&row.id).await?.iter().any(|r| r.number != way_back.number);
+        let is_refused = |hold: Hold| {
+            let rejected = hold.rejected.get(&row.id).is_some_and(|hashes| hashes.contains(&desired));
+            rejected || hold.holds(&row.id, &desired)
+        };
+        if comes || hold.is_some_and(is_refused) {
+            return Ok(None);
+        }
+        let Some(release) = self.release(&row.id, &desired).await? else { return Ok(None) };
+        if self.quarantined_here(&row.id, release.rendered.pins.values()).await?.is_some() {
+            return Ok(None);
+        }
+        let mut row = row.clone();
+        let rollout = self.new_rollout(&mut row, &desired, &release.commit, false);
+        self.stage_rollout(held, row, rollout, entry).await?;
+        Ok(Some(desired))
     }
 
     /// A release is healthy: said of it, of its versions and of its deployment, where that is new.

@@ -228,7 +228,7 @@ impl Inner {
     /// The first of these versions that is in quarantine in the deployment's environment. An edit back to it would only be
     /// followed by the next failure: two deployments of a service that fail with each other's version would go to and fro
     /// for ever.
-    async fn quarantined_here(
+    pub(super) async fn quarantined_here(
         &self,
         id: &DeploymentId,
         pins: impl Iterator<Item = &Pin>,
