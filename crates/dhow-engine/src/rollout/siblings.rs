@@ -85,7 +85,8 @@ impl Inner {
         Ok(self.release(&row.id, running).await?.is_some_and(|release| takes(&release, versions)))
     }
 
-    /// Adds a rollout back to the newest healthy release without these versions, and says which; none: there is none.
+    /// Adds a rollout back to the newest healthy release without these versions or others in quarantine, and says which;
+    /// none: there is none.
     async fn stage_back(
         self: &Arc<Self>,
         held: &Held,
@@ -96,7 +97,13 @@ impl Inner {
         let mut releases = self.releases(&row.id).await?;
         releases.retain(|r| r.healthy_at_ms.is_some() && !takes(r, failed));
         releases.sort_by_key(|r| r.healthy_at_ms);
-        let Some(back) = releases.pop() else { return Ok(None) };
+        let mut back = releases.pop();
+        while let Some(release) = &back
+            && self.quarantined_here(&row.id, release.rendered.pins.values()).await?.is_some()
+        {
+            back = releases.pop();
+        }
+        let Some(back) = back else { return Ok(None) };
         let mut rollout = self.new_rollout(&mut row, &back.hash, &back.commit, true);
         rollout.reason = Some("a version that it took failed in another deployment of its service".into());
         self.stage_rollout(held, row, rollout, entry).await?;

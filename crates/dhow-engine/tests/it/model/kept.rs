@@ -11,7 +11,7 @@ pub type Kept = (&'static str, Case);
 
 /// All of them.
 pub fn cases() -> Vec<Kept> {
-    [votes(), rejections(), taken_up_again(), ways_back(), removals(), lost()].concat()
+    [votes(), rejections(), taken_up_again(), ways_back(), failures_in_a_row(), removals(), lost()].concat()
 }
 
 fn case(what: &'static str, gates: Gates, actions: &[Action]) -> Kept {
@@ -76,34 +76,6 @@ fn votes() -> Vec<Kept> {
 
 fn ways_back() -> Vec<Kept> {
     vec![
-        case(
-            "what ran in one of two left quarantine, and the fleet stood at what had failed there",
-            Gates::From,
-            &[
-                Publish(App, Everywhere),
-                Publish(App, NotInOne),
-                Quarantine("alice", App, Production, 2),
-                Pass(1),
-                EndQuarantine("alice", App, Production, 2),
-            ],
-        ),
-        case(
-            "what ran left quarantine, and the fleet stood at what had failed after it",
-            Gates::One,
-            &[
-                Publish(Shop, Everywhere),
-                Pin("alice", Shop, Production, 1),
-                Pass(20),
-                Approve("alice", Shop, Production, 1),
-                Pass(1),
-                Quarantine("alice", Shop, Production, 2),
-                FrontDoor(Shop, Production),
-                Pass(1),
-                Approve("alice", Shop, Production, 0),
-                Pass(1),
-                EndQuarantine("alice", Shop, Production, 2),
-            ],
-        ),
         on_servers(
             "two deployments that fail with each other's version went to and fro without end",
             Gates::Nothing,
@@ -165,6 +137,45 @@ fn ways_back() -> Vec<Kept> {
                 RollBack("alice", App, Stage, None),
                 Pass(10),
                 LetGo,
+            ],
+        ),
+    ]
+}
+
+/// From one failure to the next.
+fn failures_in_a_row() -> Vec<Kept> {
+    vec![
+        case(
+            "a way back from what failed elsewhere went to what had failed elsewhere before",
+            Gates::From,
+            &[Publish(App, NotInOne), Pass(1), LoseDatabase, Publish(App, NotInOne)],
+        ),
+        case(
+            "what ran in one of two left quarantine, and the fleet stood at what had failed there",
+            Gates::From,
+            &[
+                Publish(App, Everywhere),
+                Publish(App, NotInOne),
+                Quarantine("alice", App, Production, 2),
+                Pass(1),
+                EndQuarantine("alice", App, Production, 2),
+            ],
+        ),
+        case(
+            "what ran left quarantine, and the fleet stood at what had failed after it",
+            Gates::One,
+            &[
+                Publish(Shop, Everywhere),
+                Pin("alice", Shop, Production, 1),
+                Pass(20),
+                Approve("alice", Shop, Production, 1),
+                Pass(1),
+                Quarantine("alice", Shop, Production, 2),
+                FrontDoor(Shop, Production),
+                Pass(1),
+                Approve("alice", Shop, Production, 0),
+                Pass(1),
+                EndQuarantine("alice", Shop, Production, 2),
             ],
         ),
     ]
