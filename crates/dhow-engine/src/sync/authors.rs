@@ -12,7 +12,7 @@ use crate::journal::Entry;
 use crate::view::View;
 
 /// Commits that are looked at, at most: the newest.
-const COMMITS: usize = 1000;
+pub(crate) const COMMITS: usize = 1000;
 
 /// Who touched which file, our own commits aside.
 #[derive(Debug, Clone, Default)]

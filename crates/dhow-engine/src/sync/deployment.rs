@@ -151,20 +151,8 @@ impl Inner {
         // What is left of a removal is no stranger's.
         let unknown = row.desired.is_none() && row.rollout.is_none() && row.running.is_none();
         let first_sight = unknown && row.debts.is_empty();
-        let key = Hold::key_of(&id.service, &id.environment);
-        let known: Option<Hold> = self.ports.store.load(&key).await?;
-        let mut hold = known.clone();
-        let going = self.about_to_go_back(view, &id).await?;
-        let gives_way = going.is_some();
-        let (by, goes) = going.unzip();
-        let goes = goes.unwrap_or_default();
-        hold::lift(&mut hold, view, &row, &ready, &goes);
-        if wrote.touched || unclear_of_people(&stored) {
-            hold = self.notice_lowering(view, &row, &ready, hold, &mut entry).await?;
-        }
-        if let Some(by) = by {
-            hold::until_written(&mut hold, &id, ready.hash, by, self.now_ms());
-        }
+        let of_people = wrote.touched || unclear_of_people(&stored);
+        let (known, mut hold, gives_way) = self.hold_at(view, &row, &ready, of_people, &mut entry).await?;
         row.desired = Some(ready.hash);
         row.desired_pins.clone_from(&ready.rendered.pins);
         // Why the last rollout was taken back is told until the next one, also when the fleet says what runs again.

@@ -15,7 +15,7 @@ use crate::select::ranks_above;
 use crate::view::View;
 
 /// A version newer than the one that was left lifts the hold of versions, unless somebody is about to go back from it.
-pub(super) fn lift(
+fn lift(
     hold: &mut Option<Hold>,
     view: &View,
     row: &DeploymentRow,
@@ -38,13 +38,7 @@ pub(super) fn lift(
 }
 
 /// Somebody goes back from what the fleet still says of a deployment.
-pub(super) fn until_written(
-    hold: &mut Option<Hold>,
-    id: &DeploymentId,
-    hash: DesiredHash,
-    by: PersonName,
-    now_ms: i64,
-) {
+fn until_written(hold: &mut Option<Hold>, id: &DeploymentId, hash: DesiredHash, by: PersonName, now_ms: i64) {
     let DeploymentId { service, environment, .. } = id;
     let reason = HoldReason::RolledBackByCommand;
     let hold = hold.get_or_insert_with(|| Hold {
@@ -117,8 +111,33 @@ impl Inner {
         store(known, hold, entry)
     }
 
+    /// The hold as it is stored, what the head that a deployment is compared with makes of it, and whether somebody is
+    /// about to go back from that head. `of_people`: people wrote it.
+    pub(super) async fn hold_at(
+        &self,
+        view: &View,
+        row: &DeploymentRow,
+        ready: &Ready,
+        of_people: bool,
+        entry: &mut Entry,
+    ) -> Result<(Option<Hold>, Option<Hold>, bool), EngineError> {
+        let id = &row.id;
+        let known: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
+        let mut hold = known.clone();
+        let (by, goes) = self.about_to_go_back(view, id).await?.unzip();
+        lift(&mut hold, view, row, ready, &goes.unwrap_or_default());
+        if of_people {
+            hold = self.notice_lowering(view, row, ready, hold, entry).await?;
+        }
+        let gives_way = by.is_some();
+        if let Some(by) = by {
+            until_written(&mut hold, id, ready.hash, by, self.now_ms());
+        }
+        Ok((known, hold, gives_way))
+    }
+
     /// A person's commit that lowers a version holds the service against everything up to the version left.
-    pub(super) async fn notice_lowering(
+    async fn notice_lowering(
         &self,
         view: &View,
         row: &DeploymentRow,

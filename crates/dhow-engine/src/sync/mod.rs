@@ -20,6 +20,7 @@ use dhow_core::port::{CommitId, Relation, Scan, StoreExt as _};
 use dhow_core::rollout::{DeploymentRow, Event, FleetCursor, Removal, Rollout, Unclear};
 use futures::stream::{self, StreamExt as _};
 
+pub(crate) use authors::COMMITS;
 pub(crate) use deployment::ends;
 pub(crate) use desired::{Unready, files_hash};
 pub(crate) use hold::{until, until_resumed};

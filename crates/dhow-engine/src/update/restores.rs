@@ -13,10 +13,8 @@ use super::edits::{Edits, places_left};
 use crate::command::Actor;
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
+use crate::sync::COMMITS;
 use crate::view::{Scope, View};
-
-/// Commits that are looked at, at most: the newest.
-const COMMITS: usize = 1000;
 
 /// What a person leaves of an artifact, in any deployment, and what everything of it goes back to.
 pub(crate) type Leaving = BTreeMap<ArtifactName, (Vec<Pin>, Pin)>;

@@ -8,28 +8,11 @@ use dhow_core::rollout::{Event, Hold, Release, UpdateRow};
 use dhow_engine::command::RollbackTo;
 use dhow_testkit::PushFault;
 
+use crate::holds::at;
 use crate::support::fleet::{image_service, page, pinned, root, service, site, site_path, stack};
 use crate::support::{World, actor, deployment, name, place};
 
 const STAGE: &str = "shop/static_file/stage";
-
-fn at(tags: &[&str]) -> World {
-    let files = [
-        root("{ update: commit }"),
-        service("shop", "{ semver: '>=0' }"),
-        site("shop", "stage", tags[0]),
-        page("shop", "stage", "one"),
-    ];
-    let mut world = World::new(files);
-    world.publish("shop/web", tags[0]);
-    world.start();
-    for tag in &tags[1..] {
-        world.publish("shop/web", tag);
-        world.settle();
-    }
-    assert_eq!(world.running(STAGE), tags[tags.len() - 1]);
-    world
-}
 
 fn runs_and_is_pinned(world: &World, tag: &str) {
     assert_eq!((world.running(STAGE).as_str(), world.pinned("shop", "stage").as_str()), (tag, tag));

@@ -7,7 +7,8 @@ use crate::support::{World, deployment};
 
 const STAGE: &str = "shop/static_file/stage";
 
-fn at(tags: &[&str]) -> World {
+/// A shop on stage that ran these versions one after another, and runs the last.
+pub fn at(tags: &[&str]) -> World {
     let files = [
         root("{ update: commit }"),
         service("shop", "{ semver: '>=0' }"),
