@@ -52,11 +52,15 @@ impl Inner {
     /// Takes away once more what arrived late, or could not be taken away, where nothing is to be shown there.
     async fn take_away_late(&self, late: &mut Vec<ProposalBranch>) {
         for row in std::mem::take(late) {
-            let known = self.ports.store.load::<ProposalBranch>(&Record::key(&row)).await;
-            let Some(branch) = branch(&row.service, &row.environment).filter(|_| matches!(known, Ok(None)))
-            else {
-                continue;
-            };
+            match self.ports.store.load::<ProposalBranch>(&Record::key(&row)).await {
+                Ok(None) => {}
+                Ok(Some(_)) => continue,
+                Err(_) => {
+                    late.push(row);
+                    continue;
+                }
+            }
+            let Some(branch) = branch(&row.service, &row.environment) else { continue };
             match self.ports.fleet.push_proposal(&branch, None).await {
                 Ok(PushOutcome::Refused(reason)) => {
                     tracing::warn!(%branch, reason, "the remote refuses to remove the proposal's branch");
