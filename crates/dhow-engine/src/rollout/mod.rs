@@ -3,6 +3,7 @@
 mod begin;
 mod debts;
 pub(crate) mod leave;
+mod left_out;
 mod mend;
 mod phases;
 mod restore;

@@ -57,11 +57,17 @@ impl Inner {
                 }
                 _ => None,
             };
+            let goes_back = rollout.is_rollback
+                && next.is_none()
+                && self.stage_left_out_of(&row, &rollout, &mut entry).await?;
             if next.is_none() {
                 entry.put(&row)?;
             }
             self.stage_prune(&id, next, &mut entry).await?;
             self.journal.write(entry).await?;
+            if goes_back {
+                self.hurry();
+            }
             match rollout.behind.is_empty() {
                 true => self.healthy_from_now(&id),
                 false => self.forget(&id),

@@ -11,13 +11,12 @@ use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::port::{Place, StoreExt as _};
 use dhow_core::rollout::{
     CheckFailure, DeploymentRow, End, Event, Hold, HoldReason, Progress, Quarantined, Release, Restore,
-    Rollout, State, Transition, Verdict,
+    Rollout, Transition, Verdict,
 };
 
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
-use crate::view::Scope;
 
 /// Why a rollout may have to turn back.
 pub(super) enum Back {
@@ -194,37 +193,6 @@ impl Inner {
         Ok(stalls(told, "another version, a commit, or `dhow quarantine remove`"))
     }
 
-    /// Adds the edits back that were left out because what ran before was in quarantine, once that is free. True: there
-    /// are some.
-    pub(crate) async fn stage_left_out(
-        self: &Arc<Self>,
-        scope @ (service, environment): &Scope,
-        freed: &Pin,
-        entry: &mut Entry,
-    ) -> Result<bool, EngineError> {
-        let mut left_out: BTreeMap<ArtifactName, Restore> = BTreeMap::new();
-        for id in self.view()?.deployments_of(service, environment) {
-            let row = self.row(&id).await?;
-            let stalled = row.phase == Some(State::Stalled) && row.running == row.healthy_release;
-            let (Some(desired), Some(running)) = (row.desired, row.running.filter(|_| stalled)) else {
-                continue;
-            };
-            let releases = (self.release(&id, &desired).await?, self.release(&id, &running).await?);
-            let (Some(failed), Some(back)) = releases else { continue };
-            for (artifact, restore) in restores(&changed(&failed, Some(&back)), &back) {
-                let is_freed =
-                    (&restore.back.repository, restore.back.digest) == (&freed.repository, freed.digest);
-                let is_failed = self.is_quarantined_at(service, environment, &restore.failed).await?;
-                if is_freed && is_failed {
-                    left_out.entry(artifact).or_insert(restore);
-                }
-            }
-        }
-        let some = !left_out.is_empty();
-        self.stage_restores(scope, left_out, entry).await?;
-        Ok(some)
-    }
-
     /// The first of these versions that is in quarantine in the deployment's environment. An edit back to it would only be
     /// followed by the next failure: two deployments of a service that fail with each other's version would go to and fro
     /// for ever.
@@ -301,7 +269,7 @@ impl Inner {
 }
 
 /// The versions of a release that differ from those of another.
-fn changed(failed: &Release, back: Option<&Release>) -> BTreeMap<ArtifactName, Pin> {
+pub(super) fn changed(failed: &Release, back: Option<&Release>) -> BTreeMap<ArtifactName, Pin> {
     let same = |artifact: &ArtifactName, pin: &Pin| {
         back.and_then(|b| b.rendered.pins.get(artifact)).is_some_and(|old| old.digest == pin.digest)
     };
@@ -309,7 +277,10 @@ fn changed(failed: &Release, back: Option<&Release>) -> BTreeMap<ArtifactName, P
 }
 
 /// The edit that puts the versions of `back` where failed ones stand.
-fn restores(failed: &BTreeMap<ArtifactName, Pin>, back: &Release) -> BTreeMap<ArtifactName, Restore> {
+pub(super) fn restores(
+    failed: &BTreeMap<ArtifactName, Pin>,
+    back: &Release,
+) -> BTreeMap<ArtifactName, Restore> {
     failed
         .iter()
         .filter_map(|(artifact, pin)| {

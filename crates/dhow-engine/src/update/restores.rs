@@ -38,6 +38,24 @@ impl Inner {
         stage(&update, entry)
     }
 
+    /// The same for what failed before: where an edit back waits, that is where it goes too.
+    pub(crate) async fn stage_restores_too(
+        &self,
+        scope: &Scope,
+        restores: BTreeMap<ArtifactName, Restore>,
+        entry: &mut Entry,
+    ) -> Result<(), EngineError> {
+        let mut update = self.waiting_way_back(scope).await?;
+        for (artifact, restore) in restores {
+            let restore = match update.restore.remove(&artifact) {
+                Some(waiting) => waiting.with(&restore),
+                None => restore,
+            };
+            update.restore.insert(artifact, restore);
+        }
+        stage(&update, entry)
+    }
+
     /// Adds what a person goes back to. It takes the place of an edit that waits, also of one that may just be on its way
     /// to the remote: all that the fleet holds then gives way.
     pub(crate) async fn stage_return(

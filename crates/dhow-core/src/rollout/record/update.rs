@@ -51,6 +51,14 @@ impl Restore {
         Self { since, ..all }
     }
 
+    /// What another one takes away goes as well, to where this one goes.
+    #[must_use]
+    pub fn with(self, other: &Self) -> Self {
+        let left = self.left().chain(other.left()).cloned();
+        let all = Self::of_all(left, self.back.clone());
+        Self { since: self.since.clone(), ..all.unwrap_or(self) }
+    }
+
     /// A person leaves all of them, at this head of the fleet.
     #[must_use]
     pub fn asked_at(self, head: &CommitId) -> Self {

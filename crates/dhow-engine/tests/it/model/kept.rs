@@ -178,6 +178,27 @@ fn failures_in_a_row() -> Vec<Kept> {
                 EndQuarantine("alice", Shop, Production, 2),
             ],
         ),
+        case(
+            "what was under way where its folder went was promoted",
+            Gates::From,
+            &[Slow(Shop, Stage), Publish(Shop, NotInOne), Pass(2), Remove("alice", Shop, Stage)],
+        ),
+        case(
+            "the fleet stood at what had failed while the way back of it was in quarantine",
+            Gates::Nothing,
+            &[
+                Publish(App, Everywhere),
+                Publish(App, NotInOne),
+                Pass(1),
+                Pin("alice", App, Production, 3),
+                Slow(App, Production),
+                Publish(App, Everywhere),
+                Pass(10),
+                OtherFile("alice", App, Production, true),
+                Pass(10),
+                LetGo,
+            ],
+        ),
     ]
 }
 

@@ -11,10 +11,11 @@ use crate::support::{World, deployment};
 use super::reference::{Reference, Run};
 use super::{Broken, act, shop};
 
-/// The digests of a release.
+/// The digests of a release, also of one that Dhow forgot: it may have been removed since.
 pub fn digests(world: &World, id: &DeploymentId, hash: &DesiredHash) -> Vec<Digest> {
     let release: Option<Release> = world.load(&format!("{id}/{hash}"));
-    release.map(|r| r.rendered.pins.values().map(|pin| pin.digest).collect()).unwrap_or_default()
+    let known = release.map(|r| r.rendered.pins.values().map(|pin| pin.digest).collect());
+    known.unwrap_or_else(|| world.dock(&id.to_string()).digests_of(hash))
 }
 
 /// The number in a tag `1.N.0`.

@@ -23,6 +23,7 @@ pub struct Dock {
     /// Those of which it is not told what they should run.
     unreadable: Mutex<BTreeMap<DeploymentId, Gate>>,
     switched: Mutex<Vec<(DeploymentId, DesiredHash)>>,
+    brought: Mutex<BTreeMap<DesiredHash, Vec<Digest>>>,
     refused_removals: AtomicUsize,
     /// Places whose rooms cannot be looked into: false, they say so; true, they are silent.
     away: Mutex<BTreeMap<Place, bool>>,
@@ -62,6 +63,7 @@ impl Dock {
             slow: Mutex::default(),
             unreadable: Mutex::default(),
             switched: Mutex::default(),
+            brought: Mutex::default(),
             refused_removals: AtomicUsize::new(0),
             away: Mutex::default(),
             lost: Mutex::default(),
@@ -177,6 +179,11 @@ impl Dock {
         }
     }
 
+    /// The digests of a release that a step was ever done for, also where Dhow forgot it.
+    pub fn digests_of(&self, hash: &DesiredHash) -> Vec<Digest> {
+        self.brought.lock().unwrap().get(hash).cloned().unwrap_or_default()
+    }
+
     /// What went live, in order.
     pub fn switched(&self) -> Vec<(DeploymentId, DesiredHash)> {
         self.switched.lock().unwrap().clone()
@@ -231,6 +238,8 @@ impl Target for Dock {
         if let (Some(mut gate), Phase::Checking) = (gate, step.phase) {
             let _ = gate.wait_for(|open| *open).await;
         }
+        let digests = context.rendered.pins.values().map(|pin| pin.digest).collect();
+        self.brought.lock().unwrap().insert(context.hash, digests);
         self.answers(&step.place).await?;
         let says = self.says.lock().unwrap().clone();
         says.iter().for_each(|line| context.log.line(Stream::Out, line));
