@@ -1,100 +1,208 @@
-//! Edits back that were left out, because what ran before a failure was in quarantine too: they follow once that is free,
-//! or once the deployment went on to a release that the fleet may say.
+//! What failed and still stands in the fleet while something else runs. Its edit back is left out where what ran before was
+//! in quarantine too; it follows once that is free, or once the deployment went on to a release that the fleet may say.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::sync::Arc;
 
-use dhow_core::fleet::DesiredHash;
-use dhow_core::noun::{ArtifactName, Pin};
+use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{DeploymentRow, End, Hold, Release, Restore, Rollout, State};
+use dhow_core::rollout::{DeploymentRow, End, Event, Hold, Release, Restore, Rollout, UpdateRow};
 
 use super::turn_back::{changed, restores};
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::view::Scope;
 
+/// What failed in a deployment, and the fleet says of it still.
+struct Failed {
+    rollout: Rollout,
+    release: Release,
+    /// It brought other files than what ran then.
+    files: bool,
+}
+
 impl Inner {
-    /// Adds the edits back to a version that leaves quarantine to an entry. True: there are some.
+    /// Adds the edits back of all deployments to an entry, where a version leaves quarantine. True: there are some.
     pub(crate) async fn stage_left_out(
         self: &Arc<Self>,
         scope @ (service, environment): &Scope,
         freed: &Pin,
         entry: &mut Entry,
     ) -> Result<bool, EngineError> {
-        let mut left_out: BTreeMap<ArtifactName, Restore> = BTreeMap::new();
+        let mut rows = Vec::new();
         for id in self.view()?.deployments_of(service, environment) {
-            let row = self.row(&id).await?;
-            let stalled = row.phase == Some(State::Stalled) && row.running == row.healthy_release;
-            let (Some(desired), Some(running)) = (row.desired, row.running.filter(|_| stalled)) else {
-                continue;
-            };
-            let Some((restores, _)) = self.left_out(&row, &desired, &running).await? else { continue };
-            for (artifact, restore) in restores {
-                let back = &restore.back;
-                if (&back.repository, back.digest) == (&freed.repository, freed.digest) {
-                    left_out.entry(artifact).or_insert(restore);
-                }
-            }
+            rows.push(self.row(&id).await?);
         }
-        let some = !left_out.is_empty();
-        self.stage_restores(scope, left_out, entry).await?;
+        let before = rows.clone();
+        let some = self.stage_edits_back(scope, &mut rows, (None, Some(freed)), entry).await?;
+        for (row, _) in rows.iter().zip(&before).filter(|(row, before)| row != before) {
+            entry.put(row)?;
+        }
         Ok(some)
     }
 
-    /// Adds the edit back to what a way back brought a deployment to, where the fleet still says what failed there. What
-    /// the old version would be with files that failed stays held. True: there is one.
-    pub(super) async fn stage_left_out_of(
+    /// The same for one deployment, whose row is changed and not stored. `ends`: a rollout of it that is at its end.
+    pub(crate) async fn stage_left_out_of(
         self: &Arc<Self>,
-        row: &DeploymentRow,
-        way_back: &Rollout,
+        row: &mut DeploymentRow,
+        ends: Option<&Rollout>,
         entry: &mut Entry,
     ) -> Result<bool, EngineError> {
-        let id = &row.id;
-        let is_new = row.desired != row.running && row.removal.is_none() && row.unclear.is_none();
-        let Some(desired) = row.desired.filter(|_| is_new) else { return Ok(false) };
-        let last = self.last_rollouts(id).await?;
-        let tried = last.iter().find(|rollout| rollout.hash == desired && !rollout.is_rollback);
-        let failed =
-            tried.is_some_and(|rollout| rollout.state.is_final() && rollout.end == Some(End::Failed));
-        let comes = self.open_rollouts(id).await?.iter().any(|r| r.number != way_back.number);
-        if !failed || comes {
+        let scope = (row.id.service.clone(), row.id.environment.clone());
+        self.stage_edits_back(&scope, slice::from_mut(row), (ends, None), entry).await
+    }
+
+    async fn stage_edits_back(
+        self: &Arc<Self>,
+        scope: &Scope,
+        rows: &mut [DeploymentRow],
+        (ends, freed): (Option<&Rollout>, Option<&Pin>),
+        entry: &mut Entry,
+    ) -> Result<bool, EngineError> {
+        let waiting = self.waiting_way_back(scope).await?;
+        let mut update = waiting.clone();
+        let mut left_out = Vec::new();
+        for row in rows {
+            let Some((failed, restores)) = self.left_out(row, ends, freed).await? else { continue };
+            for (artifact, restore) in restores {
+                let restore = match update.restore.remove(&artifact) {
+                    Some(waiting) if !self.is_spent(&row.id, &waiting.back, freed).await? => {
+                        waiting.with(&restore)
+                    }
+                    Some(waiting) => restore.after(&waiting),
+                    None => restore,
+                };
+                update.restore.insert(artifact, restore);
+            }
+            left_out.push((row, failed));
+        }
+        if update == waiting {
             return Ok(false);
         }
-        let Some((left_out, back)) = self.left_out(row, &desired, &way_back.hash).await? else {
-            return Ok(false);
-        };
-        let spent = self.quarantined_here(id, left_out.values().map(|restore| &restore.back)).await?;
-        if left_out.is_empty() || spent.is_some() {
+        // What people wrote since it failed stays, and is not edited.
+        let view = self.view()?;
+        let edits = self.edits(&view, &update).await?;
+        if edits.written().len() == self.edits(&view, &waiting).await?.written().len() {
             return Ok(false);
         }
-        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
-        if let Some(mut hold) = hold.filter(|hold| hold.files) {
-            let mixed = self.new_files_old_versions(id, &back).await?.filter(|mixed| *mixed != back.hash);
-            hold.hashes.entry(id.clone()).or_default().extend(mixed);
-            entry.put(&hold)?;
+        entry.put(&update)?;
+        let (service, environment) = scope;
+        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
+        let files = left_out.iter().find(|(_, failed)| failed.files).map(|(_, failed)| failed.why());
+        if let (Some(mut hold), Some(why)) = (hold.filter(|hold| hold.files), files) {
+            let ids = left_out.iter().map(|(row, _)| &row.id);
+            self.hold_failed_files(ids, &update, &mut hold).await?;
+            hold.message.clone_from(&why);
+            let (service, environment) = (service.clone(), environment.clone());
+            entry.event(Event::Held { service, environment, reason: why, by: None }).put(&hold)?;
         }
-        self.stage_restores_too(&(id.service.clone(), id.environment.clone()), left_out, entry).await?;
+        for (row, failed) in left_out {
+            row.waiting_for =
+                Some(format!("the edit back in the fleet; what it says failed: {}", failed.why()));
+        }
         Ok(true)
     }
 
-    /// The edit back from what the fleet says of a deployment to what runs, as far as that is in quarantine; and the release
-    /// that runs. `None`: nothing is known of the one or the other.
+    /// Holds what deployments would be after an edit back, where the files that stay failed there.
+    pub(super) async fn hold_failed_files<'a>(
+        self: &Arc<Self>,
+        ids: impl Iterator<Item = &'a DeploymentId>,
+        update: &UpdateRow,
+        hold: &mut Hold,
+    ) -> Result<(), EngineError> {
+        let mut with_files = Vec::new();
+        for id in ids {
+            let row = self.row(id).await?;
+            if self.failed(&row).await?.is_some_and(|failed| failed.files) {
+                with_files.push(id.clone());
+            }
+        }
+        if with_files.is_empty() {
+            return Ok(());
+        }
+        let view = self.view()?;
+        let changes = self.edits(&view, update).await?.apply(view.tree.as_ref());
+        let hashes = match changes {
+            Ok(changes) => self.would_be(&view, &changes, &update.service, &update.environment).await,
+            Err(error) => Err(error),
+        };
+        let hashes = match hashes {
+            Ok(hashes) => hashes,
+            // They are tried then, and fail as they did before.
+            Err(EngineError::Refused(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for id in with_files {
+            hold.hashes.entry(id.clone()).or_default().extend(hashes.get(&id));
+        }
+        Ok(())
+    }
+
+    /// What failed in a deployment and should leave the fleet, for what runs there now.
     async fn left_out(
         &self,
         row: &DeploymentRow,
-        desired: &DesiredHash,
-        running: &DesiredHash,
-    ) -> Result<Option<(BTreeMap<ArtifactName, Restore>, Release)>, EngineError> {
+        ends: Option<&Rollout>,
+        freed: Option<&Pin>,
+    ) -> Result<Option<(Failed, BTreeMap<ArtifactName, Restore>)>, EngineError> {
         let id = &row.id;
-        let releases = (self.release(id, desired).await?, self.release(id, running).await?);
-        let (Some(failed), Some(back)) = releases else { return Ok(None) };
-        let mut left_out = BTreeMap::new();
-        for (artifact, restore) in restores(&changed(&failed, Some(&back)), &back) {
-            if self.is_quarantined_at(&id.service, &id.environment, &restore.failed).await? {
-                left_out.insert(artifact, restore);
-            }
+        let rests = row.removal.is_none() && row.unclear.is_none() && row.stop.is_none();
+        let healthy = row.running.filter(|running| rests && row.healthy_release == Some(*running));
+        let Some(running) = healthy else { return Ok(None) };
+        let comes = |r: &Rollout| ends.is_none_or(|ends| ends.number != r.number);
+        if self.open_rollouts(id).await?.iter().any(comes) {
+            return Ok(None);
         }
-        Ok(Some((left_out, back)))
+        let (Some(failed), Some(back)) = (self.failed(row).await?, self.release(id, &running).await?) else {
+            return Ok(None);
+        };
+        let mut left_out = BTreeMap::new();
+        for (artifact, restore) in restores(&changed(&failed.release, Some(&back)), &back) {
+            if !self.is_quarantined_at(&id.service, &id.environment, &restore.failed).await? {
+                continue;
+            }
+            if self.is_spent(id, &restore.back, freed).await? {
+                return Ok(None);
+            }
+            left_out.insert(artifact, restore.asked_at(&failed.rollout.commit));
+        }
+        Ok(Some((failed, left_out)))
+    }
+
+    /// Whether the fleet may not go back to a version: it is in quarantine, and is not just being freed.
+    async fn is_spent(
+        &self,
+        id: &DeploymentId,
+        back: &Pin,
+        freed: Option<&Pin>,
+    ) -> Result<bool, EngineError> {
+        let is_freed = freed.is_some_and(|f| (&f.repository, f.digest) == (&back.repository, back.digest));
+        Ok(!is_freed && self.is_quarantined_at(&id.service, &id.environment, back).await?)
+    }
+
+    /// What the fleet says of a deployment that runs something else, where that was tried and failed.
+    async fn failed(&self, row: &DeploymentRow) -> Result<Option<Failed>, EngineError> {
+        let id = &row.id;
+        let Some(desired) = row.desired.filter(|desired| Some(*desired) != row.running) else {
+            return Ok(None);
+        };
+        let tried = |r: &Rollout| r.hash == desired && !r.is_rollback && !r.gave_way();
+        let last = self.last_rollouts(id).await?.into_iter().find(tried);
+        let failed = last.filter(|rollout| rollout.state.is_final() && rollout.end == Some(End::Failed));
+        let Some(rollout) = failed else { return Ok(None) };
+        let Some(release) = self.release(id, &desired).await? else { return Ok(None) };
+        let before = match rollout.before {
+            Some(before) => self.release(id, &before).await?,
+            None => None,
+        };
+        let files = before.is_none_or(|before| before.files != release.files);
+        Ok(Some(Failed { rollout, release, files }))
+    }
+}
+
+impl Failed {
+    fn why(&self) -> String {
+        self.rollout.reason.clone().unwrap_or_else(|| "what it says failed".into())
     }
 }

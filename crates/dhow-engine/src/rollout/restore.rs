@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dhow_core::port::{Context, Place, Target};
-use dhow_core::rollout::{Debt, End, Health, LeftBehind, Owed, Progress, Rollout, StepState, Transition};
+use dhow_core::rollout::{
+    Debt, End, Health, LeftBehind, Owed, Progress, Rollout, State, StepState, Transition,
+};
 use futures::future::join_all;
 use tokio::sync::Mutex;
 
@@ -167,10 +169,13 @@ impl Inner {
             && row.desired == Some(rollout.hash)
             && !self.newer_waits(&rollout).await?;
         let debts = row.debts.clone();
+        let goes_back = rollout.end == Some(End::Failed)
+            && self.took_the_place_of_a_way_back(&rollout).await?
+            && self.stage_send_back(&held, row.clone(), &mut entry).await?.is_some();
         if again {
             let next = self.new_rollout(&mut row, &rollout.hash, &rollout.commit, false);
             self.stage_rollout(&held, row, next, &mut entry).await?;
-        } else {
+        } else if !goes_back {
             entry.put(&row)?;
         }
         self.journal.write(entry).await?;
@@ -180,6 +185,14 @@ impl Inner {
             self.look_at_health(&id);
         }
         Ok(())
+    }
+
+    /// A way back had waited where a rollout came in its place, and nothing newer waits: then it is wanted again.
+    async fn took_the_place_of_a_way_back(&self, rollout: &Rollout) -> Result<bool, EngineError> {
+        let last = self.last_rollouts(&rollout.deployment).await?;
+        let before = last.iter().find(|r| r.number < rollout.number);
+        let gave_way = before.is_some_and(|r| r.is_rollback && r.state == State::Superseded);
+        Ok(gave_way && !rollout.is_rollback && !self.newer_waits(rollout).await?)
     }
 
     /// What the places owe that did not go back.

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::DeploymentId;
 use dhow_core::port::{Record as _, StoreExt as _};
-use dhow_core::rollout::{
-    DeploymentRow, End, Event, Health, Hold, Proof, Release, Rollout, State, Transition,
-};
+use dhow_core::rollout::{DeploymentRow, End, Event, Health, Hold, Proof, Release, Rollout, Transition};
 
 use super::Turn;
 use crate::engine::{EngineError, Inner};
@@ -59,7 +57,7 @@ impl Inner {
             };
             let goes_back = rollout.is_rollback
                 && next.is_none()
-                && self.stage_left_out_of(&row, &rollout, &mut entry).await?;
+                && self.stage_left_out_of(&mut row, Some(&rollout), &mut entry).await?;
             if next.is_none() {
                 entry.put(&row)?;
             }
@@ -93,7 +91,7 @@ impl Inner {
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
         let last = self.last_rollouts(&row.id).await?;
         let before = last.iter().find(|rollout| rollout.number < way_back.number);
-        let waited = |r: &&Rollout| r.state == State::Superseded && r.hash == desired && !r.is_rollback;
+        let waited = |r: &&Rollout| r.gave_way() && r.hash == desired && !r.is_rollback;
         if before.filter(waited).is_none() {
             return Ok(None);
         }

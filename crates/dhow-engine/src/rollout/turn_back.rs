@@ -170,10 +170,15 @@ impl Inner {
         }
         let restore = restores(&versions, &back);
         let spent = self.quarantined_here(id, restore.values().map(|restore| &restore.back)).await?;
-        if spent.is_none() {
-            self.stage_restores(&(id.service.clone(), id.environment.clone()), restore, entry).await?;
-        }
+        let scope = (id.service.clone(), id.environment.clone());
+        let edit = match spent {
+            None => Some(self.stage_restores(&scope, restore, entry).await?),
+            Some(_) => None,
+        };
         self.stage_siblings(held, id, &versions, &mut hold, entry, others).await?;
+        if let Some(edit) = edit.filter(|_| hold.files) {
+            self.hold_failed_files(others.iter(), &edit, &mut hold).await?;
+        }
         entry.event(Event::Held {
             service: id.service.clone(),
             environment: id.environment.clone(),

@@ -140,11 +140,15 @@ impl Inner {
             if row.waiting_for.is_none() {
                 row.waiting_for = self.held_until(&row).await?;
             }
+            let goes_back = !runs && self.stage_left_out_of(&mut row, None, &mut entry).await?;
             if returned {
                 self.close_questions(held, &[(id.clone(), None)], &mut entry).await?;
             }
             self.store_row(&stored, &row, entry).await?;
             self.kick(&id);
+            if goes_back {
+                self.hurry();
+            }
             return Ok(());
         }
         row.authors.extend(wrote.people.iter().cloned());

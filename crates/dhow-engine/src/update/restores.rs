@@ -20,13 +20,13 @@ use crate::view::{Scope, View};
 pub(crate) type Leaving = BTreeMap<ArtifactName, (Vec<Pin>, Pin)>;
 
 impl Inner {
-    /// Adds what a failure takes back to an entry, together with what waits already.
+    /// Adds what a failure takes back to an entry, together with what waits already: the answer is all of it.
     pub(crate) async fn stage_restores(
         &self,
         scope: &Scope,
         restores: BTreeMap<ArtifactName, Restore>,
         entry: &mut Entry,
-    ) -> Result<(), EngineError> {
+    ) -> Result<UpdateRow, EngineError> {
         let mut update = self.waiting_way_back(scope).await?;
         for (artifact, restore) in restores {
             let restore = match update.restore.remove(&artifact) {
@@ -35,25 +35,8 @@ impl Inner {
             };
             update.restore.insert(artifact, restore);
         }
-        stage(&update, entry)
-    }
-
-    /// The same for what failed before: where an edit back waits, that is where it goes too.
-    pub(crate) async fn stage_restores_too(
-        &self,
-        scope: &Scope,
-        restores: BTreeMap<ArtifactName, Restore>,
-        entry: &mut Entry,
-    ) -> Result<(), EngineError> {
-        let mut update = self.waiting_way_back(scope).await?;
-        for (artifact, restore) in restores {
-            let restore = match update.restore.remove(&artifact) {
-                Some(waiting) => waiting.with(&restore),
-                None => restore,
-            };
-            update.restore.insert(artifact, restore);
-        }
-        stage(&update, entry)
+        stage(&update, entry)?;
+        Ok(update)
     }
 
     /// Adds what a person goes back to. It takes the place of an edit that waits, also of one that may just be on its way
@@ -81,7 +64,7 @@ impl Inner {
 
     /// The edits of an update. Those of a rollback touch only what still holds a version that is to go, and nothing that
     /// people wrote since it was asked for.
-    pub(super) async fn edits(&self, view: &View, update: &UpdateRow) -> Result<Edits, EngineError> {
+    pub(crate) async fn edits(&self, view: &View, update: &UpdateRow) -> Result<Edits, EngineError> {
         let mut edits = Edits::set(view, &update.service, &update.environment, &update.pins);
         for id in view.deployments_of(&update.service, &update.environment) {
             for (site, left, restore) in places_left(view, &id, update) {
@@ -169,7 +152,11 @@ impl Inner {
         Ok(then.deployments.get(id).is_some_and(|deployment| deployment.sites.iter().any(same)))
     }
 
-    async fn waiting_way_back(&self, (service, environment): &Scope) -> Result<UpdateRow, EngineError> {
+    /// The edit back that waits; one that changes nothing where none does.
+    pub(crate) async fn waiting_way_back(
+        &self,
+        (service, environment): &Scope,
+    ) -> Result<UpdateRow, EngineError> {
         let key = UpdateRow::key_of(service, environment, Why::Rollback);
         let known: Option<UpdateRow> = self.ports.store.load(&key).await?;
         Ok(known.unwrap_or_else(|| UpdateRow {

@@ -11,6 +11,7 @@ mod fleet;
 mod gates;
 mod going_back;
 mod holds;
+mod left_out;
 mod looks;
 mod model;
 mod order;

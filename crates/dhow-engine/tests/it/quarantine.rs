@@ -3,8 +3,8 @@
 use dhow_core::noun::Digest;
 use dhow_core::rollout::Quarantined;
 
-use crate::support::fleet::{image_service, root, service, site, site_path, stack, stack_path};
-use crate::support::{BROKEN, File, World, actor, deployment, name, place, tag_in};
+use crate::support::fleet::{root, service, site, site_path};
+use crate::support::{World, actor, deployment, name, place};
 
 const STAGE: &str = "shop/static_file/stage";
 const PRODUCTION: &str = "shop/static_file/production";
@@ -72,62 +72,6 @@ fn what_runs_and_leaves_quarantine_is_gone_back_to_in_the_fleet_too() {
     assert!(freed.message.contains("the fleet goes back to it"), "{}", freed.message);
     assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("1.0.0".into(), "1.0.0".into()));
     assert_eq!(world.waits(STAGE), "");
-}
-
-/// Of two deployments, one runs what is in quarantine and fails with the next; then the other fails with the former.
-/// `broken`: what else the first one is given.
-fn first_the_next_fails_then_what_runs(broken: &[File]) -> World {
-    let [compose, swarm] = ["compose", "swarm"].map(|kind| format!("app/{kind}/stage"));
-    let both = |tag: &str| ["compose", "swarm"].map(|kind| stack("app", kind, "stage", tag));
-    // A policy that takes none by itself.
-    let files = [root("{ update: commit }"), image_service("app", "{ semver: '>=9' }")];
-    let mut world = World::new(files.into_iter().chain(both("1.0.0")));
-    world.publish("app/api", "1.0.0");
-    world.start();
-    let second = world.publish("app/api", "2.0.0");
-    world.dock(&swarm).break_version(Some(deployment(&swarm)), second);
-    world.dock(&swarm).slow_down(deployment(&swarm));
-    world.push_by("bob", both("2.0.0"));
-    world.settle();
-    assert_eq!((world.running(&compose), world.running(&swarm)), ("2.0.0".into(), "1.0.0".into()));
-    let (alice, app, stage) = (actor("alice"), name("app"), place("stage"));
-    let reference = format!("r.test/app/api:2.0.0@{second}").parse().unwrap();
-    world.ask(async |e| e.quarantine_add(&alice, &app, &stage, &reference, "it leaks").await).unwrap();
-    world.publish_broken("app/api", "3.0.0");
-    world.push_by("bob", both("3.0.0").into_iter().chain(broken.iter().cloned()));
-    world.settle();
-    assert_eq!((world.running(&compose), stands(&world)), ("2.0.0".into(), "3.0.0".into()));
-    world.dock(&swarm).let_go(&deployment(&swarm));
-    world.settle();
-    world
-}
-
-fn stands(world: &World) -> String {
-    tag_in(&world.head(&stack_path("app", "compose", "stage")), "r.test/app/api:")
-}
-
-#[test]
-fn what_failed_leaves_the_fleet_once_what_ran_in_quarantine_gave_way_too() {
-    let world = first_the_next_fails_then_what_runs(&[]);
-    for id in ["app/compose/stage", "app/swarm/stage"] {
-        assert_eq!((world.running(id).as_str(), world.waits(id).as_str()), ("1.0.0", ""), "{id}");
-        assert_eq!(world.row(id).desired, world.row(id).running, "{id}");
-    }
-    assert_eq!(stands(&world), "1.0.0");
-}
-
-#[test]
-fn files_that_failed_stay_held_once_what_ran_in_quarantine_gave_way_too() {
-    let broken = ("services/app/compose/stage/settings.txt".to_owned(), BROKEN.to_owned());
-    let compose = "app/compose/stage";
-    let mut world = first_the_next_fails_then_what_runs(&[broken]);
-    assert_eq!((world.running(compose), stands(&world)), ("1.0.0".into(), "1.0.0".into()));
-    let rollouts = world.runs(compose);
-    assert_eq!(rollouts.last().map(String::as_str), Some("1.0.0 succeeded"), "{rollouts:?}");
-    assert!(world.waits(compose).contains("`dhow resume app stage`"), "{}", world.waits(compose));
-    world.push_by("bob", [("services/app/compose/stage/settings.txt".into(), "mended".into())]);
-    world.settle();
-    assert_eq!((world.row(compose).desired, world.waits(compose)), (world.row(compose).running, "".into()));
 }
 
 #[test]

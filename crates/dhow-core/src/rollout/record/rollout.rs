@@ -124,6 +124,11 @@ impl Rollout {
         format!("{deployment}/{number:012}")
     }
 
+    /// Another one came in its place before its end was known.
+    pub fn gave_way(&self) -> bool {
+        self.state == State::Superseded || self.end == Some(End::GaveWay)
+    }
+
     /// The turns that a phase is done for: switching and verifying go turn by turn, the others for all places.
     pub fn turns_of(&self, phase: Phase) -> &[Vec<Place>] {
         match phase {

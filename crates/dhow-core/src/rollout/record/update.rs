@@ -55,8 +55,11 @@ impl Restore {
     #[must_use]
     pub fn with(self, other: &Self) -> Self {
         let left = self.left().chain(other.left()).cloned();
-        let all = Self::of_all(left, self.back.clone());
-        Self { since: self.since.clone(), ..all.unwrap_or(self) }
+        let Some(mut all) = Self::of_all(left, self.back.clone()) else { return self };
+        all.since.clone_from(&other.since);
+        self.left().for_each(|pin| drop(all.since.remove(&pin.digest)));
+        all.since.extend(self.since);
+        all
     }
 
     /// A person leaves all of them, at this head of the fleet.
