@@ -89,7 +89,7 @@ impl Engine {
             inner.hurry();
         }
         inner.select_downstream(service, environment);
-        let and = if goes_back { "; the fleet goes back to it from what failed" } else { "" };
+        let and = if goes_back { "; the fleet goes back from what failed" } else { "" };
         Ok(Outcome::new(format!("{reference} may be selected again{and}")))
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::port::StoreExt as _;
-use dhow_core::rollout::{DeploymentRow, End, Event, Hold, Release, Restore, Rollout, UpdateRow};
+use dhow_core::rollout::{
+    DeploymentRow, End, Event, Hold, Quarantined, Release, Restore, Rollout, UpdateRow,
+};
 
 use super::turn_back::{changed, restores};
 use crate::engine::{EngineError, Inner};
@@ -20,6 +22,8 @@ struct Failed {
     release: Release,
     /// It brought other files than what ran then.
     files: bool,
+    /// In words.
+    why: String,
 }
 
 impl Inner {
@@ -67,7 +71,7 @@ impl Inner {
             let Some((failed, restores)) = self.left_out(row, ends, freed).await? else { continue };
             for (artifact, restore) in restores {
                 let restore = match update.restore.remove(&artifact) {
-                    Some(waiting) if !self.is_spent(&row.id, &waiting.back, freed).await? => {
+                    Some(waiting) if self.why_quarantined(&row.id, &waiting.back, freed).await?.is_none() => {
                         waiting.with(&restore)
                     }
                     Some(waiting) => restore.after(&waiting),
@@ -80,26 +84,27 @@ impl Inner {
         if update == waiting {
             return Ok(false);
         }
-        // What people wrote since it failed stays, and is not edited.
+        // What people wrote since it failed stays, and is not edited; nor is anything where that cannot be told any more.
         let view = self.view()?;
-        let edits = self.edits(&view, &update).await?;
-        if edits.written().len() == self.edits(&view, &waiting).await?.written().len() {
+        let told = self.can_be_told(&view, &update).await?;
+        if !told || self.edits(&view, &update).await? == self.edits(&view, &waiting).await? {
             return Ok(false);
         }
         entry.put(&update)?;
         let (service, environment) = scope;
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
-        let files = left_out.iter().find(|(_, failed)| failed.files).map(|(_, failed)| failed.why());
+        let files = left_out.iter().find(|(_, failed)| failed.files).map(|(_, failed)| failed.why.clone());
         if let (Some(mut hold), Some(why)) = (hold.filter(|hold| hold.files), files) {
             let ids = left_out.iter().map(|(row, _)| &row.id);
             self.hold_failed_files(ids, &update, &mut hold).await?;
+            let why = format!("{why}; it waits for other files");
             hold.message.clone_from(&why);
             let (service, environment) = (service.clone(), environment.clone());
             entry.event(Event::Held { service, environment, reason: why, by: None }).put(&hold)?;
         }
         for (row, failed) in left_out {
             row.waiting_for =
-                Some(format!("the edit back in the fleet; what it says failed: {}", failed.why()));
+                Some(format!("the edit back in the fleet; what it says failed: {}", failed.why));
         }
         Ok(true)
     }
@@ -154,31 +159,34 @@ impl Inner {
         if self.open_rollouts(id).await?.iter().any(comes) {
             return Ok(None);
         }
-        let (Some(failed), Some(back)) = (self.failed(row).await?, self.release(id, &running).await?) else {
+        let (Some(mut failed), Some(back)) = (self.failed(row).await?, self.release(id, &running).await?)
+        else {
             return Ok(None);
         };
         let mut left_out = BTreeMap::new();
         for (artifact, restore) in restores(&changed(&failed.release, Some(&back)), &back) {
-            if !self.is_quarantined_at(&id.service, &id.environment, &restore.failed).await? {
-                continue;
-            }
-            if self.is_spent(id, &restore.back, freed).await? {
+            let Some(why) = self.why_quarantined(id, &restore.failed, freed).await? else { continue };
+            if self.why_quarantined(id, &restore.back, freed).await?.is_some() {
                 return Ok(None);
             }
+            failed.why = why;
             left_out.insert(artifact, restore.asked_at(&failed.rollout.commit));
         }
         Ok(Some((failed, left_out)))
     }
 
-    /// Whether the fleet may not go back to a version: it is in quarantine, and is not just being freed.
-    async fn is_spent(
+    /// Why the fleet may not say a version; `None`: it may, or is just about to.
+    async fn why_quarantined(
         &self,
         id: &DeploymentId,
-        back: &Pin,
+        pin: &Pin,
         freed: Option<&Pin>,
-    ) -> Result<bool, EngineError> {
-        let is_freed = freed.is_some_and(|f| (&f.repository, f.digest) == (&back.repository, back.digest));
-        Ok(!is_freed && self.is_quarantined_at(&id.service, &id.environment, back).await?)
+    ) -> Result<Option<String>, EngineError> {
+        if freed.is_some_and(|freed| (&freed.repository, freed.digest) == (&pin.repository, pin.digest)) {
+            return Ok(None);
+        }
+        let key = Quarantined::key_of(&id.service, &id.environment, &pin.repository, &pin.digest);
+        Ok(self.ports.store.load::<Quarantined>(&key).await?.map(|quarantined| quarantined.reason))
     }
 
     /// What the fleet says of a deployment that runs something else, where that was tried and failed.
@@ -197,12 +205,7 @@ impl Inner {
             None => None,
         };
         let files = before.is_none_or(|before| before.files != release.files);
-        Ok(Some(Failed { rollout, release, files }))
-    }
-}
-
-impl Failed {
-    fn why(&self) -> String {
-        self.rollout.reason.clone().unwrap_or_else(|| "what it says failed".into())
+        let why = rollout.reason.clone().unwrap_or_default();
+        Ok(Some(Failed { rollout, release, files, why }))
     }
 }

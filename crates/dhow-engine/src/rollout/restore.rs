@@ -190,9 +190,9 @@ impl Inner {
     /// A way back had waited where a rollout came in its place, and nothing newer waits: then it is wanted again.
     async fn took_the_place_of_a_way_back(&self, rollout: &Rollout) -> Result<bool, EngineError> {
         let last = self.last_rollouts(&rollout.deployment).await?;
-        let before = last.iter().find(|r| r.number < rollout.number);
-        let gave_way = before.is_some_and(|r| r.is_rollback && r.state == State::Superseded);
-        Ok(gave_way && !rollout.is_rollback && !self.newer_waits(rollout).await?)
+        let before = last.iter().filter(|r| r.number < rollout.number);
+        let mut waited = before.take_while(|r| r.state == State::Superseded);
+        Ok(waited.any(|r| r.is_rollback) && !rollout.is_rollback && !self.newer_waits(rollout).await?)
     }
 
     /// What the places owe that did not go back.

@@ -90,9 +90,9 @@ impl Inner {
         let Some(desired) = row.desired.filter(|_| is_new) else { return Ok(None) };
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
         let last = self.last_rollouts(&row.id).await?;
-        let before = last.iter().find(|rollout| rollout.number < way_back.number);
-        let waited = |r: &&Rollout| r.gave_way() && r.hash == desired && !r.is_rollback;
-        if before.filter(waited).is_none() {
+        let before = last.iter().filter(|rollout| rollout.number < way_back.number);
+        let mut gave_way = before.take_while(|rollout| rollout.gave_way());
+        if !gave_way.any(|rollout| rollout.hash == desired && !rollout.is_rollback) {
             return Ok(None);
         }
         let comes = self.open_rollouts(&row.id).await?.iter().any(|r| r.number != way_back.number);

@@ -9,7 +9,7 @@ use dhow_core::rollout::{DeploymentRow, Event, Hold, HoldReason, Removal, Rollou
 
 use super::authors::{Authors, Wrote};
 use super::desired::{Ready, Unready};
-use super::{PATIENCE, hold, unclear_of_people};
+use super::{hold, unclear_of_people};
 use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::locks::Held;
@@ -30,10 +30,7 @@ impl Inner {
             return Ok(true);
         }
         let wrote = authors.of(deployment);
-        let desired = match tokio::time::timeout(PATIENCE, self.desired(view, id)).await {
-            Ok(desired) => desired?,
-            Err(_) => Err(Unready::Later(format!("no answer within {} s", PATIENCE.as_secs()))),
-        };
+        let desired = self.desired(view, id).await?;
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;
         if self.may_have_gone_back(id).await? && !self.view()?.unchanged(view, id) {
             return Ok(false);

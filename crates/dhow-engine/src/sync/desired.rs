@@ -10,6 +10,7 @@ use dhow_core::port::{
 };
 use dhow_core::rollout::{Release, TagRow, WrittenPin};
 
+use super::PATIENCE;
 use crate::engine::{EngineError, Inner};
 use crate::update::{Edits, Overlay};
 use crate::view::View;
@@ -61,12 +62,20 @@ pub(crate) enum Unready {
 }
 
 impl Inner {
-    /// What a deployment should run at the view's commit.
+    /// What a deployment should run at the view's commit. What does not answer holds up the caller, and whoever waits for a
+    /// lock of its, for [`PATIENCE`] at most.
     pub(crate) async fn desired(
         self: &Arc<Self>,
         view: &View,
         id: &DeploymentId,
     ) -> Result<Desired, EngineError> {
+        tokio::time::timeout(PATIENCE, self.work_out(view, id))
+            .await
+            .unwrap_or_else(|_| Ok(Err(Unready::Later(format!("no answer within {} s", PATIENCE.as_secs())))))
+    }
+
+    /// What a deployment should run at the view's commit.
+    async fn work_out(self: &Arc<Self>, view: &View, id: &DeploymentId) -> Result<Desired, EngineError> {
         let Some(deployment) = view.fleet.deployments.get(id).cloned() else {
             return Ok(Err(Unready::Broken(format!("{id} is not in the fleet"))));
         };

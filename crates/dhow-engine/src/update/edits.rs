@@ -13,14 +13,14 @@ use crate::sync::Unready;
 use crate::view::View;
 
 /// Edits of the fleet's head, by file.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Edits {
     files: BTreeMap<String, Vec<(Site, Pin)>>,
     written: Vec<Written>,
 }
 
 /// What is written for an artifact of a deployment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Written {
     /// In which deployment.
     pub deployment: DeploymentId,

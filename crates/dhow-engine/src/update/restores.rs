@@ -69,7 +69,7 @@ impl Inner {
         for id in view.deployments_of(&update.service, &update.environment) {
             for (site, left, restore) in places_left(view, &id, update) {
                 let stays = match restore.since.get(&left.digest) {
-                    Some(since) => self.written_by_people(since, view, &id, site).await?,
+                    Some(since) => self.written_by_people(since, view, &id, site).await? == Some(true),
                     None => false,
                 };
                 if !stays {
@@ -92,30 +92,46 @@ impl Inner {
         let mut artifacts = BTreeSet::new();
         for (site, left, restore) in places_left(view, id, &update) {
             let Some(since) = restore.since.get(&left.digest) else { continue };
-            if !self.written_by_people(since, view, id, site).await? {
+            if self.written_by_people(since, view, id, site).await? != Some(true) {
                 artifacts.insert(site.artifact.clone());
             }
         }
         Ok(update.by.filter(|_| !artifacts.is_empty()).map(|by| (by, artifacts)))
     }
 
-    /// Whether people brought a version to where it stands, since a commit: whoever did it last counts. Where the branch
-    /// was force-pushed, or has moved too far, nobody can tell.
+    /// Whether it can be told of each place that an edit back changes who wrote what stands there.
+    pub(crate) async fn can_be_told(&self, view: &View, update: &UpdateRow) -> Result<bool, EngineError> {
+        for id in view.deployments_of(&update.service, &update.environment) {
+            for (site, left, restore) in places_left(view, &id, update) {
+                let Some(since) = restore.since.get(&left.digest) else { continue };
+                if self.written_by_people(since, view, &id, site).await?.is_none() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether people brought a version to where it stands, since a commit: whoever did it last counts. `None`: where the
+    /// branch was force-pushed, or has moved too far, nobody can tell.
     async fn written_by_people(
         &self,
         since: &CommitId,
         view: &View,
         id: &DeploymentId,
         version: &VersionSite,
-    ) -> Result<bool, EngineError> {
+    ) -> Result<Option<bool>, EngineError> {
         let repo = &self.ports.fleet;
-        if *since == view.commit || repo.relation(since, &view.commit).await? != Relation::Ahead {
-            return Ok(false);
+        if *since == view.commit {
+            return Ok(Some(false));
+        }
+        if repo.relation(since, &view.commit).await? != Relation::Ahead {
+            return Ok(None);
         }
         let file = &version.site.file;
         let commits = repo.log(Some(since), &view.commit, COMMITS).await?;
         if commits.len() == COMMITS {
-            return Ok(false);
+            return Ok(None);
         }
         let commits: BTreeMap<CommitId, CommitInfo> =
             commits.into_iter().map(|commit| (commit.id.clone(), commit)).collect();
@@ -129,10 +145,10 @@ impl Inner {
             }
             match from {
                 Some(parent) => at = parent,
-                None => return Ok(!self.is_own(at).await?),
+                None => return Ok(Some(!self.is_own(at).await?)),
             }
         }
-        Ok(false)
+        Ok(Some(false))
     }
 
     /// Whether a deployment had a version at a commit.

@@ -1,6 +1,5 @@
 //! Updates, and the fleet as people change it meanwhile.
 
-use dhow_core::port::FileChange;
 use dhow_core::rollout::{Event, Quarantined};
 use dhow_testkit::{PushFault, SourceCall};
 
@@ -9,7 +8,7 @@ use std::time::Duration;
 use dhow_engine::command::RollbackTo;
 
 use crate::support::fleet::{page, root, service, site, site_path};
-use crate::support::{World, actor, name, place};
+use crate::support::{World, actor, changes, name, place};
 
 const STAGE: &str = "shop/static_file/stage";
 const BLOG: &str = "blog/static_file/stage";
@@ -55,10 +54,6 @@ fn ten_thousand_nudges_at_once_become_one_look_and_lose_nothing() {
     let flooded = looks(&mut world, 10_000);
     assert!(flooded <= idle + 2, "{flooded} looks, {idle} without a nudge");
     assert_eq!(world.running(STAGE), "1.1.0");
-}
-
-fn change(file: (String, String)) -> FileChange {
-    FileChange { path: file.0, content: Some(file.1.into_bytes()) }
 }
 
 #[test]
@@ -137,7 +132,7 @@ fn an_edit_pushed_by_a_person_while_ours_is_under_way_survives() {
     let mut world = two();
     let (path, text) = site("shop", "stage", "1.0.0");
     let theirs = (path.clone(), format!("# said by alice\n{text}"));
-    let pushed = vec![change(theirs), change(page("blog", "stage", "by alice"))];
+    let pushed = changes([theirs, page("blog", "stage", "by alice")]);
     world.fleet.fail_next_push(PushFault::Overtaken(pushed, "alice".into()));
     world.publish("shop/web", "1.1.0");
     world.settle();
@@ -151,7 +146,7 @@ fn an_edit_pushed_by_a_person_while_ours_is_under_way_survives() {
 #[test]
 fn a_person_who_pins_the_version_that_ours_would_have_makes_ours_needless() {
     let mut world = two();
-    let pushed = vec![change(site("shop", "stage", "1.1.0"))];
+    let pushed = changes([site("shop", "stage", "1.1.0")]);
     world.fleet.fail_next_push(PushFault::Overtaken(pushed, "alice".into()));
     world.publish("shop/web", "1.1.0");
     world.settle();
@@ -310,7 +305,7 @@ fn a_force_pushed_branch_is_followed_and_told() {
         service("blog", "{ semver: '>=0' }"),
         site("blog", "stage", "1.0.0"),
     ];
-    world.fleet.force_push(files.into_iter().map(change).collect(), "alice");
+    world.fleet.force_push(changes(files), "alice");
     world.nudge_fleet();
     world.settle();
     assert_eq!(world.runs(STAGE).len(), 2);

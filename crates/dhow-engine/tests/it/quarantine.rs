@@ -69,7 +69,7 @@ fn what_runs_and_leaves_quarantine_is_gone_back_to_in_the_fleet_too() {
     assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("1.0.0".into(), "2.0.0".into()));
     assert!(world.waits(STAGE).contains("`dhow quarantine remove`"), "{}", world.waits(STAGE));
     let freed = world.ask(async |e| e.quarantine_remove(&alice, &shop, &stage, &reference).await).unwrap();
-    assert!(freed.message.contains("the fleet goes back to it"), "{}", freed.message);
+    assert!(freed.message.contains("the fleet goes back from what failed"), "{}", freed.message);
     assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("1.0.0".into(), "1.0.0".into()));
     assert_eq!(world.waits(STAGE), "");
 }

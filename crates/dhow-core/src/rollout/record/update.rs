@@ -44,11 +44,12 @@ impl Restore {
     /// A failure takes up an edit that waits: what is to go with that goes too. What failed goes whoever wrote it.
     #[must_use]
     pub fn after(self, waiting: &Self) -> Self {
-        let mut since = waiting.since.clone();
-        self.left().for_each(|pin| drop(since.remove(&pin.digest)));
         let left = self.left().chain(waiting.left()).cloned();
-        let all = Self::of_all(left, self.back.clone()).unwrap_or(self);
-        Self { since, ..all }
+        let Some(mut all) = Self::of_all(left, self.back.clone()) else { return self };
+        all.since.clone_from(&waiting.since);
+        self.left().for_each(|pin| drop(all.since.remove(&pin.digest)));
+        all.since.extend(self.since_but_for(waiting));
+        all
     }
 
     /// What another one takes away goes as well, to where this one goes.
@@ -56,10 +57,16 @@ impl Restore {
     pub fn with(self, other: &Self) -> Self {
         let left = self.left().chain(other.left()).cloned();
         let Some(mut all) = Self::of_all(left, self.back.clone()) else { return self };
-        all.since.clone_from(&other.since);
-        self.left().for_each(|pin| drop(all.since.remove(&pin.digest)));
+        all.since = other.since_but_for(&self);
         all.since.extend(self.since);
         all
+    }
+
+    /// Since when people may have written what it leaves, but for what another one leaves as well.
+    fn since_but_for(&self, other: &Self) -> BTreeMap<Digest, CommitId> {
+        let mut since = self.since.clone();
+        other.left().for_each(|pin| drop(since.remove(&pin.digest)));
+        since
     }
 
     /// A person leaves all of them, at this head of the fleet.
@@ -177,6 +184,19 @@ mod tests {
         let asked = Restore::of_all(left, pin("1.0.0", "b")).unwrap().asked_at(&head);
         let both = Restore::new(pin("1.2.0", "c"), pin("1.0.0", "b")).after(&asked);
         assert_eq!(both.since.keys().collect::<Vec<_>>(), [&pin("1.1.0", "a").digest]);
+    }
+
+    #[test]
+    fn what_people_may_keep_of_one_way_back_they_may_keep_of_both_but_for_what_the_other_takes_away() {
+        let head = CommitId::new("a".repeat(40)).unwrap();
+        let late = Restore::of_all([pin("1.1.0", "a"), pin("1.2.0", "c")], pin("1.0.0", "b")).unwrap();
+        let late = late.asked_at(&head);
+        let failed = Restore::new(pin("1.2.0", "c"), pin("0.9.0", "z"));
+        for (both, back) in [(failed.clone().with(&late), "0.9.0"), (late.after(&failed), "1.0.0")] {
+            assert_eq!(both.left().count(), 2);
+            assert_eq!(both.since.keys().collect::<Vec<_>>(), [&pin("1.1.0", "a").digest]);
+            assert_eq!(both.back.tag.unwrap().as_str(), back);
+        }
     }
 
     #[test]

@@ -447,7 +447,8 @@ pub fn actor(person: &str) -> Actor {
     Actor { person: PersonName::new(person).unwrap() }
 }
 
-fn changes(files: impl IntoIterator<Item = File>) -> Vec<FileChange> {
+/// Files as a commit writes them.
+pub fn changes(files: impl IntoIterator<Item = File>) -> Vec<FileChange> {
     let change = |(path, text): File| FileChange { path, content: Some(text.into_bytes()) };
     files.into_iter().map(change).collect()
 }
