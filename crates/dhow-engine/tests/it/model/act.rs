@@ -188,6 +188,7 @@ fn remove(world: &mut World, known: &mut Reference, (who, svc, env): (Who, Svc, 
     files.push(shop::other_file(svc, env, ""));
     files.extend(shop::settings(known.shape, svc, env));
     let paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
+    known.will_push(world, svc, env);
     known.removed(world, svc, env);
     world.remove_by(who, &paths);
 }

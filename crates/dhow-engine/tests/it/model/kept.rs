@@ -252,6 +252,18 @@ fn taken_up_again() -> Vec<Kept> {
 fn rejections() -> Vec<Kept> {
     vec![
         case(
+            "who removed something and put it back as it was, before anybody saw it, has a vote about what comes next",
+            Gates::FromAndOne,
+            &[
+                Remove("alice", App, Production),
+                Publish(App, Everywhere),
+                Return("alice", App, Production),
+                Pin("alice", App, Production, 1),
+                Pass(20),
+                Approve("alice", App, Production, 1),
+            ],
+        ),
+        case(
             "who stayed with what ran, and it had stopped, did not read any more why the fleet says another",
             Gates::One,
             &[
