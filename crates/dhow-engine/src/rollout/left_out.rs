@@ -6,9 +6,9 @@ use std::slice;
 use std::sync::Arc;
 
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
-use dhow_core::port::StoreExt as _;
+use dhow_core::port::{CommitId, StoreExt as _};
 use dhow_core::rollout::{
-    DeploymentRow, End, Event, Hold, Quarantined, Release, Restore, Rollout, UpdateRow,
+    DeploymentRow, End, Event, Hold, Quarantined, Release, Restore, Rollout, State, UpdateRow,
 };
 
 use super::turn_back::{changed, restores};
@@ -16,10 +16,13 @@ use crate::engine::{EngineError, Inner};
 use crate::journal::Entry;
 use crate::view::Scope;
 
-/// What failed in a deployment, and the fleet says of it still.
+/// What failed, and the fleet says of a deployment still.
 struct Failed {
-    rollout: Rollout,
+    /// Where it was said when it was tried.
+    commit: CommitId,
     release: Release,
+    /// Not here, but in another deployment of the service.
+    elsewhere: bool,
     /// It brought other files than what ran then.
     files: bool,
     /// In words.
@@ -71,7 +74,7 @@ impl Inner {
             let Some((failed, restores)) = self.left_out(row, ends, freed).await? else { continue };
             for (artifact, restore) in restores {
                 let restore = match update.restore.remove(&artifact) {
-                    Some(waiting) if self.why_quarantined(&row.id, &waiting.back, freed).await?.is_none() => {
+                    Some(waiting) if self.in_quarantine(&row.id, &waiting.back, freed).await?.is_none() => {
                         waiting.with(&restore)
                     }
                     Some(waiting) => restore.after(&waiting),
@@ -94,13 +97,17 @@ impl Inner {
         let (service, environment) = scope;
         let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(service, environment)).await?;
         let files = left_out.iter().find(|(_, failed)| failed.files).map(|(_, failed)| failed.why.clone());
-        if let (Some(mut hold), Some(why)) = (hold.filter(|hold| hold.files), files) {
-            let ids = left_out.iter().map(|(row, _)| &row.id);
-            self.hold_failed_files(ids, &update, &mut hold).await?;
-            let why = format!("{why}; it waits for other files");
-            hold.message.clone_from(&why);
-            let (service, environment) = (service.clone(), environment.clone());
-            entry.event(Event::Held { service, environment, reason: why, by: None }).put(&hold)?;
+        if let Some(known) = hold.filter(|hold| hold.files) {
+            let mut hold = known.clone();
+            self.hold_failed_files(&update, &mut hold).await?;
+            if let Some(why) = files {
+                hold.message = format!("{why}; it waits for other files");
+            }
+            if hold != known {
+                let (service, environment) = (service.clone(), environment.clone());
+                let reason = hold.message.clone();
+                entry.event(Event::Held { service, environment, reason, by: None }).put(&hold)?;
+            }
         }
         for (row, failed) in left_out {
             row.waiting_for =
@@ -110,23 +117,22 @@ impl Inner {
     }
 
     /// Holds what deployments would be after an edit back, where the files that stay failed there.
-    pub(super) async fn hold_failed_files<'a>(
+    pub(super) async fn hold_failed_files(
         self: &Arc<Self>,
-        ids: impl Iterator<Item = &'a DeploymentId>,
         update: &UpdateRow,
         hold: &mut Hold,
     ) -> Result<(), EngineError> {
+        let view = self.view()?;
         let mut with_files = Vec::new();
-        for id in ids {
-            let row = self.row(id).await?;
+        for id in view.deployments_of(&update.service, &update.environment) {
+            let row = self.row(&id).await?;
             if self.failed(&row).await?.is_some_and(|failed| failed.files) {
-                with_files.push(id.clone());
+                with_files.push(id);
             }
         }
         if with_files.is_empty() {
             return Ok(());
         }
-        let view = self.view()?;
         let changes = self.edits(&view, update).await?.apply(view.tree.as_ref());
         let hashes = match changes {
             Ok(changes) => self.would_be(&view, &changes, &update.service, &update.environment).await,
@@ -165,47 +171,57 @@ impl Inner {
         };
         let mut left_out = BTreeMap::new();
         for (artifact, restore) in restores(&changed(&failed.release, Some(&back)), &back) {
-            let Some(why) = self.why_quarantined(id, &restore.failed, freed).await? else { continue };
-            if self.why_quarantined(id, &restore.back, freed).await?.is_some() {
+            // A person's word takes nothing back that works.
+            let of_failure = |quarantined: &Quarantined| !failed.elsewhere || quarantined.by.is_none();
+            let quarantined = self.in_quarantine(id, &restore.failed, freed).await?.filter(of_failure);
+            let Some(quarantined) = quarantined else { continue };
+            if self.in_quarantine(id, &restore.back, freed).await?.is_some() {
                 return Ok(None);
             }
-            failed.why = why;
-            left_out.insert(artifact, restore.asked_at(&failed.rollout.commit));
+            failed.why = quarantined.reason;
+            left_out.insert(artifact, restore.asked_at(&failed.commit));
         }
         Ok(Some((failed, left_out)))
     }
 
     /// Why the fleet may not say a version; `None`: it may, or is just about to.
-    async fn why_quarantined(
+    async fn in_quarantine(
         &self,
         id: &DeploymentId,
         pin: &Pin,
         freed: Option<&Pin>,
-    ) -> Result<Option<String>, EngineError> {
+    ) -> Result<Option<Quarantined>, EngineError> {
         if freed.is_some_and(|freed| (&freed.repository, freed.digest) == (&pin.repository, pin.digest)) {
             return Ok(None);
         }
         let key = Quarantined::key_of(&id.service, &id.environment, &pin.repository, &pin.digest);
-        Ok(self.ports.store.load::<Quarantined>(&key).await?.map(|quarantined| quarantined.reason))
+        Ok(self.ports.store.load(&key).await?)
     }
 
-    /// What the fleet says of a deployment that runs something else, where that was tried and failed.
+    /// What the fleet says of a deployment that runs something else, where that was tried and failed, or was taken back
+    /// because a version of it failed elsewhere.
     async fn failed(&self, row: &DeploymentRow) -> Result<Option<Failed>, EngineError> {
         let id = &row.id;
         let Some(desired) = row.desired.filter(|desired| Some(*desired) != row.running) else {
             return Ok(None);
         };
-        let tried = |r: &Rollout| r.hash == desired && !r.is_rollback && !r.gave_way();
-        let last = self.last_rollouts(id).await?.into_iter().find(tried);
-        let failed = last.filter(|rollout| rollout.state.is_final() && rollout.end == Some(End::Failed));
-        let Some(rollout) = failed else { return Ok(None) };
+        let last = self.last_rollouts(id).await?;
+        let tried = |r: &&Rollout| r.hash == desired && !r.is_rollback && !r.gave_way();
+        let Some(rollout) = last.iter().find(tried) else { return Ok(None) };
+        let taken_back = |r: &Rollout| r.number > rollout.number && r.is_rollback && !r.gave_way();
+        let elsewhere = match rollout.end {
+            Some(End::Failed) if rollout.state.is_final() => false,
+            Some(End::FailedElsewhere) => true,
+            None if rollout.state == State::Succeeded && last.iter().any(taken_back) => true,
+            _ => return Ok(None),
+        };
         let Some(release) = self.release(id, &desired).await? else { return Ok(None) };
         let before = match rollout.before {
             Some(before) => self.release(id, &before).await?,
             None => None,
         };
-        let files = before.is_none_or(|before| before.files != release.files);
-        let why = rollout.reason.clone().unwrap_or_default();
-        Ok(Some(Failed { rollout, release, files, why }))
+        let files = !elsewhere && before.is_none_or(|before| before.files != release.files);
+        let (commit, why) = (rollout.commit.clone(), rollout.reason.clone().unwrap_or_default());
+        Ok(Some(Failed { commit, release, elsewhere, files, why }))
     }
 }

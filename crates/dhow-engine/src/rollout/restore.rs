@@ -172,6 +172,8 @@ impl Inner {
         let goes_back = rollout.end == Some(End::Failed)
             && self.took_the_place_of_a_way_back(&rollout).await?
             && self.stage_send_back(&held, row.clone(), &mut entry).await?.is_some();
+        let edit = rollout.end == Some(End::FailedElsewhere)
+            && self.stage_left_out_of(&mut row, Some(&rollout), &mut entry).await?;
         if again {
             let next = self.new_rollout(&mut row, &rollout.hash, &rollout.commit, false);
             self.stage_rollout(&held, row, next, &mut entry).await?;
@@ -180,6 +182,9 @@ impl Inner {
         }
         self.journal.write(entry).await?;
         drop(held);
+        if edit {
+            self.hurry();
+        }
         self.collect_all(&id, &debts);
         if !debts.is_empty() {
             self.look_at_health(&id);

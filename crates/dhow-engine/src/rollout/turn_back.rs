@@ -177,7 +177,7 @@ impl Inner {
         };
         self.stage_siblings(held, id, &versions, &mut hold, entry, others).await?;
         if let Some(edit) = edit.filter(|_| hold.files) {
-            self.hold_failed_files(others.iter(), &edit, &mut hold).await?;
+            self.hold_failed_files(&edit, &mut hold).await?;
         }
         entry.event(Event::Held {
             service: id.service.clone(),

@@ -305,3 +305,33 @@ fn what_gave_way_to_a_way_back_comes_again_after_it() {
     assert_eq!(world.running(COMPOSE), "1.0.0");
     assert_eq!(world.phase(COMPOSE), "checking", "{:?}", world.runs(COMPOSE));
 }
+
+/// One runs 1.0.0, the other 1.1.0, which is in quarantine by now. The next version fails in the other, and the first is slow
+/// with it, or not.
+fn the_next_fails_in_the_other(slow: bool) -> World {
+    let files = [root("{ update: commit }"), image_service("app", "{ semver: '>=9' }")];
+    let sites = [stack("app", "compose", "stage", "1.0.0"), stack("app", "swarm", "stage", "1.1.0")];
+    let mut world = World::new(files.into_iter().chain(sites));
+    world.publish("app/api", "1.0.0");
+    let other = world.publish("app/api", "1.1.0");
+    world.start();
+    quarantine(&mut world, "1.1.0", other);
+    let second = world.publish("app/api", "2.0.0");
+    world.dock(SWARM).break_version(Some(deployment(SWARM)), second);
+    world.dock(if slow { COMPOSE } else { SWARM }).slow_down(deployment(if slow { COMPOSE } else { SWARM }));
+    world.push_by("bob", both("2.0.0"));
+    world.settle();
+    world
+}
+
+#[test]
+fn what_was_taken_back_as_it_failed_elsewhere_leaves_the_fleet_where_that_cannot_go_back() {
+    for slow in [true, false] {
+        let mut world = the_next_fails_in_the_other(slow);
+        assert_eq!(world.running(COMPOSE), if slow { "1.0.0" } else { "2.0.0" });
+        let_go(&mut world, if slow { COMPOSE } else { SWARM });
+        for id in [COMPOSE, SWARM] {
+            assert_eq!((runs_and_stands(&world, id), world.waits(id).as_str()), (one("1.0.0"), ""), "{id}");
+        }
+    }
+}

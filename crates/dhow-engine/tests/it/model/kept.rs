@@ -184,6 +184,25 @@ fn failures_in_a_row() -> Vec<Kept> {
             &[Slow(Shop, Stage), Publish(Shop, NotInOne), Pass(2), Remove("alice", Shop, Stage)],
         ),
         case(
+            "another file brought back what had been taken back, as the fleet still said it",
+            Gates::From,
+            &[
+                Slow(App, Production),
+                Publish(App, Everywhere),
+                Pass(10),
+                Quarantine("alice", App, Production, 0),
+                Pass(10),
+                LetGo,
+                Publish(App, NotInOne),
+                OtherFile("alice", Shop, Production, false),
+                Pass(20),
+                Approve("alice", Shop, Production, 0),
+                OtherFile("alice", App, Production, false),
+                Pass(20),
+                Approve("alice", App, Production, 0),
+            ],
+        ),
+        case(
             "the fleet stood at what had failed while the way back of it was in quarantine",
             Gates::Nothing,
             &[
@@ -307,6 +326,18 @@ fn rejections() -> Vec<Kept> {
 
 fn removals() -> Vec<Kept> {
     vec![
+        case(
+            "what was removed while it was held, and came back, is held no more",
+            Gates::Nothing,
+            &[
+                Publish(Shop, Everywhere),
+                Pass(29),
+                RollBack("alice", Shop, Production, None),
+                Remove("carol", Shop, Production),
+                Sync("dave", Shop, Production),
+                Return("alice", Shop, Production),
+            ],
+        ),
         case(
             "what a person pinned waited for a vote, and the way back of what failed elsewhere took its place for good",
             Gates::From,

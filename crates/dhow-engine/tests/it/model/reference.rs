@@ -161,12 +161,16 @@ impl Reference {
         self.see(world)
     }
 
-    /// A hold may end for one of its releases without a word of it: when the fleet says another, and when a person has it
-    /// rolled out all the same.
+    /// A hold may end for one of its releases without a word of it: when the fleet says another, when a person has it rolled
+    /// out all the same, and when it was removed.
     fn still_held(&mut self, event: &Event) {
         match event {
             Event::Held { service, environment, .. } | Event::HoldEnded { service, environment, .. } => {
                 self.holding.remove(&format!("{service}/{environment}"));
+            }
+            Event::Removed { deployment } => {
+                let scope = format!("{}/{}", deployment.service, deployment.environment);
+                self.holding.entry(scope).and_modify(|hold| drop(hold.hashes.remove(deployment)));
             }
             Event::FleetMoved { .. } if self.moves > 0 => self.holding.clear(),
             Event::FleetMoved { .. } => self.moves += 1,
