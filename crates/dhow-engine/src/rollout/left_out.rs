@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::slice;
 use std::sync::Arc;
 
+use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin};
 use dhow_core::port::{CommitId, StoreExt as _};
 use dhow_core::rollout::{
@@ -206,15 +207,7 @@ impl Inner {
             return Ok(None);
         };
         let last = self.last_rollouts(id).await?;
-        let tried = |r: &&Rollout| r.hash == desired && !r.is_rollback && !r.gave_way();
-        let Some(rollout) = last.iter().find(tried) else { return Ok(None) };
-        let taken_back = |r: &Rollout| r.number > rollout.number && r.is_rollback && !r.gave_way();
-        let elsewhere = match rollout.end {
-            Some(End::Failed) if rollout.state.is_final() => false,
-            Some(End::FailedElsewhere) => true,
-            None if rollout.state == State::Succeeded && last.iter().any(taken_back) => true,
-            _ => return Ok(None),
-        };
+        let Some((rollout, elsewhere)) = last_try(&last, &desired) else { return Ok(None) };
         let Some(release) = self.release(id, &desired).await? else { return Ok(None) };
         let before = match rollout.before {
             Some(before) => self.release(id, &before).await?,
@@ -223,5 +216,22 @@ impl Inner {
         let files = !elsewhere && before.is_none_or(|before| before.files != release.files);
         let (commit, why) = (rollout.commit.clone(), rollout.reason.clone().unwrap_or_default());
         Ok(Some(Failed { commit, release, elsewhere, files, why }))
+    }
+}
+
+/// Of the last rollouts of a deployment, newest first, the one that says why a release does not run: it failed here, or
+/// (true) elsewhere.
+fn last_try<'a>(last: &'a [Rollout], release: &DesiredHash) -> Option<(&'a Rollout, bool)> {
+    let led_there = || last.iter().filter(|r| r.hash == *release && !r.is_rollback);
+    // Where it was never tried here, what is said of its versions was found elsewhere.
+    let Some(tried) = led_there().find(|r| !r.gave_way()) else {
+        return led_there().next().map(|r| (r, true));
+    };
+    let taken_back = || last.iter().any(|r| r.number > tried.number && r.is_rollback && !r.gave_way());
+    match &tried.end {
+        Some(End::Failed) if tried.state.is_final() => Some((tried, false)),
+        Some(End::FailedElsewhere) => Some((tried, true)),
+        None if tried.state == State::Succeeded && taken_back() => Some((tried, true)),
+        _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dhow_core::fleet::DesiredHash;
-use dhow_core::noun::DeploymentId;
+use dhow_core::noun::{DeploymentId, Pin};
 use dhow_core::port::{Record as _, StoreExt as _};
 use dhow_core::rollout::{DeploymentRow, End, Event, Health, Hold, Proof, Release, Rollout, Transition};
 
@@ -58,6 +58,9 @@ impl Inner {
             let goes_back = rollout.is_rollback
                 && next.is_none()
                 && self.stage_left_out_of(&mut row, Some(&rollout), &mut entry).await?;
+            if rollout.is_rollback && next.is_none() && row.waiting_for.is_none() {
+                row.waiting_for = self.spent(&row).await?;
+            }
             if next.is_none() {
                 entry.put(&row)?;
             }
@@ -74,6 +77,21 @@ impl Inner {
         self.collect_all(&id, &debts);
         self.after_success(&id);
         Ok(Turn::On)
+    }
+
+    /// What a deployment waits for that does not run what the fleet says, as that is in quarantine.
+    async fn spent(&self, row: &DeploymentRow) -> Result<Option<String>, EngineError> {
+        let Some(desired) = row.desired.filter(|desired| Some(*desired) != row.running) else {
+            return Ok(None);
+        };
+        let Some(release) = self.release(&row.id, &desired).await? else { return Ok(None) };
+        let spent = self.quarantined_here(&row.id, release.rendered.pins.values()).await?;
+        let told = |pin: Pin| {
+            let DeploymentId { service, environment, .. } = &row.id;
+            let what = format!("another version, a commit, or `dhow sync {service} {environment}`");
+            format!("{what}: {} is in quarantine", pin.reference())
+        };
+        Ok(spent.map(told))
     }
 
     /// A way back may have taken the place of what waited. Where the fleet still says that, nobody holds it and nothing of

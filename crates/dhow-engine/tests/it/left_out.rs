@@ -335,3 +335,23 @@ fn what_was_taken_back_as_it_failed_elsewhere_leaves_the_fleet_where_that_cannot
         }
     }
 }
+
+#[test]
+fn what_a_way_back_took_the_place_of_and_is_in_quarantine_by_now_is_waited_for() {
+    let (mut world, _) = the_second_runs_in_one();
+    world.dock(COMPOSE).slow_down(deployment(COMPOSE));
+    let [_, third] = ["2.5.0", "3.0.0"].map(|tag| {
+        let digest = world.publish("app/api", tag);
+        world.push_by("bob", [stack("app", "compose", "stage", tag)]);
+        world.settle();
+        digest
+    });
+    let_go(&mut world, SWARM);
+    quarantine(&mut world, "3.0.0", third);
+    let_go(&mut world, COMPOSE);
+    assert_eq!(runs_and_stands(&world, COMPOSE), ("1.0.0".into(), "3.0.0".into()));
+    let waits = world.waits(COMPOSE);
+    assert!(waits.contains("`dhow sync app stage`: r.test/app/api:3.0.0"), "{waits}");
+    world.sync("alice", "app", "stage").unwrap();
+    assert_eq!((world.running(COMPOSE), world.waits(COMPOSE)), ("3.0.0".into(), "".into()));
+}
