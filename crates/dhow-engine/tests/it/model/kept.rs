@@ -11,7 +11,17 @@ pub type Kept = (&'static str, Case);
 
 /// All of them.
 pub fn cases() -> Vec<Kept> {
-    [votes(), rejections(), taken_up_again(), ways_back(), failures_in_a_row(), removals(), lost()].concat()
+    [
+        votes(),
+        rejections(),
+        taken_up_again(),
+        ways_back(),
+        failures_in_a_row(),
+        left_out(),
+        removals(),
+        lost(),
+    ]
+    .concat()
 }
 
 fn case(what: &'static str, gates: Gates, actions: &[Action]) -> Kept {
@@ -182,6 +192,32 @@ fn failures_in_a_row() -> Vec<Kept> {
             "what was under way where its folder went was promoted",
             Gates::From,
             &[Slow(Shop, Stage), Publish(Shop, NotInOne), Pass(2), Remove("alice", Shop, Stage)],
+        ),
+    ]
+}
+
+/// What failed stays in the fleet for a while.
+fn left_out() -> Vec<Kept> {
+    vec![
+        case(
+            "what failed with broken files, and was in the fleet still when they were mended, works",
+            Gates::From,
+            &[
+                Slow(App, Production),
+                Publish(App, Everywhere),
+                Pass(10),
+                OtherFile("alice", App, Production, true),
+                Pass(10),
+                LetGo,
+                Quarantine("alice", App, Production, 2),
+                Slow(App, Production),
+                Publish(App, Everywhere),
+                Pass(10),
+                Quarantine("alice", App, Production, 0),
+                Pass(10),
+                LetGo,
+                OtherFile("alice", App, Production, false),
+            ],
         ),
         on_servers(
             "what failed elsewhere before it was tried stood in the fleet, and nothing said why",

@@ -157,10 +157,21 @@ impl Reference {
         if to == State::Succeeded {
             for digest in digests(world, id, &run.hash) {
                 self.healthy.insert((id.clone(), digest));
+                self.works_after_all(world, id, digest);
             }
         }
         self.runs.insert(key, Run { hash: run.hash, state: to });
         Ok(())
+    }
+
+    /// What failed with files that were mended since failed no more.
+    fn works_after_all(&mut self, world: &World, id: &DeploymentId, digest: Digest) {
+        let stalled = |(of, run): (&(DeploymentId, u64), &Run)| {
+            of.0 == *id && run.state == State::Stalled && digests(world, id, &run.hash).contains(&digest)
+        };
+        if self.runs.iter().any(stalled) {
+            self.failed.remove(&(id.service.to_string(), id.environment.to_string(), digest));
+        }
     }
 
     /// One rollout at a time, and none without the approvals that its environment asks for.
