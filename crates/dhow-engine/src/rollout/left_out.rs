@@ -182,7 +182,7 @@ impl Inner {
             failed.why = quarantined.reason;
             left_out.insert(artifact, restore.asked_at(&failed.commit));
         }
-        Ok(Some((failed, left_out)))
+        Ok((!left_out.is_empty()).then_some((failed, left_out)))
     }
 
     /// Why the fleet may not say a version; `None`: it may, or is just about to.

@@ -131,22 +131,7 @@ impl Inner {
         let (runs, comes) = leads_to(&ready.hash, &row, &open);
         let returned = stored.removal.is_some();
         if row.desired == Some(ready.hash) && (!returned || runs || comes.is_some()) {
-            if runs {
-                row.authors.clear();
-            }
-            if row.waiting_for.is_none() {
-                row.waiting_for = self.held_until(&row).await?;
-            }
-            let goes_back = !runs && self.stage_left_out_of(&mut row, None, &mut entry).await?;
-            if returned {
-                self.close_questions(held, &[(id.clone(), None)], &mut entry).await?;
-            }
-            self.store_row(&stored, &row, entry).await?;
-            self.kick(&id);
-            if goes_back {
-                self.hurry();
-            }
-            return Ok(());
+            return self.sync_unchanged(held, (stored, row), runs, entry).await;
         }
         row.authors.extend(wrote.people.iter().cloned());
         // What is left of a removal is no stranger's.
@@ -197,6 +182,33 @@ impl Inner {
         }
         let rollout = self.new_rollout(&mut row, &ready.hash, &view.commit, false);
         self.enqueue(held, row, rollout, entry).await
+    }
+
+    /// The fleet says what it said before.
+    async fn sync_unchanged(
+        self: &Arc<Self>,
+        held: &Held,
+        (stored, mut row): (DeploymentRow, DeploymentRow),
+        runs: bool,
+        mut entry: Entry,
+    ) -> Result<(), EngineError> {
+        let id = row.id.clone();
+        if runs {
+            row.authors.clear();
+        }
+        if row.waiting_for.is_none() {
+            row.waiting_for = self.held_until(&row).await?;
+        }
+        let goes_back = !runs && self.stage_left_out_of(&mut row, None, &mut entry).await?;
+        if stored.removal.is_some() {
+            self.close_questions(held, &[(id.clone(), None)], &mut entry).await?;
+        }
+        self.store_row(&stored, &row, entry).await?;
+        self.kick(&id);
+        if goes_back {
+            self.hurry();
+        }
+        Ok(())
     }
 
     /// Where what waited has ended, the row tells again of what runs or comes.

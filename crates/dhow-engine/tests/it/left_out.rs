@@ -43,17 +43,23 @@ fn free(world: &mut World, tag: &str, digest: Digest) -> String {
     world.ask(async |e| e.quarantine_remove(&alice, &app, &stage, &reference).await).unwrap().message
 }
 
+/// Both are given 2.0.0: the first runs it, the second is about to fail with it.
+fn is_slow_to_fail_with_the_second(world: &mut World) -> Digest {
+    let second = world.publish("app/api", "2.0.0");
+    world.dock(SWARM).break_version(Some(deployment(SWARM)), second);
+    world.dock(SWARM).slow_down(deployment(SWARM));
+    world.push_by("bob", both("2.0.0"));
+    world.settle();
+    second
+}
+
 /// Of two deployments, one runs 2.0.0, and the other is about to fail with it. No version is selected by itself.
 fn the_second_runs_in_one() -> (World, Digest) {
     let files = [root("{ update: commit }"), image_service("app", "{ semver: '>=9' }")];
     let mut world = World::new(files.into_iter().chain(both("1.0.0")));
     world.publish("app/api", "1.0.0");
     world.start();
-    let second = world.publish("app/api", "2.0.0");
-    world.dock(SWARM).break_version(Some(deployment(SWARM)), second);
-    world.dock(SWARM).slow_down(deployment(SWARM));
-    world.push_by("bob", both("2.0.0"));
-    world.settle();
+    let second = is_slow_to_fail_with_the_second(&mut world);
     assert_eq!((world.running(COMPOSE), world.running(SWARM)), ("2.0.0".into(), "1.0.0".into()));
     (world, second)
 }
@@ -140,11 +146,7 @@ fn an_edit_that_waits_to_go_back_to_what_is_in_quarantine_by_now_goes_further_ba
     world.publish("app/api", "0.9.0");
     let first = world.publish("app/api", "1.0.0");
     world.start();
-    let second = world.publish("app/api", "2.0.0");
-    world.dock(SWARM).break_version(Some(deployment(SWARM)), second);
-    world.dock(SWARM).slow_down(deployment(SWARM));
-    world.push_by("bob", both("2.0.0"));
-    world.settle();
+    is_slow_to_fail_with_the_second(&mut world);
     world.fleet.refuse_pushes(Some("a hook says no"));
     world.publish_broken("app/api", "3.0.0");
     world.push_by("bob", both("3.0.0"));

@@ -46,8 +46,7 @@ impl Restore {
     pub fn after(self, waiting: &Self) -> Self {
         let left = self.left().chain(waiting.left()).cloned();
         let Some(mut all) = Self::of_all(left, self.back.clone()) else { return self };
-        all.since.clone_from(&waiting.since);
-        self.left().for_each(|pin| drop(all.since.remove(&pin.digest)));
+        all.since = waiting.since_but_for(&self);
         all.since.extend(self.since_but_for(waiting));
         all
     }
