@@ -309,9 +309,17 @@ impl Engine {
         self.inner.servers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The fleet has been read and compared at least once.
-    pub fn ready(&self) -> bool {
-        self.inner.view().is_ok()
+    /// Why nothing is carried; `None`: the fleet was read, by this process or by one before it on the same state, and the
+    /// voyage goes on.
+    pub fn not_ready(&self) -> Option<&'static str> {
+        if self.inner.stop.is_cancelled() {
+            return Some(
+                "this dhow carries nothing any more: another one has taken over, and its log says where; keep one of them, \
+                 and start that one again",
+            );
+        }
+        let starts = "dhow is starting: the fleet was not read yet; its log says what it waits for";
+        self.inner.view().is_err().then_some(starts)
     }
 }
 

@@ -162,8 +162,8 @@ pub trait Control: Send + Sync {
     /// The environment that a spelling means in this fleet, as in `prod` for `production`.
     fn environment(&self, spelled: EnvironmentName) -> EnvironmentName;
 
-    /// The fleet was read and the engine works.
-    fn ready(&self) -> bool;
+    /// Why nothing is carried, for people; `None`: the fleet was read and the engine works.
+    fn not_ready(&self) -> Option<&'static str>;
 
     /// Number of the newest event. It is set after the event can be read by [`Control::history`].
     fn newest(&self) -> watch::Receiver<u64>;

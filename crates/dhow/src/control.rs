@@ -213,8 +213,8 @@ impl Control for EngineControl {
         }
     }
 
-    fn ready(&self) -> bool {
-        self.engine.ready()
+    fn not_ready(&self) -> Option<&'static str> {
+        self.engine.not_ready()
     }
 
     fn newest(&self) -> watch::Receiver<u64> {

@@ -22,3 +22,4 @@ mod rollback;
 mod room;
 mod servers;
 mod support;
+mod taken_over;

@@ -15,10 +15,8 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, 
     if state.shutdown.is_cancelled() {
         return Err(ApiError::not_yet("dhow is stopping"));
     }
-    if !state.control.ready() {
-        return Err(ApiError::not_yet(
-            "dhow is starting: the fleet was not read yet; its log says what it waits for",
-        ));
+    if let Some(why) = state.control.not_ready() {
+        return Err(ApiError::not_yet(why));
     }
     Ok(Json(json!({"status": "ready"})))
 }

@@ -136,5 +136,7 @@ async fn health_and_readiness_need_no_token() {
     assert_eq!(api.call("", "GET", "/readyz", "").await.0, StatusCode::OK);
     *api.engine.ready.lock().unwrap() = false;
     assert_eq!(api.call("", "GET", "/healthz", "").await.0, StatusCode::OK);
-    assert_eq!(api.call("", "GET", "/readyz", "").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let (status, body) = api.call("", "GET", "/readyz", "").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body.to_string().contains("the fleet is in the fog"), "{body:?}");
 }

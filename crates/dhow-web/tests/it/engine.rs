@@ -314,8 +314,8 @@ impl Control for FakeEngine {
         if spelled.as_str() == "prod" { "production".parse().unwrap() } else { spelled }
     }
 
-    fn ready(&self) -> bool {
-        *self.ready.lock().unwrap()
+    fn not_ready(&self) -> Option<&'static str> {
+        (!*self.ready.lock().unwrap()).then_some("the fleet is in the fog")
     }
 
     fn newest(&self) -> watch::Receiver<u64> {

@@ -109,8 +109,8 @@ impl Control for Nobody {
     fn environment(&self, spelled: Environment) -> Environment {
         spelled
     }
-    fn ready(&self) -> bool {
-        true
+    fn not_ready(&self) -> Option<&'static str> {
+        None
     }
     fn newest(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
