@@ -154,8 +154,10 @@ pub struct Context {
 pub enum CheckAddress {
     /// A unix socket that only Dhow knows.
     Unix(PathBuf),
-    /// An address.
+    /// An address, where HTTP is plain.
     Tcp(SocketAddr),
+    /// An address where HTTP is spoken over TLS: the front door of a site that has a certificate.
+    Tls(SocketAddr),
     /// There is nothing to connect to, and why: a candidate is then not checked, and at the front door a check that
     /// connects fails with these words.
     Nowhere(String),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::SystemTime;
 
-use dhow_core::fleet::Route;
+use dhow_core::fleet::{Route, Tls};
 use dhow_core::port::{CheckAddress, Context, Front, Rendered, Stream, TargetError};
 
 use super::api::Facts;
@@ -221,7 +221,8 @@ impl ComposeTarget {
         if front == Front::Door
             && let Some(route) = body.route.as_ref().filter(|_| look.seen.routed)
         {
-            return self.routes.door(&rendered.deployment, place, route).await.map(CheckAddress::Tcp);
+            let door = self.routes.door(&rendered.deployment, place, route).await?;
+            return Ok(if route.tls == Tls::Off { CheckAddress::Tcp(door) } else { CheckAddress::Tls(door) });
         }
         let wanted = |facts: &&Facts| {
             let matching = look.seen.services.get(&facts.service).into_iter().flat_map(|s| &s.containers);

@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::answer::Deadline;
 
-/// A connection of either kind.
+/// A connection of any kind.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -20,7 +20,7 @@ pub(super) async fn connect(address: &CheckAddress, deadline: Deadline) -> Resul
             let stream = deadline.wait(UnixStream::connect(path)).await;
             ("its socket".to_owned(), stream.map(|stream| stream.map(boxed)))
         }
-        CheckAddress::Tcp(address) => {
+        CheckAddress::Tcp(address) | CheckAddress::Tls(address) => {
             let stream = deadline.wait(TcpStream::connect(address)).await;
             (address.to_string(), stream.map(|stream| stream.map(boxed)))
         }

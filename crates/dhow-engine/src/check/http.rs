@@ -1,10 +1,11 @@
-//! An HTTP request as a check: plain HTTP/1.1, redirects not followed.
+//! An HTTP request as a check: HTTP/1.1, over TLS where the address speaks it; redirects are not followed.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use dhow_core::port::CheckAddress;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use http::uri::Authority;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -15,6 +16,7 @@ use url::{Position, Url};
 
 use super::answer::{Deadline, beginning};
 use super::connect::connect;
+use super::tls;
 
 /// Bytes of a body that are searched.
 const SEARCHED: usize = 1024 * 1024;
@@ -67,7 +69,10 @@ pub(super) async fn probe(
     deadline: Deadline,
 ) -> Result<(), String> {
     let request = request?;
-    let stream = connect(address, deadline).await?;
+    let mut stream = connect(address, deadline).await?;
+    if matches!(address, CheckAddress::Tls(_)) {
+        stream = Box::new(tls::begin(stream, &host_of(&request), deadline).await?);
+    }
     let (mut sender, connection) =
         handshake(TokioIo::new(stream)).await.map_err(|error| format!("no HTTP there: {error}"))?;
     let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
@@ -83,6 +88,13 @@ pub(super) async fn probe(
         Some(text) => search(response.into_body(), text, deadline).await,
         None => Ok(()),
     }
+}
+
+/// The host that a request asks for, without its port.
+fn host_of(request: &Request<Empty<Bytes>>) -> String {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host.parse::<Authority>().ok());
+    host.map(|host| host.host().trim_matches(['[', ']']).to_owned()).unwrap_or_default()
 }
 
 /// The answer about a status that is not the wanted one.

@@ -9,6 +9,7 @@ mod connect;
 mod http;
 mod run;
 mod tcp;
+mod tls;
 #[cfg(test)]
 mod twin;
 

@@ -14,7 +14,9 @@ pub(super) async fn probe(
     deadline: Deadline,
 ) -> Result<(), String> {
     let address = match (address, port) {
-        (CheckAddress::Tcp(own), Some(port)) => &CheckAddress::Tcp(SocketAddr::new(own.ip(), port)),
+        (CheckAddress::Tcp(own) | CheckAddress::Tls(own), Some(port)) => {
+            &CheckAddress::Tcp(SocketAddr::new(own.ip(), port))
+        }
         (own, _) => own,
     };
     connect(address, deadline).await.map(drop)

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::twin::{Leaping, OPEN, Server, answer, http};
 use super::*;
 use dhow_core::rollout::CheckFailure;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Notify;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -179,6 +180,21 @@ async fn tcp_succeeds_once_connected_and_a_port_replaces_the_addresses_own() {
     try_once(&CheckSpec::new(Probe::Tcp { port: Some(own.port()) }), &context).await.unwrap();
     let said = try_once(&CheckSpec::new(Probe::Tcp { port: None }), &context).await.unwrap_err();
     assert_eq!(said, "connection refused: 127.0.0.1:1");
+}
+
+#[tokio::test]
+async fn a_front_door_that_speaks_no_tls_is_told() {
+    let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = CheckAddress::Tls(door.local_addr().unwrap());
+    let plain = async {
+        let (mut visitor, _) = door.accept().await.unwrap();
+        visitor.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+    };
+    let (spec, context) = (http(None), with_commands(&address));
+    let (said, ()) = tokio::join!(try_once(&spec, &context), plain);
+    let said = said.unwrap_err();
+    assert!(said.starts_with("no TLS there for h: "), "{said}");
+    try_once(&CheckSpec::new(Probe::Tcp { port: None }), &with_commands(&address)).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod demo;
 mod docs;
 mod faults;
+mod front;
 mod servers;
 mod static_file;
 pub mod support;
