@@ -71,7 +71,7 @@ impl Approvals {
 }
 
 /// When a change may enter an environment: weekdays and times of day in a zone. The end is exclusive; a window may
-/// span midnight.
+/// span midnight. Read and checked; nothing is held by it yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// As written, `Mon-Fri 08:00-17:00`.

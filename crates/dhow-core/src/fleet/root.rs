@@ -226,6 +226,11 @@ fn update(reader: &mut Reader<'_>, node: &Node) -> UpdateMode {
 }
 
 fn read_window(reader: &mut Reader<'_>, node: &Node) -> Option<Window> {
+    reader.warn(
+        node.at,
+        "window is not kept by this version: changes come in at any time",
+        "where that must not be, let people approve: approvals: { needed: 1 }",
+    );
     let fields = reader.fields(node, "window", keys::WINDOW);
     let Some(open) = fields.get("open") else {
         reader.error_help(node.at, "window has no open", "write open: \"Mon-Fri 08:00-17:00\"");

@@ -122,6 +122,8 @@ impl FolderSettings {
         }
         if let Some(node) = fields.get("rollback_on") {
             settings.rollback_on_degraded = node.as_str() == Some("degraded");
+            let message = "rollback_on is not available in this version: lost health is shown, and nothing is rolled back";
+            reader.warn(node.at, message, "look at `dhow status`; `dhow rollback` goes back by hand");
             if !settings.rollback_on_degraded {
                 reader.error_help(node.at, "rollback_on must be degraded", "write rollback_on: degraded");
             }

@@ -73,7 +73,7 @@ pub struct Rendered {
     pub pins: BTreeMap<ArtifactName, Pin>,
     /// Every file of the fleet that was read, mounted, sent or served, sorted: the desired hash is made of these.
     pub reads: Vec<String>,
-    /// Files whose content goes with the release, where they stand in the fleet: path in the fleet to content id.
+    /// Files whose content goes with the release, by their paths in the fleet.
     /// The engine keeps their bytes reachable by the fleet's commit.
     pub fleet_files: Vec<String>,
     /// The target's own data.

@@ -1,10 +1,10 @@
-//! `dhow sync`: rolls out what differs at first sight.
+//! `dhow sync`: a person's word for what differs from the fleet.
 
 use std::process::ExitCode;
 
 use super::ask::Ask;
 
-/// Roll out what waits for a person's word at first sight
+/// Read the fleet now, and roll out what differs from it; confirms removals that wait
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

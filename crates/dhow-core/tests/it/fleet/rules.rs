@@ -37,9 +37,15 @@ fn an_order_of_services_must_exist_and_have_no_circle() {
 }
 
 #[test]
-fn pull_request_is_legal_and_told() {
-    let found = only(&[("dhow.yaml", "environments: {stage: {update: pull_request}}\n")]);
-    assert!(found.to_string().starts_with("warning"), "{found}");
+fn what_is_legal_and_not_done_by_this_version_is_told() {
+    for (path, text) in [
+        ("dhow.yaml", "environments: {stage: {update: pull_request}}\n"),
+        ("dhow.yaml", "environments: {stage: {window: {open: \"Mon-Fri 08:00-17:00\"}}}\n"),
+        ("services/shop/compose/stage/dhow.yaml", "rollback_on: degraded\n"),
+    ] {
+        let found = only(&[("services/shop/compose/stage/compose.yaml", COMPOSE), (path, text)]);
+        assert!(found.to_string().starts_with("warning") && found.help.is_some(), "{found}");
+    }
 }
 
 #[test]
