@@ -27,7 +27,7 @@ const MAX_TOKEN: u64 = 4 << 10;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Connection {
     /// Address of the API, as in `https://dhow.acme.dev`; the token is read from DHOW_TOKEN
-    #[arg(long, env = "DHOW_URL", value_name = "URL", help_heading = "Connection")]
+    #[arg(long, env = "DHOW_URL", value_name = "URL", value_parser = address, help_heading = "Connection")]
     url: Option<Url>,
     /// File that holds the token, in place of DHOW_TOKEN
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
@@ -38,6 +38,16 @@ pub struct Connection {
     /// Send the token over plain HTTP to another host: whoever is on the way can read it
     #[arg(long, env = "DHOW_PLAIN_HTTP", help_heading = "Connection")]
     plain_http: bool,
+}
+
+/// An address as people give it.
+pub fn address(text: &str) -> Result<Url, String> {
+    let example = "expected an address such as https://dhow.acme.dev or http://127.0.0.1:8080";
+    if text.trim().is_empty() {
+        return Err(format!("it is empty: {example}, or unset it"));
+    }
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| example.to_owned())
 }
 
 /// Which service in which environment

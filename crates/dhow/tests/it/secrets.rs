@@ -1,5 +1,6 @@
 //! Secrets of the fleet go only where `serve --config` lets them.
 
+use crate::support::process::{dhow, run};
 use crate::support::{Fleet, SHOP, site};
 
 #[tokio::test]
@@ -43,4 +44,22 @@ async fn a_secret_that_is_not_listed_for_a_registry_is_refused_and_told_and_one_
     assert!(!serve.said().contains(&token), "the secret is in the log");
     assert!(!serve.get("status").await.to_string().contains(&token));
     assert_eq!(serve.get("status").await["problems"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_token_is_not_shown_to_the_registry_of_another_dhow() {
+    let (ours, theirs) = (Fleet::with(&SHOP).await, Fleet::with(&SHOP).await);
+    let (ours, theirs) = (ours.serve().start().await, theirs.serve().start().await);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "<h1>one</h1>").unwrap();
+    let publish = async |url: &str, token: String| {
+        let mut command = dhow(folder.path());
+        command.env("DHOW_URL", url).env("DHOW_TOKEN", token).arg("publish").arg(folder.path());
+        command.args(["--to", &format!("{}/shop/web:1.0.0", theirs.api)]);
+        run(command).await
+    };
+    // Their token is right, and is shown to them only where it is said that it is theirs.
+    let refused = publish(&format!("http://{}", ours.api), theirs.admin()).await;
+    refused.refused(&["DHOW_TOKEN was not sent", &theirs.api, &ours.api, "unset DHOW_URL"]);
+    publish(&format!("http://{}", theirs.api), theirs.admin()).await.ok();
 }
