@@ -1,6 +1,6 @@
 //! quarantine list, add, remove.
 
-use dhow_core::noun::{EnvironmentName, ImageReference, Pin, ServiceName};
+use dhow_core::noun::{DeploymentId, EnvironmentName, ImageReference, Pin, ServiceName};
 use dhow_core::port::{Scan, StoreExt as _};
 use dhow_core::rollout::{Event, Quarantined};
 
@@ -19,6 +19,8 @@ impl Engine {
     }
 
     /// Puts a version into quarantine: it is not selected there, nor promoted from there.
+    ///
+    /// Errors: `NotFound` where the fleet knows no such service or environment.
     pub async fn quarantine_add(
         &self,
         actor: &Actor,
@@ -28,6 +30,7 @@ impl Engine {
         reason: &str,
     ) -> Result<Outcome, EngineError> {
         let inner = &self.inner;
+        inner.must_know(service, environment)?;
         let pin = inner.pin_of(reference).await?;
         let _guard = inner.scopes.lock(&(service.clone(), environment.clone())).await;
         let mut entry = Entry::new();
@@ -95,6 +98,26 @@ impl Engine {
 }
 
 impl Inner {
+    /// A word that was typed wrong must not pass for one that took effect.
+    fn must_know(&self, service: &ServiceName, environment: &EnvironmentName) -> Result<(), EngineError> {
+        let Ok(view) = self.view() else { return Ok(()) };
+        let fleet = &view.fleet;
+        let runs = |is: &dyn Fn(&DeploymentId) -> bool| fleet.deployments.keys().any(is);
+        let lacks = match () {
+            () if fleet.broken_root => return Ok(()),
+            () if !fleet.services.contains_key(service) && !runs(&|id| id.service == *service) => {
+                format!("service {service}")
+            }
+            () if !fleet.environments.contains_key(environment)
+                && !runs(&|id| id.environment == *environment) =>
+            {
+                format!("environment {environment}")
+            }
+            () => return Ok(()),
+        };
+        Err(EngineError::NotFound(format!("the fleet has no {lacks}; `dhow status` lists what it has")))
+    }
+
     /// The pin behind a reference: its digest, or what its tag was first seen to be.
     async fn pin_of(&self, reference: &ImageReference) -> Result<Pin, EngineError> {
         if let Some(digest) = reference.digest {

@@ -165,3 +165,19 @@ fn what_is_quarantined_after_its_approval_is_not_committed() {
     world.settle();
     assert_eq!(world.pinned("shop", "production"), "1.0.0");
 }
+
+#[test]
+fn a_scope_that_the_fleet_does_not_have_is_refused() {
+    let mut world = stage();
+    let reference = format!("r.test/shop/web:2.0.0@{}", Digest::of(b"2")).parse().unwrap();
+    for (service, environment, word) in
+        [("shoop", "stage", "no service shoop"), ("shop", "stagee", "no environment stagee")]
+    {
+        let (alice, service, environment) = (actor("alice"), name(service), place(environment));
+        let added =
+            world.ask(async |e| e.quarantine_add(&alice, &service, &environment, &reference, "bad").await);
+        let told = added.unwrap_err().to_string();
+        assert!(told.contains(word), "{told}");
+    }
+    assert!(world.list::<Quarantined>("").is_empty());
+}
