@@ -27,18 +27,26 @@ impl Engine {
         let inner = &self.inner;
         inner.sync_once().await?;
         let view = inner.view()?;
-        let mut removed = 0;
+        let (mut removed, mut asked) = (0, 0);
         for id in inner.removing(service, environment).await? {
             if is_gone(&view, &id) {
                 inner.begin_removal(&id, BTreeSet::new()).await?;
-                removed += 1;
+                match inner.row(&id).await?.removal {
+                    Some(Removal::Asked) => asked += 1,
+                    _ => removed += 1,
+                }
             }
         }
         let begun = inner.roll_out_desired(service, environment).await?;
-        if removed == 0 && begun == Begun::default() && view.deployments_of(service, environment).is_empty() {
+        if removed + asked == 0
+            && begun == Begun::default()
+            && view.deployments_of(service, environment).is_empty()
+        {
             return Err(EngineError::NotFound(format!("the fleet has no {service} in {environment}")));
         }
-        let told = [rollouts(begun.rollouts), mends(begun.mends), removals(removed)];
+        let asked = (asked > 0)
+            .then(|| format!("a removal waits for approval: `dhow approve {service} {environment}`"));
+        let told = [rollouts(begun.rollouts), mends(begun.mends), removals(removed), asked];
         let told: Vec<String> = told.into_iter().flatten().collect();
         Ok(Outcome::new(match told.is_empty() {
             true => "nothing to do: it runs what the fleet says, or is being rolled out".to_owned(),

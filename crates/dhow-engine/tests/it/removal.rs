@@ -193,6 +193,8 @@ fn what_left_the_fleet_is_not_rolled_out_though_people_said_yes_before() {
     assert_eq!(world.running("shop/static_file/production"), "");
     assert_eq!(world.runs("shop/static_file/production"), ["1.0.0 superseded"]);
     assert!(world.waits("shop/static_file/production").contains("approval of its removal"));
+    let said = world.sync("alice", "shop", "production").unwrap().message;
+    assert_eq!(said, "a removal waits for approval: `dhow approve shop production`");
 }
 
 #[test]
