@@ -16,12 +16,31 @@ use crate::rollout::{CheckFailure, Event, Health, Progress};
 pub struct Status {
     /// The fleet's commit that was last compared.
     pub fleet_commit: Option<CommitId>,
+    /// A newer one that was read and is being compared; `null` where there is none.
+    #[serde(default)]
+    pub fleet_head: Option<CommitId>,
     /// Every deployment, sorted.
     pub deployments: Vec<DeploymentStatus>,
     /// What people are asked.
     pub proposals: Vec<OpenProposal>,
-    /// What is wrong in the fleet's files.
+    /// What does not go on by itself.
+    #[serde(default)]
+    pub holds: Vec<OpenHold>,
+    /// What is wrong in the fleet's files, and what could not be done.
     pub problems: Vec<String>,
+}
+
+/// A service that gets no new versions in an environment for now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpenHold {
+    /// Service.
+    pub service: ServiceName,
+    /// Environment.
+    pub environment: EnvironmentName,
+    /// Why, and what lets it go on.
+    pub reason: String,
+    /// Since when.
+    pub since: String,
 }
 
 /// One deployment.
@@ -40,6 +59,9 @@ pub struct DeploymentStatus {
     pub health: Health,
     /// What the fleet says.
     pub desired: Vec<ArtifactStatus>,
+    /// Versions that were selected or approved, and that the fleet does not say yet.
+    #[serde(default)]
+    pub coming: Vec<ArtifactStatus>,
     /// What runs.
     pub running: Vec<ArtifactStatus>,
     /// The fleet's commit of what runs.

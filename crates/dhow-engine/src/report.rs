@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use dhow_core::noun::{ArtifactName, DeploymentId, Pin, ServiceName};
 use dhow_core::port::{EventQuery, Place, Scan, StoreExt as _};
 use dhow_core::report::{
-    ArtifactStatus, DebtStatus, DeploymentStatus, HistoryEntry, PlaceStatus, Status, rfc3339,
+    ArtifactStatus, DebtStatus, DeploymentStatus, HistoryEntry, OpenHold, PlaceStatus, Status, rfc3339,
 };
-use dhow_core::rollout::{Debt, DeploymentRow, Event, FleetCursor, Progress, Proposal, Rollout, State};
+use dhow_core::rollout::{
+    Debt, DeploymentRow, Event, FleetCursor, GatesRow, Hold, Progress, Proposal, Rollout, State, UpdateRow,
+};
 
 use crate::engine::{Engine, EngineError};
+use crate::sync::until;
 
 impl Engine {
     /// Every deployment, or those of one service, and what people are asked.
@@ -17,26 +20,39 @@ impl Engine {
         let prefix = service.map(|s| format!("{s}/")).unwrap_or_default();
         let scan = Scan { prefix, ..Scan::default() };
         let rows: Vec<DeploymentRow> = self.store().list(scan.clone()).await?;
+        let updates: Vec<UpdateRow> = self.store().list(scan.clone()).await?;
         let mut deployments = Vec::with_capacity(rows.len());
         for row in rows {
-            deployments.push(self.deployment_status(row).await?);
+            let coming = coming(&row, &updates);
+            deployments.push(self.deployment_status(row, coming).await?);
         }
+        let holds: Vec<Hold> = self.store().list(scan.clone()).await?;
         let view = self.inner.view().ok();
+        let fleet_commit = self.store().load::<FleetCursor>(FleetCursor::KEY).await?.map(|c| c.commit);
+        let head = view.as_ref().map(|view| view.commit.clone());
         let mut proposals = Vec::new();
         for proposal in self.store().list::<Proposal>(Scan { open_only: true, ..scan }).await? {
             proposals.push(self.inner.proposal_view(proposal).await?);
         }
-        let problems: Option<Vec<String>> =
-            view.as_ref().map(|v| v.fleet.diagnostics.iter().map(ToString::to_string).collect());
+        let mut problems: Vec<String> =
+            view.iter().flat_map(|v| v.fleet.diagnostics.iter().map(ToString::to_string)).collect();
+        problems.extend(self.store().list::<GatesRow>(Scan::default()).await?.iter().filter_map(refused));
+        problems.extend(self.inner.troubles.told());
         Ok(Status {
-            fleet_commit: self.store().load::<FleetCursor>(FleetCursor::KEY).await?.map(|c| c.commit),
+            fleet_head: head.filter(|head| Some(head) != fleet_commit.as_ref()),
+            fleet_commit,
             deployments,
             proposals,
-            problems: problems.into_iter().flatten().chain(self.inner.troubles.told()).collect(),
+            holds: holds.into_iter().map(open_hold).collect(),
+            problems,
         })
     }
 
-    async fn deployment_status(&self, row: DeploymentRow) -> Result<DeploymentStatus, EngineError> {
+    async fn deployment_status(
+        &self,
+        row: DeploymentRow,
+        coming: BTreeMap<ArtifactName, Pin>,
+    ) -> Result<DeploymentStatus, EngineError> {
         let settled = row.phase.is_none_or(|phase| phase == State::Succeeded);
         let told = row.reason.is_some() || row.waiting_for.is_some() || !settled;
         let rollout: Option<Rollout> = match (row.rollout, told) {
@@ -56,6 +72,7 @@ impl Engine {
             debts.push(self.debt_status(&row.id, debt).await?);
         }
         let waiting_for = row.waiting_for.clone().or_else(|| waits_for_places(&row));
+        let waiting_for = waiting_for.or_else(|| waits_for_commit(&coming));
         let DeploymentId { service, target, environment } = row.id;
         Ok(DeploymentStatus {
             service,
@@ -68,6 +85,7 @@ impl Engine {
             },
             health: row.health,
             desired: artifacts(&row.desired_pins),
+            coming: artifacts(&coming),
             running: running.map(|r| artifacts(&r.rendered.pins)).unwrap_or_default(),
             fleet_commit: row.commit,
             since: rfc3339(row.since_ms),
@@ -138,6 +156,39 @@ fn waits_for_places(row: &DeploymentRow) -> Option<String> {
     });
     let told: Vec<String> = told.collect();
     (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// Versions on their way into the fleet that a deployment would take.
+fn coming(row: &DeploymentRow, updates: &[UpdateRow]) -> BTreeMap<ArtifactName, Pin> {
+    let DeploymentId { service, environment, .. } = &row.id;
+    let of_scope = updates.iter().filter(|u| (&u.service, &u.environment) == (service, environment));
+    let pins = of_scope.flat_map(|update| &update.pins);
+    let is_new = |artifact, pin: &Pin| row.desired_pins.get(artifact).is_some_and(|p| p.digest != pin.digest);
+    pins.filter(|(artifact, pin)| is_new(*artifact, *pin)).map(|(a, p)| (a.clone(), p.clone())).collect()
+}
+
+/// What is selected, or approved, and not in the fleet yet.
+fn waits_for_commit(coming: &BTreeMap<ArtifactName, Pin>) -> Option<String> {
+    let told = |(artifact, pin): (&ArtifactName, &Pin)| match &pin.tag {
+        Some(tag) => format!("{artifact} {tag}"),
+        None => format!("{artifact} {}", pin.digest.short()),
+    };
+    let told: Vec<String> = coming.iter().map(told).collect();
+    (!told.is_empty()).then(|| format!("{} to be committed to the fleet", told.join(", ")))
+}
+
+/// Gates of the fleet that are not in force.
+fn refused(row: &GatesRow) -> Option<String> {
+    let (name, why) = (&row.environment.name, row.refused.as_ref()?);
+    Some(format!(
+        "the gates that dhow.yaml says for {name} are not in force: {why}; the former ones hold, and dhow.yaml should say them"
+    ))
+}
+
+fn open_hold(hold: Hold) -> OpenHold {
+    let reason = until(&hold);
+    let Hold { service, environment, at_ms, .. } = hold;
+    OpenHold { service, environment, reason, since: rfc3339(at_ms) }
 }
 
 fn artifacts(pins: &BTreeMap<ArtifactName, Pin>) -> Vec<ArtifactStatus> {

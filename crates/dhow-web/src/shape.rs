@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::token::{Role, TokenName};
 
 pub use dhow_core::report::{
-    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, LogEntry, OpenProposal, PlaceStatus,
-    PlannedStep, ProcessStatus, Processes, RoomProblem, Status, rfc3339,
+    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, LogEntry, OpenHold, OpenProposal,
+    PlaceStatus, PlannedStep, ProcessStatus, Processes, RoomProblem, Status, rfc3339,
 };
 pub use exec::{ExecEntry, ExecRequest};
 

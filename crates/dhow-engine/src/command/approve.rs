@@ -156,7 +156,7 @@ impl Inner {
                     proposal: Some(proposal.id.clone()),
                 };
                 update_selected(entry, &update)?;
-                Ok("approved: it is committed and rolled out now")
+                Ok("approved: it is committed next, then rolled out")
             }
             Ask::Rollout { .. } => {
                 for hash in approved {

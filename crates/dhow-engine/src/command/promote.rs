@@ -34,7 +34,7 @@ impl Engine {
                 inner.select(service, environment, None, Some(actor.person.clone())).await?;
                 Ok(Outcome::new(match gates.effective_approvals() {
                     Some(needs) => format!("proposed; it waits for {} approvals", needs.needed),
-                    None => "it is committed and rolled out now".into(),
+                    None => "it is committed next, then rolled out".into(),
                 }))
             }
         }

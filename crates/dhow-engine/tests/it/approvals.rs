@@ -264,3 +264,34 @@ fn an_approved_image_is_not_asked_about_a_second_time() {
     assert_eq!(world.phase(compose), "succeeded");
     assert_eq!(world.running(compose), "1.1.0");
 }
+
+#[test]
+fn what_was_approved_and_cannot_be_committed_yet_is_told() {
+    let mut world = gated(1);
+    world.fleet.refuse_pushes(Some("a hook says no"));
+    world.publish("shop/web", "2.0.0");
+    world.settle();
+    world.approve("bob", "shop", "production").unwrap();
+    let status = world.ask(async |e| e.status(None).await).unwrap();
+    let row = &status.deployments[0];
+    assert_eq!(row.waiting_for.as_deref(), Some("web 2.0.0 to be committed to the fleet"));
+    assert_eq!(row.coming[0].tag.as_ref().map(|tag| tag.as_str()), Some("2.0.0"));
+    assert!(status.problems.iter().any(|told| told.contains("a hook says no")), "{:?}", status.problems);
+    world.fleet.refuse_pushes(None);
+    world.settle();
+    let status = world.ask(async |e| e.status(None).await).unwrap();
+    assert_eq!((status.deployments[0].coming.len(), &status.deployments[0].waiting_for), (0, &None));
+    assert_eq!((world.running(PRODUCTION), status.fleet_head), ("2.0.0".into(), None));
+}
+
+#[test]
+fn gates_that_are_refused_are_told_as_a_problem() {
+    let mut world = gated(2);
+    world.push_by("alice", [root("{ approvals: { needed: 1, from: [alice, bob, carol] } }")]);
+    world.settle();
+    let status = world.ask(async |e| e.status(None).await).unwrap();
+    let told = |problem: &String| {
+        problem.contains("for production are not in force") && problem.contains("ask for less")
+    };
+    assert!(status.problems.iter().any(told), "{:?}", status.problems);
+}

@@ -33,6 +33,11 @@ fn after_a_rollback_from_v3_to_v1_the_policy_picks_neither_v2_nor_v3() {
     assert_eq!(world.running(STAGE), "1.0.0");
     assert_eq!(world.pinned("shop", "stage"), "1.0.0");
     world.settle();
+    let holds = world.ask(async |e| e.status(None).await).unwrap().holds;
+    assert!(
+        holds[0].reason.contains("alice") && holds[0].reason.contains("`dhow resume shop stage`"),
+        "{holds:?}"
+    );
     world.restart();
     assert_eq!((world.running(STAGE), world.pinned("shop", "stage")), ("1.0.0".into(), "1.0.0".into()));
     world.publish("shop/web", "2.5.0");

@@ -23,6 +23,7 @@ pub(crate) async fn show(
     if let Some(environment) = query.environment.map(|e| state.control.environment(e)) {
         status.deployments.retain(|d| d.environment == environment);
         status.proposals.retain(|p| p.environment == environment);
+        status.holds.retain(|h| h.environment == environment);
     }
     Ok(Json(status))
 }

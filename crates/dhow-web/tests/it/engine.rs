@@ -8,8 +8,8 @@ use dhow_core::port::{
 use dhow_core::report::{DebtStatus, LogEntries, LogEntry, ProcessStatus, Processes, RoomProblem, Which};
 use dhow_core::rollout::{CheckFailure, Event, Health, Progress};
 use dhow_web::shape::{
-    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenProposal, PlaceStatus, PlannedStep,
-    QuarantineEntry, Status, rfc3339,
+    ArtifactStatus, DeploymentPlan, DeploymentStatus, HistoryEntry, OpenHold, OpenProposal, PlaceStatus,
+    PlannedStep, QuarantineEntry, Status, rfc3339,
 };
 use dhow_web::{Actor, Control, ControlError, Outcome, RollbackTo};
 use futures::StreamExt as _;
@@ -76,6 +76,13 @@ fn artifact(tag: &str) -> ArtifactStatus {
 pub fn full_status() -> Status {
     Status {
         fleet_commit: Some(CommitId::new("1".repeat(40)).unwrap()),
+        fleet_head: Some(CommitId::new("3".repeat(40)).unwrap()),
+        holds: vec![OpenHold {
+            service: "shop".parse().unwrap(),
+            environment: "stage".parse().unwrap(),
+            reason: "rolled back by alice; `dhow resume shop stage` lets it go on".into(),
+            since: rfc3339(1_700_000_000_000),
+        }],
         deployments: vec![DeploymentStatus {
             service: "shop".parse().unwrap(),
             target: "static_file".parse().unwrap(),
@@ -83,6 +90,7 @@ pub fn full_status() -> Status {
             phase: "rolled_back".into(),
             health: Health::Degraded,
             desired: vec![artifact("v2")],
+            coming: vec![artifact("v3")],
             running: vec![artifact("v1")],
             fleet_commit: Some(CommitId::new("2".repeat(40)).unwrap()),
             since: rfc3339(1_700_000_000_000),

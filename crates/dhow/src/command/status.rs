@@ -94,6 +94,9 @@ fn advice(status: &Status) -> String {
             let _ = writeln!(text, "{}", owed(row, debt));
         });
     }
+    for hold in &status.holds {
+        let _ = writeln!(text, "\n{}/{} is held: {}", hold.service, hold.environment, one_line(&hold.reason));
+    }
     for p in &status.proposals {
         let id = one_line(&p.id);
         let (service, environment) = (&p.service, &p.environment);

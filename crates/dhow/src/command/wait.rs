@@ -159,7 +159,16 @@ impl Watch {
         rows.iter()
             .find_map(|d| failed(d))
             .or_else(|| rows.iter().find_map(|d| pending(d)))
+            .or_else(|| self.uncompared(status))
             .unwrap_or(Verdict::Done)
+    }
+}
+
+impl Watch {
+    /// Without a version that tells it, what the fleet says now may be another one.
+    fn uncompared(&self, status: &Status) -> Option<Verdict> {
+        let head = status.fleet_head.as_ref().filter(|_| self.wanted.is_none())?;
+        Some(Verdict::Pending(format!("the fleet's commit {} is being compared", head.short())))
     }
 }
 
@@ -185,6 +194,7 @@ fn pending(row: &DeploymentStatus) -> Option<Verdict> {
         row.running.iter().any(|r| r.artifact == wanted.artifact && r.digest == wanted.digest)
     };
     let settled = matches!(row.phase.as_str(), "succeeded" | "adopted");
+    let settled = settled && row.coming.is_empty();
     if settled && row.health == Health::Healthy && row.desired.iter().all(runs) {
         return None;
     }
@@ -253,6 +263,20 @@ mod tests {
             let verdict = judge(&mut any(), &[good.clone(), not_yet.clone()]);
             assert!(matches!(verdict, Verdict::Pending(_)), "{not_yet}: {verdict:?}");
         }
+    }
+
+    #[test]
+    fn it_is_not_done_while_a_version_is_on_its_way_into_the_fleet_or_the_fleet_is_compared() {
+        let mut good = row("succeeded", "healthy", "v1", "v1");
+        let scope = Scope { service: "shop".parse().unwrap(), environment: "stage".parse().unwrap() };
+        let mut moved = status(std::slice::from_ref(&good));
+        moved.fleet_head = Some(dhow_core::port::CommitId::new("2".repeat(40)).unwrap());
+        assert!(matches!(any().judge(&scope, &moved), Verdict::Pending(why) if why.contains("2222222")));
+        assert_eq!(version("v1").judge(&scope, &moved), Verdict::Done);
+        good["coming"] = row("", "healthy", "v2", "v2")["desired"].clone();
+        good["waiting_for"] = "web v2 to be committed to the fleet".into();
+        let verdict = judge(&mut any(), &[good]);
+        assert!(matches!(&verdict, Verdict::Pending(why) if why.contains("web v2 to be")), "{verdict:?}");
     }
 
     #[test]
