@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use dhow_core::port::StoreError;
 
-use crate::problem::system;
+use crate::problem::{not_ours, system};
 
 /// How long a lock that is held is waited for: a process that was just killed may have been starting another one, which
 /// has the lock's file for the moment before it becomes what it is to be.
@@ -29,9 +29,13 @@ impl StateLock {
     /// Takes the lock of a directory, made with mode 0700 where there is none. A directory that others may enter is
     /// closed to them, because credentials lie in it, and a warning says so.
     ///
-    /// Errors: [`StoreError::Held`] with the holder's words where another process has it, and keeps it for a second.
+    /// Errors: [`StoreError::Held`] with the holder's words where another process has it, and keeps it for a second;
+    /// [`StoreError::Unusable`] where the directory holds something, and no state.
     pub fn acquire(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let directory = directory.as_ref();
+        if is_of_others(directory) {
+            return Err(not_ours(directory));
+        }
         close_to_others(directory)?;
         let path = directory.join("lock");
         let mut file = OpenOptions::new()
@@ -83,6 +87,14 @@ fn try_for(
             ended => return ended,
         }
     }
+}
+
+/// Whether somebody else's files lie there. What cannot be read is judged when it is used.
+fn is_of_others(directory: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else { return false };
+    // The root of a file system has one of its own.
+    let mut names = entries.flatten().map(|e| e.file_name()).filter(|name| name != "lost+found").peekable();
+    names.peek().is_some() && !names.any(|name| name == "lock" || name == "dhow.db")
 }
 
 fn close_to_others(directory: &Path) -> Result<(), StoreError> {

@@ -20,9 +20,14 @@ pub(crate) fn failed(error: sqlx::Error) -> StoreError {
         Some(8) => format!(
             "the state directory cannot be written ({error}); mount it so that it can, and see whose it is"
         ),
+        Some(11 | 26) => format!("the database is damaged ({error}); stop dhow. {WAY_OUT}"),
         _ => error.to_string(),
     })
 }
+
+/// What a person can do about a database that is damaged.
+const WAY_OUT: &str = "Restore a copy of dhow.db together with dhow.db-wal, or move both away and start again: the state \
+                       is rebuilt from the fleet and from what runs, but history, approvals, quarantine and tokens are lost";
 
 /// A damaged file: `SQLITE_CORRUPT` (11) and `SQLITE_NOTADB` (26).
 fn is_damage(error: &sqlx::Error) -> bool {
@@ -42,9 +47,7 @@ pub(crate) fn opening(path: &Path, error: &sqlx::Error) -> StoreError {
 pub(crate) fn damaged(path: &Path, reason: &str) -> StoreError {
     let path = path.display();
     StoreError::Unusable(format!(
-        "{path} is damaged or no database ({reason}); nothing was changed. Restore a copy of it together with \
-         {path}-wal, or move both away and start again: the state is rebuilt from the fleet and from what runs, but \
-         history, approvals, quarantine and tokens are lost"
+        "{path} is damaged or no database ({reason}); nothing was changed. {WAY_OUT}"
     ))
 }
 
@@ -62,6 +65,15 @@ pub(crate) fn newer(path: &Path, found: i64, known: i64) -> StoreError {
         "{} was written by a newer dhow: its schema is version {found}, this dhow knows up to {known}. Run that newer \
          dhow again, or restore the copy of the state directory from before the upgrade",
         path.display()
+    ))
+}
+
+/// A folder that holds something else.
+pub(crate) fn not_ours(directory: &Path) -> StoreError {
+    StoreError::Unusable(format!(
+        "{} is not empty, and no state of a dhow; nothing was changed. Give dhow a state directory of its own: one that \
+         is not there yet is made",
+        directory.display()
     ))
 }
 

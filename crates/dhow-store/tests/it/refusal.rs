@@ -4,8 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use dhow_core::port::Store as _;
-use dhow_core::port::StoreError;
+use dhow_core::port::{EventQuery, Store as _, StoreError};
 use dhow_store::{SqliteStore, StateLock};
 use sqlx::{ConnectOptions as _, Connection as _};
 
@@ -92,4 +91,44 @@ async fn other_users_cannot_read_the_state() {
     assert_eq!(mode(&state), 0o700);
     let file = filled(&state).await;
     assert_eq!(mode(&file), 0o600);
+}
+
+#[test]
+fn a_directory_with_something_else_in_it_is_refused_and_left_as_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(root.path(), open).unwrap();
+    fs::create_dir(root.path().join("lost+found")).unwrap();
+    fs::write(root.path().join("letter.txt"), "dear").unwrap();
+    let error = StateLock::acquire(root.path()).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, StoreError::Unusable(_)) && text.contains("is not empty"), "{text}");
+    assert!(text.contains(&root.path().display().to_string()), "{text}");
+    assert_eq!(root.path().metadata().unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
+    fs::remove_file(root.path().join("letter.txt")).unwrap();
+    drop(StateLock::acquire(root.path()).unwrap());
+    fs::write(root.path().join("letter.txt"), "dear").unwrap();
+    StateLock::acquire(root.path()).unwrap();
+}
+
+#[tokio::test]
+async fn damage_that_is_found_later_is_told_with_the_way_out() {
+    let root = tempfile::tempdir().unwrap();
+    let file = filled(root.path()).await;
+    let whole = fs::read(&file).unwrap();
+    let mut later = 0;
+    for page in (4096..whole.len()).step_by(4096).take(64) {
+        let mut bytes = whole.clone();
+        bytes[page..page + 4096].fill(0xA5);
+        fs::write(&file, bytes).unwrap();
+        let Ok(store) = SqliteStore::open(&file).await else { continue };
+        if let Err(error) = store.events(EventQuery::default()).await {
+            let text = error.to_string();
+            assert!(text.contains("the database is damaged") && text.contains("Restore a copy"), "{text}");
+            later += 1;
+        }
+        store.close().await;
+    }
+    assert!(later > 0, "all damage was found at once");
 }

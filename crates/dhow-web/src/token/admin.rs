@@ -15,15 +15,19 @@ const FILE: &str = "admin.token";
 const NAME: &str = "admin";
 
 impl Tokens {
-    /// Where there is no token at all, makes one with the role admin and writes it to `<state>/admin.token`, which only
-    /// the owner can read. Returns the file's path if it did. The secret is never logged.
+    /// Where there is no token at all, or the file is empty, makes one with the role admin and writes it to
+    /// `<state>/admin.token`, which only the owner can read. Returns the file's path if it did. The secret is never logged.
     ///
-    /// *Crash*: the file is written whole before the token is stored; the next start writes another one over it.
+    /// *Crash*: the file is written whole before the first token is stored; the next start writes another one over it. One
+    /// that takes the place of a former one is stored first; the file is empty until it is written.
     ///
     /// # Errors
     /// The file cannot be written; the store fails.
     pub async fn ensure_admin(&self, state_dir: &Path) -> Result<Option<PathBuf>, TokenError> {
-        if !self.list().await?.is_empty() {
+        let known = self.list().await?;
+        let path = state_dir.join(FILE);
+        let is_asked_for = std::fs::metadata(&path).is_ok_and(|file| file.len() == 0);
+        if !known.is_empty() && !is_asked_for {
             return Ok(None);
         }
         let system = |e: String| TokenError::System(e);
@@ -31,7 +35,10 @@ impl Tokens {
         let name = NAME.parse().map_err(|e| system(format!("{e}")))?;
         let person = PersonName::new(NAME).map_err(|e| system(e.to_string()))?;
         let row = new_row(name, Role::Admin, person, &secret);
-        let (dir, path) = (state_dir.to_owned(), state_dir.join(FILE));
+        if is_asked_for {
+            self.replace(row.clone()).await?;
+        }
+        let dir = state_dir.to_owned();
         let written = tokio::task::spawn_blocking(move || write(&dir, &secret)).await;
         written.map_err(|e| e.to_string()).and_then(|w| w.map_err(|e| e.to_string())).map_err(|e| {
             system(format!(
@@ -39,7 +46,9 @@ impl Tokens {
                 path.display()
             ))
         })?;
-        self.insert(row).await?;
+        if !is_asked_for {
+            self.insert(row).await?;
+        }
         Ok(Some(path))
     }
 }

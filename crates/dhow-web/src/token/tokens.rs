@@ -119,6 +119,12 @@ impl Tokens {
         })
     }
 
+    /// The same, in the place of one of that name.
+    pub(super) async fn replace(&self, row: TokenRow) -> Result<(), TokenError> {
+        let put = row.put(Expect::Any)?;
+        self.change(move |_| Ok(put)).await
+    }
+
     /// Removes a token: it is refused from now on.
     ///
     /// # Errors

@@ -92,6 +92,22 @@ async fn the_first_start_writes_an_admin_token_that_only_the_owner_can_read() {
 }
 
 #[tokio::test]
+async fn an_empty_file_gets_a_new_admin_token_and_the_former_one_counts_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = Tokens::new(store());
+    let path = tokens.ensure_admin(dir.path()).await.unwrap().unwrap();
+    let read = || SecretString::from(std::fs::read_to_string(&path).unwrap().trim());
+    let former = read();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(tokens.ensure_admin(dir.path()).await.unwrap(), None, "nobody asked for one");
+    std::fs::write(&path, "").unwrap();
+    assert!(tokens.ensure_admin(dir.path()).await.unwrap().is_some());
+    assert_eq!(tokens.check(&read()).await.unwrap().unwrap().role, Role::Admin);
+    assert!(tokens.check(&former).await.unwrap().is_none());
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
 async fn a_first_start_cut_off_before_the_token_was_stored_is_done_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = store();

@@ -1,7 +1,7 @@
 //! `dhow serve`: the control plane.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -56,11 +56,24 @@ pub async fn run(args: Args, log: &Log) -> Result<ExitCode> {
     })
     .await?;
     log.line(&format!("dhow listens on http://{}, sites on http://{}", server.listen, server.sites));
-    log.line(&format!("state in {0}; the administrator's token is in {0}/admin.token", state.display()));
+    log.line(&where_state_is(&state));
     stopped().await;
     log.line("stopping; what is open goes on at the next start");
     server.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the state is, and the way in.
+fn where_state_is(state: &Path) -> String {
+    let (dir, token) = (state.display(), state.join("admin.token"));
+    match token.exists() {
+        true => format!("state in {dir}; the administrator's token is in {}", token.display()),
+        false => format!(
+            "state in {dir}; {0} is not there: make it as an empty file and start again, and a new administrator's token \
+             is written to it",
+            token.display()
+        ),
+    }
 }
 
 /// Returns at SIGINT or SIGTERM.
