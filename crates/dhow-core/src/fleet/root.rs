@@ -191,6 +191,16 @@ impl Root {
         if let Some(node) = fields.get("author_may_approve") {
             approvals.author_may_approve = reader.boolean(node, "author_may_approve").unwrap_or(false);
         }
+        let unknown = |person: &&PersonName| {
+            self.people.get(*person).is_some_and(|known: &Person| known.emails.is_empty())
+        };
+        if let Some(person) = approvals.from.iter().find(unknown).filter(|_| !approvals.author_may_approve) {
+            reader.warn(
+                node.at,
+                format!("{person} may approve and has no emails: {person}'s own commits cannot be told, and may be approved by {person}"),
+                format!("people: {{ {person}: {{ emails: [ADDRESS OF THE COMMITS] }} }}"),
+            );
+        }
         Some(approvals)
     }
 }

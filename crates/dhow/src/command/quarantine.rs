@@ -7,7 +7,7 @@ use dhow_core::noun::{ImageReference, ServiceName};
 use dhow_web::shape::{QuarantineList, QuarantineRequest};
 
 use crate::client::{Connection, Scope};
-use crate::terminal::{Output, print, print_json, print_outcome, table};
+use crate::terminal::{Output, one_line, print, print_json, print_outcome, table};
 
 /// Show and change which versions are not to be selected
 #[derive(Debug, clap::Args)]
@@ -94,7 +94,7 @@ async fn list(args: List) -> anyhow::Result<()> {
         let by = entry.by.map_or_else(|| "dhow".to_owned(), |p| p.to_string());
         let reference = entry.reference.to_string();
         let (service, environment) = (entry.service.to_string(), entry.environment.to_string());
-        rows.add_row([service, environment, reference, entry.at, by, entry.reason]);
+        rows.add_row([service, environment, reference, entry.at, by, one_line(&entry.reason)]);
     }
     print(&format!("{rows}\n"))
 }

@@ -10,7 +10,7 @@ use dhow_core::rollout::{Health, Progress};
 use dhow_web::shape::{ArtifactStatus, DeploymentStatus, Status};
 
 use crate::client::Connection;
-use crate::terminal::{Output, one_line, print, print_json, table};
+use crate::terminal::{Output, lines, one_line, print, print_json, table};
 
 /// Print what should run, what runs, and what it waits for
 #[derive(Debug, clap::Args)]
@@ -111,7 +111,7 @@ fn advice(status: &Status) -> String {
         });
     }
     for problem in &status.problems {
-        let _ = writeln!(text, "\nproblem: {}", one_line(problem));
+        let _ = writeln!(text, "\nproblem: {}", lines(problem));
     }
     text
 }

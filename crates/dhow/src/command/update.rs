@@ -177,9 +177,20 @@ impl<'a> Update<'a> {
 
     /// What one file becomes. `shown` is its name in messages.
     fn file(&mut self, file: &Path, shown: &str) -> anyhow::Result<Outcome> {
-        let Some(old) = read(file)? else { return Ok(Outcome::Unchanged) };
+        let old = match read(file)? {
+            Text::Read(old) => old,
+            Text::Other(bytes) => {
+                if self.is_named(&String::from_utf8_lossy(&bytes)) {
+                    self.say("warning", &format!("{shown}: the file is not UTF-8; it was left alone"));
+                }
+                return Ok(Outcome::Unchanged);
+            }
+        };
         let found = edit::find(shown, &old, &self.request);
         for problem in &found.problems {
+            if problem.kind == ProblemKind::Parse && self.is_named(&old) {
+                self.say("warning", &format!("{problem}; it was left alone"));
+            }
             self.problem(problem);
         }
         let edits: Vec<(Site, ImageReference)> = found
@@ -217,6 +228,12 @@ impl<'a> Update<'a> {
         }
     }
 
+    /// Whether a text that cannot be understood names what is to be set: it may be a template, or broken.
+    fn is_named(&self, text: &str) -> bool {
+        let repositories = self.request.repositories.iter().flatten();
+        repositories.into_iter().any(|repository| text.contains(repository.path()))
+    }
+
     fn report_unmatched(&mut self, dir: &Path) {
         let unmatched: Vec<&SiteKey> =
             self.settings.keys().copied().filter(|key| !self.matched.contains(key)).collect();
@@ -247,9 +264,15 @@ fn list(folder: &Path, open: &mut Vec<PathBuf>, found: &mut Vec<PathBuf>) -> std
     Ok(())
 }
 
-/// A file's text; `None` where it is no text and nothing in it asks to be edited. Never reads much more than the
-/// limit: a longer text comes back cut, and is refused by its length.
-fn read(file: &Path) -> anyhow::Result<Option<String>> {
+/// What is in a file.
+enum Text {
+    Read(String),
+    /// No text, and no marker in it asks to be edited.
+    Other(Vec<u8>),
+}
+
+/// A file's text. Never reads much more than the limit: a longer text comes back cut, and is refused by its length.
+fn read(file: &Path) -> anyhow::Result<Text> {
     let mut bytes = Vec::new();
     let limit = MAX_TEXT as u64 + 1;
     fs::File::open(file)
@@ -257,14 +280,14 @@ fn read(file: &Path) -> anyhow::Result<Option<String>> {
         .context("the file cannot be read")?;
     if bytes.len() > MAX_TEXT {
         // The cut may be in the middle of a character.
-        return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
+        return Ok(Text::Read(String::from_utf8_lossy(&bytes).into_owned()));
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Some(text)),
+        Ok(text) => Ok(Text::Read(text)),
         Err(error) if error.as_bytes().windows(MARKER.len()).any(|window| window == MARKER.as_bytes()) => {
             bail!("the file is not UTF-8 and has {MARKER} markers; convert it, it was left alone")
         }
-        Err(_) => Ok(None),
+        Err(error) => Ok(Text::Other(error.into_bytes())),
     }
 }
 
@@ -441,5 +464,19 @@ mod tests {
         assert!(matches!(set("localhost:5000/a=localhost:5000/a:1").key, SiteKey::Repository(_)));
         assert!(contradiction(&[set("a:b=nginx:1"), set("a:b=nginx:2")]).is_some());
         assert!(contradiction(&[set("a:b=nginx:1"), set("a:c=nginx:2")]).is_none());
+    }
+
+    #[test]
+    fn a_file_that_names_what_is_set_and_cannot_be_understood_is_told_and_left_alone() {
+        let dir = folder(&[
+            ("ok.yaml", "image: ghcr.io/a/b:1\n"),
+            ("broken.yaml", "image: ghcr.io/a/b:1\n  - x: [\n"),
+            ("template.yaml", "image: ghcr.io/other:{{ tag }}\n{{- end }}\n"),
+        ]);
+        std::fs::write(dir.path().join("latin.yaml"), b"# caf\xe9\nimage: ghcr.io/a/b:1\n").unwrap();
+        let (failed, printed, said) = run_in(&dir, &["--set", "ghcr.io/a/b=ghcr.io/a/b:2"]);
+        assert!(!failed && printed.contains("ok.yaml"), "{printed} {said}");
+        let told = |name: &str| said.lines().any(|l| l.starts_with("warning") && l.contains(name));
+        assert!(told("broken.yaml") && told("latin.yaml") && !told("template.yaml"), "{said}");
     }
 }

@@ -11,6 +11,7 @@ use dhow_core::fleet::{self, Fleet};
 use serde::Serialize;
 
 use crate::dir_tree::DirTree;
+use crate::terminal::lines;
 
 /// Check a fleet and print everything that is wrong in it
 #[derive(Debug, clap::Args)]
@@ -65,11 +66,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let (summary, errors) = summary(&fleet);
     anstream::eprintln!("{summary}");
+    if fleet.deployments.is_empty() && fleet.templates.is_empty() {
+        anstream::eprintln!(
+            "warning: nothing is deployed from {}: a deployment is a folder services/<service>/<type>/<environment>, or one \
+             that `layout` or `deployments` in dhow.yaml names; is this the fleet?",
+            args.dir.display()
+        );
+    }
     Ok(if errors { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn text(fleet: &Fleet) -> String {
-    fleet.diagnostics.iter().map(|found| format!("{found}\n\n")).collect()
+    fleet.diagnostics.iter().map(|found| lines(&format!("{found}\n\n"))).collect()
 }
 
 fn json(fleet: &Fleet) -> anyhow::Result<String> {
