@@ -164,7 +164,7 @@ fn coming(row: &DeploymentRow, updates: &[UpdateRow]) -> BTreeMap<ArtifactName, 
     let of_scope = updates.iter().filter(|u| (&u.service, &u.environment) == (service, environment));
     let pins = of_scope.flat_map(|update| &update.pins);
     let is_new = |artifact, pin: &Pin| row.desired_pins.get(artifact).is_some_and(|p| p.digest != pin.digest);
-    pins.filter(|(artifact, pin)| is_new(*artifact, *pin)).map(|(a, p)| (a.clone(), p.clone())).collect()
+    pins.filter(|(artifact, pin)| is_new(*artifact, pin)).map(|(a, p)| (a.clone(), p.clone())).collect()
 }
 
 /// What is selected, or approved, and not in the fleet yet.
