@@ -276,7 +276,7 @@ impl Inner {
                     row.since_ms = self.now_ms();
                 }
                 if changed {
-                    mends = self.stage_mend(held, &mut row, &reason, &mut entry).await?;
+                    mends = self.stage_mend(held, &mut row, &reason, &mut entry);
                 }
                 row.health = Health::Degraded;
                 if !row.reason.as_ref().is_some_and(|told| told.contains(&reason)) {

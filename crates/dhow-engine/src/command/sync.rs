@@ -185,7 +185,7 @@ impl Inner {
         row.take_mend();
         let mut entry = Entry::new();
         let reason = row.reason.clone().unwrap_or_default();
-        let mends = self.stage_mend(held, row, &reason, &mut entry).await?;
+        let mends = self.stage_mend(held, row, &reason, &mut entry);
         if mends {
             entry.put(row)?;
             self.journal.write(entry).await?;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use dhow_core::noun::DeploymentId;
-use dhow_core::port::{Context, Phase, Place, Step, StoreExt as _, Target, TargetError};
-use dhow_core::rollout::{DeploymentRow, Event, Hold, Mend, Release};
+use dhow_core::port::{Context, Phase, Place, Step, Target, TargetError};
+use dhow_core::rollout::{DeploymentRow, Event, Mend, Release};
 use futures::future::join_all;
 
 use super::Turn;
@@ -22,25 +22,22 @@ const MAX_MENDS: usize = 3;
 const WITHIN_MS: i64 = 600_000;
 
 impl Inner {
-    /// Asks a row's worker to bring back what somebody else changed, where that is ours to do: the release was healthy,
-    /// nobody holds it, and it was not brought back too often of late. True: it will be, once the row is stored and the
-    /// deployment kicked.
-    pub(crate) async fn stage_mend(
+    /// Asks a row's worker to bring back what somebody else changed, where that is ours to do: the release was healthy, and
+    /// was not brought back too often of late. True: it will be, once the row is stored and the deployment kicked.
+    ///
+    /// A hold is no reason against it: it says what is not rolled out, and this runs, as nothing else could.
+    pub(crate) fn stage_mend(
         &self,
         _held: &Held,
         row: &mut DeploymentRow,
         reason: &str,
         entry: &mut Entry,
-    ) -> Result<bool, EngineError> {
-        let Some(running) = row.running.filter(|running| row.healthy_release == Some(*running)) else {
-            return Ok(false);
-        };
-        let id = &row.id;
-        let hold: Option<Hold> = self.ports.store.load(&Hold::key_of(&id.service, &id.environment)).await?;
-        let is_left = row.mend_left || row.removal.is_some();
-        if row.mend.is_some() || is_left || hold.is_some_and(|hold| hold.holds(id, &running)) {
-            return Ok(false);
+    ) -> bool {
+        let proven = row.running.is_some() && row.healthy_release == row.running;
+        if !proven || row.mend.is_some() || row.mend_left || row.removal.is_some() {
+            return false;
         }
+        let id = &row.id;
         let since = self.now_ms() - WITHIN_MS;
         row.mended_ms.retain(|at| *at > since);
         if row.mended_ms.len() >= MAX_MENDS {
@@ -50,12 +47,12 @@ impl Inner {
                 id.service, id.environment
             );
             row.leave_mend(told);
-            return Ok(false);
+            return false;
         }
         tracing::warn!(deployment = %id, reason, "what runs was changed without dhow; it is brought back");
         entry.event(Event::MendStarted { deployment: id.clone(), reason: reason.to_owned() });
         row.mend = Some(Mend { reason: reason.to_owned(), tries: 0 });
-        Ok(true)
+        true
     }
 
     /// Brings a deployment back to the release that it should run. Called by its worker when no rollout of it runs; a

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use dhow_core::noun::Digest;
-use dhow_core::rollout::Quarantined;
+use dhow_core::port::Place;
+use dhow_core::rollout::{Health, Hold, Quarantined};
 
 use crate::support::fleet::{image_service, pinned, root, stack, stack_path};
 use crate::support::{BROKEN, File, World, actor, changes, deployment, name, place, tag_in};
@@ -356,4 +357,19 @@ fn what_a_way_back_took_the_place_of_and_is_in_quarantine_by_now_is_waited_for()
     assert!(waits.contains("`dhow sync app stage`: r.test/app/api:3.0.0"), "{waits}");
     world.sync("alice", "app", "stage").unwrap();
     assert_eq!((world.running(COMPOSE), world.waits(COMPOSE)), ("3.0.0".into(), "".into()));
+}
+
+#[test]
+fn what_runs_on_though_it_is_held_is_brought_back_where_somebody_stops_it() {
+    let (mut world, _) = the_second_runs_in_one();
+    quarantine(&mut world, "1.0.0", Digest::of(b"app/api:1.0.0"));
+    let_go(&mut world, SWARM);
+    let held = world
+        .list::<Hold>("")
+        .into_iter()
+        .any(|hold| hold.holds(&deployment(COMPOSE), &world.row(COMPOSE).running.unwrap()));
+    assert!(held && world.running(COMPOSE) == "2.0.0", "{:?}", world.runs(COMPOSE));
+    world.dock(COMPOSE).target.stop_by_hand(&deployment(COMPOSE), &Place::Local);
+    world.settle();
+    assert_eq!((world.running(COMPOSE), world.row(COMPOSE).health), ("2.0.0".into(), Health::Healthy));
 }

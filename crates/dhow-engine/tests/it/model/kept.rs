@@ -161,6 +161,16 @@ fn failures_in_a_row() -> Vec<Kept> {
             &[Publish(App, NotInOne), Pass(1), LoseDatabase, Publish(App, NotInOne)],
         ),
         case(
+            "what ran on though it was held, as it could not go back, was not brought back",
+            Gates::Nothing,
+            &[
+                Publish(App, NotInOne),
+                Quarantine("alice", App, Production, 1),
+                Pass(1),
+                Stop(App, Production),
+            ],
+        ),
+        case(
             "what ran in one of two left quarantine, and the fleet stood at what had failed there",
             Gates::From,
             &[
