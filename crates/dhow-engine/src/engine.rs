@@ -151,6 +151,8 @@ pub(crate) struct Inner {
     pub rollout_numbers: std::sync::atomic::AtomicU64,
     pub tracker: TaskTracker,
     pub stop: CancellationToken,
+    /// It was another one that stopped this one.
+    pub(crate) taken_over: std::sync::atomic::AtomicBool,
 }
 
 /// A task that drives the rollouts of one deployment.
@@ -239,6 +241,7 @@ impl Engine {
             rollout_numbers: std::sync::atomic::AtomicU64::new(newest + 1),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
+            taken_over: std::sync::atomic::AtomicBool::new(false),
             ports,
             settings,
         };
@@ -309,14 +312,19 @@ impl Engine {
         self.inner.servers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why this engine changes nothing any more, for people: another one has its lease, or has been at its places.
+    pub fn taken_over(&self) -> Option<&'static str> {
+        self.inner.taken_over.load(std::sync::atomic::Ordering::SeqCst).then_some(
+            "this dhow carries nothing any more: another one has taken over, and the log says where; keep one of them, and \
+             start that one again",
+        )
+    }
+
     /// Why nothing is carried; `None`: the fleet was read, by this process or by one before it on the same state, and the
     /// voyage goes on.
     pub fn not_ready(&self) -> Option<&'static str> {
-        if self.inner.stop.is_cancelled() {
-            return Some(
-                "this dhow carries nothing any more: another one has taken over, and its log says where; keep one of them, \
-                 and start that one again",
-            );
+        if let Some(over) = self.taken_over() {
+            return Some(over);
         }
         let starts = "dhow is starting: the fleet was not read yet; its log says what it waits for";
         self.inner.view().is_err().then_some(starts)
@@ -329,6 +337,12 @@ const DEBTS_AT_ONCE: usize = 4;
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 impl Inner {
+    /// Another one has taken over: nothing more is begun here.
+    pub(crate) fn give_way(&self) {
+        self.taken_over.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.stop.cancel();
+    }
+
     async fn keep_lease(self: Arc<Self>) {
         loop {
             tokio::select! {
@@ -338,7 +352,7 @@ impl Inner {
             match self.ports.store.renew(&self.lease, LEASE).await {
                 Err(error @ StoreError::Held { .. }) => {
                     tracing::error!(%error, "another dhow has taken over; this one stops");
-                    self.stop.cancel();
+                    self.give_way();
                     return;
                 }
                 Err(error) => tracing::warn!(%error, "the lease could not be renewed"),

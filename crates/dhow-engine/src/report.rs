@@ -13,22 +13,29 @@ use dhow_core::rollout::{
 
 use crate::engine::{Engine, EngineError};
 use crate::sync::until;
+use crate::view::Scope;
 
 impl Engine {
     /// Every deployment, or those of one service, and what people are asked.
     pub async fn status(&self, service: Option<&ServiceName>) -> Result<Status, EngineError> {
         let prefix = service.map(|s| format!("{s}/")).unwrap_or_default();
         let scan = Scan { prefix, ..Scan::default() };
-        let rows: Vec<DeploymentRow> = self.store().list(scan.clone()).await?;
+        // In this order: what was compared is in the rows, and what left the updates is in the head.
+        let fleet_commit = self.store().load::<FleetCursor>(FleetCursor::KEY).await?.map(|c| c.commit);
         let updates: Vec<UpdateRow> = self.store().list(scan.clone()).await?;
+        let mut by_scope: BTreeMap<Scope, Vec<&UpdateRow>> = BTreeMap::new();
+        for update in &updates {
+            by_scope.entry(update.scope()).or_default().push(update);
+        }
+        let rows: Vec<DeploymentRow> = self.store().list(scan.clone()).await?;
         let mut deployments = Vec::with_capacity(rows.len());
         for row in rows {
-            let coming = coming(&row, &updates);
+            let scope = (row.id.service.clone(), row.id.environment.clone());
+            let coming = coming(&row, by_scope.get(&scope).map_or(&[], Vec::as_slice));
             deployments.push(self.deployment_status(row, coming).await?);
         }
         let holds: Vec<Hold> = self.store().list(scan.clone()).await?;
         let view = self.inner.view().ok();
-        let fleet_commit = self.store().load::<FleetCursor>(FleetCursor::KEY).await?.map(|c| c.commit);
         let head = view.as_ref().map(|view| view.commit.clone());
         let mut proposals = Vec::new();
         for proposal in self.store().list::<Proposal>(Scan { open_only: true, ..scan }).await? {
@@ -36,14 +43,19 @@ impl Engine {
         }
         let mut problems: Vec<String> =
             view.iter().flat_map(|v| v.fleet.diagnostics.iter().map(ToString::to_string)).collect();
-        problems.extend(self.store().list::<GatesRow>(Scan::default()).await?.iter().filter_map(refused));
+        let gates: Vec<GatesRow> = self.store().list(Scan::default()).await?;
+        let is_declared = |row: &&GatesRow| {
+            view.as_ref().is_some_and(|v| v.fleet.environments.contains_key(&row.environment.name))
+        };
+        problems.extend(gates.iter().filter(is_declared).filter_map(refused));
         problems.extend(self.inner.troubles.told());
+        problems.extend(self.taken_over().map(str::to_owned));
         Ok(Status {
             fleet_head: head.filter(|head| Some(head) != fleet_commit.as_ref()),
             fleet_commit,
             deployments,
             proposals,
-            holds: holds.into_iter().map(open_hold).collect(),
+            holds: holds.into_iter().filter(holds_back).map(open_hold).collect(),
             problems,
         })
     }
@@ -159,10 +171,8 @@ fn waits_for_places(row: &DeploymentRow) -> Option<String> {
 }
 
 /// Versions on their way into the fleet that a deployment would take.
-fn coming(row: &DeploymentRow, updates: &[UpdateRow]) -> BTreeMap<ArtifactName, Pin> {
-    let DeploymentId { service, environment, .. } = &row.id;
-    let of_scope = updates.iter().filter(|u| (&u.service, &u.environment) == (service, environment));
-    let pins = of_scope.flat_map(|update| &update.pins);
+fn coming(row: &DeploymentRow, updates: &[&UpdateRow]) -> BTreeMap<ArtifactName, Pin> {
+    let pins = updates.iter().flat_map(|update| &update.pins);
     let is_new = |artifact, pin: &Pin| row.desired_pins.get(artifact).is_some_and(|p| p.digest != pin.digest);
     pins.filter(|(artifact, pin)| is_new(*artifact, pin)).map(|(a, p)| (a.clone(), p.clone())).collect()
 }
@@ -183,6 +193,11 @@ fn refused(row: &GatesRow) -> Option<String> {
     Some(format!(
         "the gates that dhow.yaml says for {name} are not in force: {why}; the former ones hold, and dhow.yaml should say them"
     ))
+}
+
+/// A no to one change alone holds nothing that comes after it.
+fn holds_back(hold: &Hold) -> bool {
+    !hold.hashes.is_empty() || !hold.up_to.is_empty() || hold.files
 }
 
 fn open_hold(hold: Hold) -> OpenHold {

@@ -89,12 +89,23 @@ fn try_for(
     }
 }
 
-/// Whether somebody else's files lie there. What cannot be read is judged when it is used.
+/// What is in a state directory, also where the first `serve` has not been there yet.
+const OURS: [&str; 7] = ["dhow.db", "admin.token", "known_hosts", "fleet.git", "static", "registry", "place"];
+
+/// Whether somebody else's files lie there, for others to use: such a directory is not closed to them. What cannot be read is
+/// judged when it is used.
 fn is_of_others(directory: &Path) -> bool {
+    let mode = fs::metadata(directory).map(|found| found.permissions().mode()).unwrap_or_default();
     let Ok(entries) = fs::read_dir(directory) else { return false };
-    // The root of a file system has one of its own.
-    let mut names = entries.flatten().map(|e| e.file_name()).filter(|name| name != "lost+found").peekable();
-    names.peek().is_some() && !names.any(|name| name == "lock" || name == "dhow.db")
+    let names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let is_lock = || fs::symlink_metadata(directory.join("lock")).is_ok_and(|found| found.is_file());
+    let is_ours = |name: &String| OURS.contains(&name.as_str()) || (name == "lock" && is_lock());
+    // A home has dot files, the root of a file system has a folder of its own, and settings may have been put there before.
+    let is_theirs = |name: &String| {
+        !name.starts_with('.') && name != "lost+found" && !name.ends_with(".yaml") && !name.ends_with(".yml")
+    };
+    mode & 0o077 != 0 && !names.iter().any(is_ours) && names.iter().any(is_theirs)
 }
 
 fn close_to_others(directory: &Path) -> Result<(), StoreError> {

@@ -22,6 +22,14 @@ impl EngineControl {
     pub fn new(engine: Engine, source: Source) -> Self {
         Self { engine, source }
     }
+
+    /// What nobody would do is not promised.
+    fn works(&self) -> Result<(), ControlError> {
+        match self.engine.taken_over() {
+            Some(over) => Err(ControlError::Refused(over.into())),
+            None => Ok(()),
+        }
+    }
 }
 
 fn failed(error: EngineError) -> ControlError {
@@ -68,6 +76,7 @@ impl Control for EngineControl {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Outcome, ControlError> {
+        self.works()?;
         let environment = self.environment(environment);
         outcome(self.engine.promote(&actor(who), &service, &environment).await)
     }
@@ -79,6 +88,7 @@ impl Control for EngineControl {
         environment: EnvironmentName,
         id: Option<String>,
     ) -> Result<Outcome, ControlError> {
+        self.works()?;
         let environment = self.environment(environment);
         outcome(self.engine.approve(&actor(who), &service, &environment, id.as_deref()).await)
     }
@@ -91,6 +101,7 @@ impl Control for EngineControl {
         id: Option<String>,
         reason: Option<String>,
     ) -> Result<Outcome, ControlError> {
+        self.works()?;
         let environment = self.environment(environment);
         outcome(
             self.engine.reject(&actor(who), &service, &environment, id.as_deref(), reason.as_deref()).await,
@@ -104,6 +115,7 @@ impl Control for EngineControl {
         environment: EnvironmentName,
         to: RollbackTo,
     ) -> Result<Outcome, ControlError> {
+        self.works()?;
         let environment = self.environment(environment);
         outcome(self.engine.rollback(&actor(who), &service, &environment, &to).await)
     }
@@ -114,6 +126,7 @@ impl Control for EngineControl {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Outcome, ControlError> {
+        self.works()?;
         let environment = self.environment(environment);
         outcome(self.engine.resume(&actor(who), &service, &environment).await)
     }
@@ -124,11 +137,13 @@ impl Control for EngineControl {
         service: ServiceName,
         environment: EnvironmentName,
     ) -> Result<Outcome, ControlError> {
+        self.works()?;
         let environment = self.environment(environment);
         outcome(self.engine.sync(&actor(who), &service, &environment).await)
     }
 
     async fn forget_server(&self, who: Actor, server: ServerName) -> Result<Outcome, ControlError> {
+        self.works()?;
         outcome(self.engine.forget_server(&actor(who), &server).await)
     }
 
@@ -191,6 +206,7 @@ impl Control for EngineControl {
         reference: ImageReference,
         reason: String,
     ) -> Result<Outcome, ControlError> {
+        self.works()?;
         let environment = self.environment(environment);
         outcome(self.engine.quarantine_add(&actor(who), &service, &environment, &reference, &reason).await)
     }
@@ -202,6 +218,7 @@ impl Control for EngineControl {
         environment: EnvironmentName,
         reference: ImageReference,
     ) -> Result<Outcome, ControlError> {
+        self.works()?;
         let environment = self.environment(environment);
         outcome(self.engine.quarantine_remove(&actor(who), &service, &environment, &reference).await)
     }

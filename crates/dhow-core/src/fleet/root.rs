@@ -191,6 +191,17 @@ impl Root {
         if let Some(node) = fields.get("author_may_approve") {
             approvals.author_may_approve = reader.boolean(node, "author_may_approve").unwrap_or(false);
         }
+        let voters = approvals.from.len();
+        if !approvals.author_may_approve && (1..=approvals.needed as usize).contains(&voters) {
+            let told = self.people.keys().any(|person| approvals.from.contains(person));
+            if told {
+                reader.warn(
+                    node.at,
+                    "a commit by one who may approve can never be approved: nobody else is left to",
+                    "name one more in from, or write author_may_approve: true",
+                );
+            }
+        }
         let unknown = |person: &&PersonName| {
             self.people.get(*person).is_some_and(|known: &Person| known.emails.is_empty())
         };

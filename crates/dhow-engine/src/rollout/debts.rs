@@ -216,7 +216,7 @@ impl Inner {
     ) -> Result<Tried, EngineError> {
         if let Err(fenced @ TargetError::Fenced { .. }) = &ended {
             tracing::error!(deployment = %id, reason = %fenced, "this dhow stops");
-            self.stop.cancel();
+            self.give_way();
             return Ok(Tried::NotYet);
         }
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;

@@ -99,7 +99,7 @@ impl Inner {
             }
             Err(fenced @ TargetError::Fenced { .. }) => {
                 tracing::error!(%deployment, reason = %fenced, "this dhow stops");
-                self.stop.cancel();
+                self.give_way();
                 return Turn::Rest;
             }
             Err(error) => error,

@@ -295,3 +295,19 @@ fn gates_that_are_refused_are_told_as_a_problem() {
     };
     assert!(status.problems.iter().any(told), "{:?}", status.problems);
 }
+
+#[test]
+fn a_no_to_one_version_holds_no_other_and_is_not_shown_as_if_it_did() {
+    let mut world = gated(1);
+    for (tag, yes) in [("2.0.0", false), ("3.0.0", true)] {
+        world.publish("shop/web", tag);
+        world.settle();
+        match yes {
+            true => world.approve("bob", "shop", "production").unwrap(),
+            false => world.reject("bob", "shop", "production").unwrap(),
+        };
+        world.settle();
+    }
+    assert_eq!(world.running(PRODUCTION), "3.0.0");
+    assert_eq!(world.ask(async |e| e.status(None).await).unwrap().holds, []);
+}

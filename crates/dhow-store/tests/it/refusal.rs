@@ -106,10 +106,21 @@ fn a_directory_with_something_else_in_it_is_refused_and_left_as_it_is() {
     assert!(text.contains(&root.path().display().to_string()), "{text}");
     assert_eq!(root.path().metadata().unwrap().permissions().mode() & 0o777, 0o755);
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
-    fs::remove_file(root.path().join("letter.txt")).unwrap();
-    drop(StateLock::acquire(root.path()).unwrap());
-    fs::write(root.path().join("letter.txt"), "dear").unwrap();
-    StateLock::acquire(root.path()).unwrap();
+    fs::create_dir(root.path().join("lock")).unwrap();
+    assert!(StateLock::acquire(root.path()).is_err(), "a folder of that name is in /var, too");
+}
+
+#[test]
+fn a_directory_that_was_prepared_for_a_state_is_taken() {
+    for before in ["known_hosts", "admin.token", "config.yaml", ".gitconfig", "lost+found"] {
+        let root = tempfile::tempdir().unwrap();
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(root.path().join(before), "").unwrap();
+        drop(StateLock::acquire(root.path()).unwrap());
+        assert_eq!(root.path().metadata().unwrap().permissions().mode() & 0o777, 0o700, "{before}");
+        fs::write(root.path().join("letter.txt"), "dear").unwrap();
+        StateLock::acquire(root.path()).unwrap();
+    }
 }
 
 #[tokio::test]

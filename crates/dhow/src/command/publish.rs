@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, env = "DHOW_TOKEN", hide_env_values = true, hide = true)]
     token: Option<SecretString>,
     /// The Dhow whose token it is.
-    #[arg(long, env = "DHOW_URL", value_parser = crate::client::address, hide = true)]
-    url: Option<Url>,
+    #[arg(long, env = "DHOW_URL", hide = true)]
+    url: Option<String>,
     /// What is printed.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -61,7 +61,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let registry = args.to.repository.registry().to_owned();
     let has_token = args.token.is_some();
     // Whoever says that it is a Dhow could be given another one's token.
-    let elsewhere = args.url.filter(|url| has_token && !is_at(url, &registry));
+    let url = args.url.filter(|url| has_token && !url.trim().is_empty());
+    let url =
+        url.map(|url| crate::client::address(&url).map_err(|why| anyhow!("DHOW_URL: {why}"))).transpose()?;
+    let elsewhere = url.filter(|url| !is_at(url, &registry));
     host.credentials = args.token.filter(|_| elsewhere.is_none()).map(Credentials::Dhow);
     host.plain_http = args.plain_http;
     if let Some(path) = &args.ca {

@@ -110,8 +110,11 @@ fn advice(status: &Status) -> String {
             let _ = writeln!(text, "  {}", one_line(line));
         });
     }
+    if let Some(head) = &status.fleet_head {
+        let _ = writeln!(text, "\nthe fleet's commit {} is being compared", head.short());
+    }
     for problem in &status.problems {
-        let _ = writeln!(text, "\nproblem: {}", lines(problem));
+        let _ = writeln!(text, "\nproblem: {}", lines(problem).replace('\n', "\n  "));
     }
     text
 }

@@ -231,7 +231,10 @@ impl<'a> Update<'a> {
     /// Whether a text that cannot be understood names what is to be set: it may be a template, or broken.
     fn is_named(&self, text: &str) -> bool {
         let repositories = self.request.repositories.iter().flatten();
-        repositories.into_iter().any(|repository| text.contains(repository.path()))
+        repositories.into_iter().any(|repository| {
+            let path = repository.path();
+            text.contains(path.strip_prefix("library/").unwrap_or(path))
+        })
     }
 
     fn report_unmatched(&mut self, dir: &Path) {

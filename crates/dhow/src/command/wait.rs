@@ -18,6 +18,8 @@ use crate::terminal::one_line;
 const PACE: Duration = Duration::from_millis(100);
 /// Longest time between two looks, in case an event is missed.
 const POLL: Duration = Duration::from_secs(2);
+/// Within this time a deployment is compared with a new commit, or it is told that it cannot be.
+const COMPARED: Duration = Duration::from_secs(15);
 
 /// Wait until a service is healthy in an environment at what the fleet says
 ///
@@ -62,7 +64,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = args.connection.client()?;
     let (service, environment) = (&args.scope.service, &args.scope.environment);
     let deadline = Instant::now() + args.timeout;
-    let mut watch = Watch { wanted: args.version.clone(), seen: false };
+    let mut watch = Watch { wanted: args.version.clone(), seen: false, compared: None };
     let mut events = client.follow(&args.scope).await.ok();
     let mut told = String::new();
     loop {
@@ -124,6 +126,8 @@ async fn look(client: &Client, scope: &Scope, watch: &mut Watch) -> anyhow::Resu
 struct Watch {
     wanted: Option<Tag>,
     seen: bool,
+    /// Since when nothing but the comparison of a newer commit is waited for.
+    compared: Option<Instant>,
 }
 
 impl Watch {
@@ -158,16 +162,20 @@ impl Watch {
         }
         rows.iter()
             .find_map(|d| failed(d))
-            .or_else(|| rows.iter().find_map(|d| pending(d)))
+            .or_else(|| rows.iter().find_map(|d| pending(d, self.wanted.is_none())))
             .or_else(|| self.uncompared(status))
             .unwrap_or(Verdict::Done)
     }
 }
 
 impl Watch {
-    /// Without a version that tells it, what the fleet says now may be another one.
-    fn uncompared(&self, status: &Status) -> Option<Verdict> {
+    /// Without a version that tells it, what the fleet says now may be another one. Others, whose comparison takes longer,
+    /// are not waited for.
+    fn uncompared(&mut self, status: &Status) -> Option<Verdict> {
         let head = status.fleet_head.as_ref().filter(|_| self.wanted.is_none())?;
+        if self.compared.get_or_insert_with(Instant::now).elapsed() > COMPARED {
+            return None;
+        }
         Some(Verdict::Pending(format!("the fleet's commit {} is being compared", head.short())))
     }
 }
@@ -189,12 +197,13 @@ fn failed(row: &DeploymentStatus) -> Option<Verdict> {
 }
 
 /// Healthy at its desired versions, by digest, or what is missing for that.
-fn pending(row: &DeploymentStatus) -> Option<Verdict> {
+/// `newest`: what is on its way into the fleet counts too.
+fn pending(row: &DeploymentStatus, newest: bool) -> Option<Verdict> {
     let runs = |wanted: &dhow_web::shape::ArtifactStatus| {
         row.running.iter().any(|r| r.artifact == wanted.artifact && r.digest == wanted.digest)
     };
     let settled = matches!(row.phase.as_str(), "succeeded" | "adopted");
-    let settled = settled && row.coming.is_empty();
+    let settled = settled && (row.coming.is_empty() || !newest);
     if settled && row.health == Health::Healthy && row.desired.iter().all(runs) {
         return None;
     }
@@ -241,11 +250,11 @@ mod tests {
     }
 
     fn any() -> Watch {
-        Watch { wanted: None, seen: false }
+        Watch { wanted: None, seen: false, compared: None }
     }
 
     fn version(tag: &str) -> Watch {
-        Watch { wanted: Some(tag.parse().unwrap()), seen: false }
+        Watch { wanted: Some(tag.parse().unwrap()), seen: false, compared: None }
     }
 
     #[test]
@@ -275,8 +284,11 @@ mod tests {
         assert_eq!(version("v1").judge(&scope, &moved), Verdict::Done);
         good["coming"] = row("", "healthy", "v2", "v2")["desired"].clone();
         good["waiting_for"] = "web v2 to be committed to the fleet".into();
-        let verdict = judge(&mut any(), &[good]);
+        let verdict = judge(&mut any(), std::slice::from_ref(&good));
         assert!(matches!(&verdict, Verdict::Pending(why) if why.contains("web v2 to be")), "{verdict:?}");
+        assert_eq!(judge(&mut version("v1"), &[good]), Verdict::Done, "another version was waited for");
+        let mut long = Watch { compared: Instant::now().checked_sub(COMPARED * 2), ..any() };
+        assert_eq!(long.judge(&scope, &moved), Verdict::Done, "other services were waited for");
     }
 
     #[test]

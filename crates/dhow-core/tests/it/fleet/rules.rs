@@ -42,7 +42,14 @@ fn what_is_legal_and_not_done_by_this_version_is_told() {
         ("dhow.yaml", "environments: {stage: {update: pull_request}}\n"),
         ("dhow.yaml", "environments: {stage: {window: {open: \"Mon-Fri 08:00-17:00\"}}}\n"),
         ("services/shop/compose/stage/dhow.yaml", "rollback_on: degraded\n"),
-        ("dhow.yaml", "environments: {stage: {approvals: {from: [bob]}}}\npeople: {bob: {}}\n"),
+        (
+            "dhow.yaml",
+            "environments: {stage: {approvals: {from: [al, bob]}}}\npeople: {bob: {}, al: {emails: [al@a.dev]}}\n",
+        ),
+        (
+            "dhow.yaml",
+            "environments: {stage: {approvals: {from: [al]}}}\npeople: {al: {emails: [al@a.dev]}}\n",
+        ),
     ] {
         let found = only(&[("services/shop/compose/stage/compose.yaml", COMPOSE), (path, text)]);
         assert!(found.to_string().starts_with("warning") && found.help.is_some(), "{found}");
