@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dhow_core::fleet::DesiredHash;
 use dhow_core::noun::{ArtifactName, DeploymentId, Digest, Pin};
-use dhow_core::rollout::{Ask, DeploymentRow, Event, Health, Hold, Proposal, Release, Rollout, State, Why};
+use dhow_core::rollout::{
+    Ask, DeploymentRow, End, Event, Health, Hold, Proposal, Release, Rollout, State, Why,
+};
 
 use crate::support::{World, deployment};
 
@@ -164,12 +166,21 @@ impl Reference {
         Ok(())
     }
 
-    /// What failed with files that were mended since failed no more.
+    /// What failed in a deployment, and runs healthy there with files that came since, failed no more.
     fn works_after_all(&mut self, world: &World, id: &DeploymentId, digest: Digest) {
-        let stalled = |(of, run): (&(DeploymentId, u64), &Run)| {
-            of.0 == *id && run.state == State::Stalled && digests(world, id, &run.hash).contains(&digest)
+        let failed_here = |number| {
+            let rollout: Option<Rollout> = world.load(&Rollout::key_of(id, number));
+            rollout.is_some_and(|rollout| rollout.end == Some(End::Failed))
         };
-        if self.runs.iter().any(stalled) {
+        let failed = |(of, run): (&(DeploymentId, u64), &Run)| {
+            let ended = match run.state {
+                State::Stalled => true,
+                State::RolledBack => failed_here(of.1),
+                _ => false,
+            };
+            of.0 == *id && ended && digests(world, id, &run.hash).contains(&digest)
+        };
+        if self.runs.iter().any(failed) {
             self.failed.remove(&(id.service.to_string(), id.environment.to_string(), digest));
         }
     }
