@@ -338,7 +338,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 impl Inner {
     /// Another one has taken over: nothing more is begun here.
-    pub(crate) fn give_way(&self) {
+    pub(crate) fn step_down(&self) {
         self.taken_over.store(true, std::sync::atomic::Ordering::SeqCst);
         self.stop.cancel();
     }
@@ -352,7 +352,7 @@ impl Inner {
             match self.ports.store.renew(&self.lease, LEASE).await {
                 Err(error @ StoreError::Held { .. }) => {
                     tracing::error!(%error, "another dhow has taken over; this one stops");
-                    self.give_way();
+                    self.step_down();
                     return;
                 }
                 Err(error) => tracing::warn!(%error, "the lease could not be renewed"),

@@ -191,28 +191,29 @@ impl Root {
         if let Some(node) = fields.get("author_may_approve") {
             approvals.author_may_approve = reader.boolean(node, "author_may_approve").unwrap_or(false);
         }
-        let voters = approvals.from.len();
-        if !approvals.author_may_approve && (1..=approvals.needed as usize).contains(&voters) {
-            let told = self.people.keys().any(|person| approvals.from.contains(person));
-            if told {
-                reader.warn(
-                    node.at,
-                    "a commit by one who may approve can never be approved: nobody else is left to",
-                    "name one more in from, or write author_may_approve: true",
-                );
-            }
+        self.warn_of_authors(reader, node, &approvals);
+        Some(approvals)
+    }
+
+    /// Whose own commits nobody could approve, or they themselves could.
+    fn warn_of_authors(&self, reader: &mut Reader<'_>, node: &Node, approvals: &Approvals) {
+        let Approvals { needed, from, author_may_approve: false } = approvals else { return };
+        let known = |person: &&PersonName| self.people.contains_key(*person);
+        if (1..=*needed as usize).contains(&from.len()) && from.iter().any(|person| known(&person)) {
+            reader.warn(
+                node.at,
+                "a commit by one who may approve can never be approved: nobody else is left to",
+                "name one more in from, or write author_may_approve: true",
+            );
         }
-        let unknown = |person: &&PersonName| {
-            self.people.get(*person).is_some_and(|known: &Person| known.emails.is_empty())
-        };
-        if let Some(person) = approvals.from.iter().find(unknown).filter(|_| !approvals.author_may_approve) {
+        let unseen = |person: &&PersonName| self.people.get(*person).is_some_and(|p| p.emails.is_empty());
+        if let Some(person) = from.iter().find(unseen) {
             reader.warn(
                 node.at,
                 format!("{person} may approve and has no emails: {person}'s own commits cannot be told, and may be approved by {person}"),
                 format!("people: {{ {person}: {{ emails: [ADDRESS OF THE COMMITS] }} }}"),
             );
         }
-        Some(approvals)
     }
 }
 

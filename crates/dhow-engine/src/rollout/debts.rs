@@ -216,7 +216,7 @@ impl Inner {
     ) -> Result<Tried, EngineError> {
         if let Err(fenced @ TargetError::Fenced { .. }) = &ended {
             tracing::error!(deployment = %id, reason = %fenced, "this dhow stops");
-            self.give_way();
+            self.step_down();
             return Ok(Tried::NotYet);
         }
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;

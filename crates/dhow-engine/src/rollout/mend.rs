@@ -99,7 +99,7 @@ impl Inner {
             }
             Err(fenced @ TargetError::Fenced { .. }) => {
                 tracing::error!(%deployment, reason = %fenced, "this dhow stops");
-                self.give_way();
+                self.step_down();
                 return Turn::Rest;
             }
             Err(error) => error,

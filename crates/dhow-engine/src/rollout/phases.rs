@@ -151,7 +151,7 @@ impl Inner {
             Stop::Interrupted => Ok(Turn::On),
             Stop::Fenced(reason) => {
                 tracing::error!(deployment = %rollout.deployment, reason, "this dhow stops");
-                self.give_way();
+                self.step_down();
                 Ok(Turn::Rest)
             }
             Stop::Later(reason)

@@ -206,7 +206,7 @@ impl Inner {
             failed.iter().find(|(_, error)| matches!(error, TargetError::Fenced { .. }))
         {
             tracing::error!(deployment = %id, reason = %fenced, "this dhow stops");
-            self.give_way();
+            self.step_down();
             return Err(EngineError::Refused(fenced.to_string()));
         }
         let held = self.scopes.lock(&(id.service.clone(), id.environment.clone())).await;

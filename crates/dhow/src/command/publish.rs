@@ -11,6 +11,8 @@ use dhow_registry::client::{Client, Credentials, ErrorKind, Settings};
 use secrecy::SecretString;
 use url::Url;
 
+use crate::client::{address, is_loopback};
+
 /// Pack a folder of files into an OCI artifact and push it.
 ///
 /// The same files give the same digest. Symbolic links are refused. Credentials are DHOW_TOKEN, for the registry of a
@@ -62,8 +64,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let has_token = args.token.is_some();
     // Whoever says that it is a Dhow could be given another one's token.
     let url = args.url.filter(|url| has_token && !url.trim().is_empty());
-    let url =
-        url.map(|url| crate::client::address(&url).map_err(|why| anyhow!("DHOW_URL: {why}"))).transpose()?;
+    let url = url.map(|url| address(&url).map_err(|why| anyhow!("DHOW_URL: {why}"))).transpose()?;
     let elsewhere = url.filter(|url| !is_at(url, &registry));
     host.credentials = args.token.filter(|_| elsewhere.is_none()).map(Credentials::Dhow);
     host.plain_http = args.plain_http;
@@ -96,13 +97,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Whether a registry's `host[:port]` is where the API of a Dhow is. All names of this machine mean the same.
 fn is_at(url: &Url, registry: &str) -> bool {
     let Ok(registry) = Url::parse(&format!("{}://{registry}", url.scheme())) else { return false };
-    let local = |url: &Url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    let same_host = url.host() == registry.host() || (local(url) && local(&registry));
+    let same_host = url.host() == registry.host() || (is_loopback(url) && is_loopback(&registry));
     same_host && url.port_or_known_default() == registry.port_or_known_default()
 }
 
